@@ -1,0 +1,67 @@
+import { AttentionParams, Sequence } from '../params';
+import { LN2, LOG2E } from '../simd/constants';
+import { exp2 } from '../simd/exp2';
+import { ln } from '../simd/log';
+
+/** Result of one softmax row before it is written: lse, and the factor on the unnormalised output. */
+@unmanaged
+export class RowEnd {
+  lse: f32;
+  inverse: f32;
+}
+
+/**
+ * Closes a row: adds the sink to the denominator and takes its logarithm.
+ *
+ *   m     log2 reference; -Infinity where no key was visible
+ *   l     sum of 2^(s - m)
+ *   base  natural units, what keyBiasBase subtracted
+ */
+export function closeRow(p: AttentionParams, h: i32, m: f32, l: f32, base: f32, end: RowEnd): void {
+  let weight: f32 = 1;
+  if (p.sinks) {
+    const sink = (load<f32>(p.sinks + ((<usize>h) << 2)) - base) * LOG2E;
+    const top = max(m, sink);
+    weight = m == -Infinity ? 0 : exp2(m - top);
+    l = l * weight + (sink == -Infinity ? 0 : exp2(sink - top));
+    m = top;
+  }
+  if (m == -Infinity && l == 0) {
+    end.lse = -Infinity;
+    end.inverse = 0;
+  } else {
+    const lse: f64 = l != l ? NaN : <f64>m * LN2 + ln(<f64>l) + <f64>base;
+    end.lse = <f32>lse;
+    end.inverse = weight / l;
+  }
+}
+
+/** Writes the lse of query row i. */
+export function writeLse(p: AttentionParams, s: Sequence, h: i32, i: i32, lse: f32): void {
+  if (!p.lse) return;
+  const at = s.batch * p.lseStrideB + (s.qStart + i) * p.lseStrideT + h * p.lseStrideH;
+  store<f32>(p.lse + ((<usize>at) << 2), lse);
+}
+
+/** Address of o for query row i. */
+// @ts-ignore: decorator
+@inline
+export function outputRow(p: AttentionParams, s: Sequence, h: i32, i: i32): usize {
+  return p.o + ((<usize>(s.batch * p.oStrideB + (s.qStart + i) * p.oStrideT + h * p.oStrideH)) << 2);
+}
+
+/** o[c..c+4] (+)= x, as many of the four as are below dv. */
+// @ts-ignore: decorator
+@inline
+export function writeOutput(p: AttentionParams, row: usize, c: i32, x: v128): void {
+  const to = row + ((<usize>c) << 2);
+  if (c + 4 <= p.dv) {
+    v128.store(to, p.accumulate ? f32x4.add(x, v128.load(to)) : x);
+    return;
+  }
+  for (let d: usize = 0; d < <usize>(p.dv - c); ++d) {
+    const old: f32 = p.accumulate ? load<f32>(to + (d << 2)) : 0;
+    store<f32>(to + (d << 2), f32x4.extract_lane(x, 0) + old);
+    x = i32x4.shuffle(x, x, 1, 2, 3, 0);
+  }
+}

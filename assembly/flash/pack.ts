@@ -1,0 +1,117 @@
+import { NR } from '../gemm/panel';
+import { FlashPackParams } from '../params';
+import { elementBytes, F32, widenRow } from '../simd/storage';
+import { sequenceAt, sequenceOfBlock } from './sequence';
+import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR } from './tile';
+
+/** panel[d][8] = rows[8][d] transposed; rows are f32, `stride` bytes apart. */
+function transposePanel(rows: usize, stride: usize, panel: usize, d: i32): void {
+  const r1 = rows + stride;
+  const r2 = r1 + stride;
+  const r3 = r2 + stride;
+  for (let half: usize = 0; half < 2; ++half) {
+    const base = half * 4 * stride;
+    let out = panel + half * 16;
+    let i: usize = 0;
+    for (const end = <usize>(d & ~3) << 2; i < end; i += 16) {
+      const x0 = v128.load(rows + base + i);
+      const x1 = v128.load(r1 + base + i);
+      const x2 = v128.load(r2 + base + i);
+      const x3 = v128.load(r3 + base + i);
+      const low01 = i32x4.shuffle(x0, x1, 0, 4, 1, 5);
+      const low23 = i32x4.shuffle(x2, x3, 0, 4, 1, 5);
+      const high01 = i32x4.shuffle(x0, x1, 2, 6, 3, 7);
+      const high23 = i32x4.shuffle(x2, x3, 2, 6, 3, 7);
+      v128.store(out, i64x2.shuffle(low01, low23, 0, 2));
+      v128.store(out, i64x2.shuffle(low01, low23, 1, 3), 32);
+      v128.store(out, i64x2.shuffle(high01, high23, 0, 2), 64);
+      v128.store(out, i64x2.shuffle(high01, high23, 1, 3), 96);
+      out += 128;
+    }
+    for (const end = <usize>d << 2; i < end; i += 4) {
+      store<f32>(out, load<f32>(rows + base + i));
+      store<f32>(out, load<f32>(r1 + base + i), 4);
+      store<f32>(out, load<f32>(r2 + base + i), 8);
+      store<f32>(out, load<f32>(r3 + base + i), 12);
+      out += 32;
+    }
+  }
+}
+
+/** Columns [8c, 8c + 8) of a row into row j of each value panel; columns past dv are zero. */
+// @ts-ignore: decorator
+@inline
+function scatterValueRow(row: usize, panels: usize, j: i32, dv: i32): void {
+  let out = panels + <usize>j * 32;
+  let c = 0;
+  for (; c + NR <= dv; c += NR) {
+    v128.store(out, v128.load(row + ((<usize>c) << 2)));
+    v128.store(out, v128.load(row + ((<usize>c) << 2), 16), 16);
+    out += <usize>BLOCK_K * 32;
+  }
+  if (c < dv) {
+    memory.fill(out, 0, 32);
+    memory.copy(out, row + ((<usize>c) << 2), <usize>(dv - c) << 2);
+  }
+}
+
+/**
+ * Packs keys and values into the panels that the micro-kernel reads, zero where a block passes the end.
+ *
+ *   k      [B, Tk, Hkv, dk]              f32, f16, bf16 or i8; any strides, last axis contiguous
+ *   v      [B, Tk, Hkv, dv]              likewise; may alias k
+ *   kScale, vScale  f32 [B, Tk, Hkv]     i8 only: value = code * scale
+ *   kPack  f32 [Hkv, blocks, 8, dk, 8]   16-byte aligned; must not alias k or v
+ *   vPack  f32 [Hkv, blocks, ceil8(dv) / 8, 64, 8]
+ *
+ * Item: one (64-key block, key/value head). Scratch: f32 [64, max(dk, dv)].
+ */
+export function flashPack(params: usize, begin: i32, end: i32, scratch: usize): void {
+  const p = changetype<FlashPackParams>(params);
+  const dk = p.dk;
+  const dv = p.dv;
+  const kRowBytes = <usize>dk << 2;
+  const vPanels = roundUpNR(dv) >> 3;
+  for (let item = begin; item < end; ++item) {
+    const block = item / p.kvHeads;
+    const h = item - block * p.kvHeads;
+    const s = sequenceAt(p.sequences, sequenceOfBlock(p.sequences, p.sequenceCount, block));
+    const first = (block - s.packBlock) << BLOCK_K_SHIFT;
+    const rows = min(BLOCK_K, s.kLength - first);
+    const kStart = s.batch * p.kStrideB + (s.kStart + first) * p.kStrideT + h * p.kStrideH;
+    const vStart = s.batch * p.vStrideB + (s.kStart + first) * p.vStrideT + h * p.vStrideH;
+    const scaleStart = s.batch * p.scaleStrideB + (s.kStart + first) * p.scaleStrideT + h * p.scaleStrideH;
+    const kOut = p.kPack + <usize>(h * p.blocks + block) * <usize>BLOCK_K * kRowBytes;
+    const vOut = p.vPack + <usize>(h * p.blocks + block) * <usize>vPanels * <usize>(BLOCK_K * 32);
+
+    const kBytes = elementBytes(p.kType);
+    let kRows = p.k + <usize>kStart * kBytes;
+    let kStride = <usize>p.kStrideT * kBytes;
+    if (p.kType != F32 || (rows & 7) != 0) {
+      for (let j = 0; j < rows; ++j) {
+        const scale = p.kScale ? load<f32>(p.kScale + (<usize>(scaleStart + j * p.scaleStrideT) << 2)) : 1;
+        widenRow(kRows + <usize>j * kStride, p.kType, scratch + <usize>j * kRowBytes, dk, scale);
+      }
+      memory.fill(scratch + <usize>rows * kRowBytes, 0, <usize>(BLOCK_K - rows) * kRowBytes);
+      kRows = scratch;
+      kStride = kRowBytes;
+    }
+    for (let j = 0; j < roundUpNR(rows); j += NR) {
+      transposePanel(kRows + <usize>j * kStride, kStride, kOut + <usize>j * kRowBytes, dk);
+    }
+
+    const vBytes = elementBytes(p.vType);
+    for (let j = 0; j < rows; ++j) {
+      let row = p.v + <usize>(vStart + j * p.vStrideT) * vBytes;
+      if (p.vType != F32) {
+        const scale = p.vScale ? load<f32>(p.vScale + (<usize>(scaleStart + j * p.scaleStrideT) << 2)) : 1;
+        widenRow(row, p.vType, scratch, dv, scale);
+        row = scratch;
+      }
+      scatterValueRow(row, vOut, j, dv);
+    }
+    for (let j = rows; j < roundUpNR(rows); ++j) {
+      for (let c = 0; c < vPanels; ++c) memory.fill(vOut + <usize>(c * BLOCK_K + j) * 32, 0, 32);
+    }
+  }
+}

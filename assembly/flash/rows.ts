@@ -1,0 +1,104 @@
+import { AttentionParams, Sequence } from '../params';
+import { LN2, LOG2E } from '../simd/constants';
+import { addAlibiRow, addBiasRow, capRow, maskBitsRow, maskBytesRow, maskRangeRow } from './scores';
+import { BLOCK_K, BLOCK_K_SHIFT } from './tile';
+
+/** First key (of a sequence) that query row i sees. */
+// @ts-ignore: decorator
+@inline
+export function firstKey(p: AttentionParams, s: Sequence, i: i32): i32 {
+  return p.windowLeft < 0 ? 0 : max(0, i + s.offset - p.windowLeft);
+}
+
+/** One past the last key that query row i sees. */
+// @ts-ignore: decorator
+@inline
+export function endKey(p: AttentionParams, s: Sequence, i: i32): i32 {
+  return p.windowRight < 0 ? s.kLength : min(s.kLength, i + s.offset + p.windowRight + 1);
+}
+
+/** What q is multiplied by, so that q k is in the units that `modifyRow` expects: log2, or softcap's argument. */
+// @ts-ignore: decorator
+@inline
+export function scoreFactor(p: AttentionParams): f32 {
+  return p.softcap != 0 ? p.scale / p.softcap : p.scale * LOG2E;
+}
+
+/** Whether scores only need the range of keys that a row sees. */
+// @ts-ignore: decorator
+@inline
+export function plainScores(p: AttentionParams): bool {
+  return p.softcap == 0 && !p.keyBias && !p.alibiSlopes && !p.bias && !p.mask && !p.scores;
+}
+
+/** Key bias of query row i's own key: subtracted from all, it keeps small differences of a long cumulative bias. */
+export function keyBiasBase(p: AttentionParams, s: Sequence, h: i32, i: i32): f32 {
+  if (!p.keyBias || s.kLength == 0) return 0;
+  const own = max(0, min(s.kLength - 1, i + s.offset));
+  const at = s.batch * p.keyBiasStrideB + (s.kStart + own) * p.keyBiasStrideT + h * p.keyBiasStrideH;
+  const base = load<f32>(p.keyBias + ((<usize>at) << 2));
+  return abs(base) < Infinity ? base : 0;
+}
+
+/** dst f32 [64]: the key biases of one block, less `base`. */
+export function loadKeyBias(p: AttentionParams, s: Sequence, h: i32, block: i32, base: f32, dst: usize): void {
+  const first = block << BLOCK_K_SHIFT;
+  const n = min(BLOCK_K, s.kLength - first);
+  const start = s.batch * p.keyBiasStrideB + (s.kStart + first) * p.keyBiasStrideT + h * p.keyBiasStrideH;
+  let src = p.keyBias + ((<usize>start) << 2);
+  for (let j = 0; j < n; ++j) {
+    store<f32>(dst + ((<usize>j) << 2), load<f32>(src) - base);
+    src += (<usize>p.keyBiasStrideT) << 2;
+  }
+  memory.fill(dst + ((<usize>n) << 2), 0, (<usize>(BLOCK_K - n)) << 2);
+}
+
+/** Writes n scores of query row i from key `first` in natural units. */
+function writeScores(p: AttentionParams, s: Sequence, h: i32, i: i32, first: i32, row: usize, n: i32, unit: f32): void {
+  const start = s.batch * p.scoresStrideB + h * p.scoresStrideH + (s.qStart + i) * p.scoresStrideT + s.kStart + first;
+  const out = p.scores + ((<usize>start) << 2);
+  for (let j: usize = 0, bytes = (<usize>n) << 2; j < bytes; j += 4) store<f32>(out + j, load<f32>(row + j) * unit);
+}
+
+/**
+ * Softcap, biases and masks, in this order, on scores of query row i for n (a multiple of 4) keys from `first`.
+ *
+ *   row      f32 [n]   in place; log2 units (softcap's argument where there is one) in, log2 units out
+ *   keyBias  f32 [n]   as loadKeyBias gives it, from the same key; read only if p.keyBias
+ *   bits               bit j: the row sees key first + j
+ */
+export function modifyRow(
+  p: AttentionParams,
+  s: Sequence,
+  h: i32,
+  i: i32,
+  first: i32,
+  row: usize,
+  n: i32,
+  keyBias: usize,
+  bits: u64,
+): void {
+  const capped = p.softcap != 0;
+  const keys = min(n, s.kLength - first);
+  if (p.scores && p.scoresStage == 0) writeScores(p, s, h, i, first, row, keys, capped ? p.softcap : <f32>LN2);
+  if (capped) capRow(row, n, p.softcap * LOG2E);
+  if (p.scores && p.scoresStage == 1) writeScores(p, s, h, i, first, row, keys, <f32>LN2);
+  if (p.keyBias) addBiasRow(row, n, keyBias, LOG2E);
+  if (p.alibiSlopes) {
+    addAlibiRow(row, n, first, i + s.offset, load<f32>(p.alibiSlopes + ((<usize>h) << 2)) * LOG2E);
+  }
+  const column = s.kStart + first;
+  if (p.bias) {
+    const start = s.batch * p.biasStrideB + h * p.biasStrideH + (s.qStart + i) * p.biasStrideT + column;
+    addBiasRow(row, n, p.bias + ((<usize>start) << 2), LOG2E);
+  }
+  if (p.mask) {
+    const start = s.batch * p.maskStrideB + h * p.maskStrideH + (s.qStart + i) * p.maskStrideT + column;
+    maskBytesRow(row, n, p.mask + <usize>start);
+  }
+  if (~bits) maskBitsRow(row, n, bits);
+  const low = firstKey(p, s, i);
+  const high = endKey(p, s, i);
+  if (low > first || high < first + n) maskRangeRow(row, n, first, low, high);
+  if (p.scores && p.scoresStage == 2) writeScores(p, s, h, i, first, row, keys, <f32>LN2);
+}

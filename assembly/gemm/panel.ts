@@ -1,0 +1,199 @@
+import { fma } from '../simd/fma';
+
+/** Rows of one micro-kernel tile: as many accumulators as the build's registers hold. */
+export const MR: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
+/** Columns of one packed panel. */
+export const NR: i32 = 8;
+
+/**
+ * C[MR][8] (+)= A[MR][k] B[k][8], the micro-kernel under every matrix product.
+ *
+ *   a  f32 [MR][k]   row stride `aStride` bytes, k contiguous
+ *   b  f32 [k][8]    packed, 16-byte aligned
+ *   c  f32 [MR][8]   row stride `cStride` bytes; must not alias a or b
+ *
+ * Overwrites C when `accumulate` is 0.
+ */
+export function panel(a: usize, aStride: usize, b: usize, c: usize, cStride: usize, k: i32, accumulate: i32): void {
+  const c1 = c + cStride;
+  const c2 = c1 + cStride;
+  const c3 = c2 + cStride;
+  const c4 = c3 + cStride;
+  const c5 = c4 + cStride;
+  let acc00 = i32x4.splat(0);
+  let acc01 = acc00;
+  let acc10 = acc00;
+  let acc11 = acc00;
+  let acc20 = acc00;
+  let acc21 = acc00;
+  let acc30 = acc00;
+  let acc31 = acc00;
+  let acc40 = acc00;
+  let acc41 = acc00;
+  let acc50 = acc00;
+  let acc51 = acc00;
+  if (accumulate) {
+    acc00 = v128.load(c);
+    acc01 = v128.load(c, 16);
+    acc10 = v128.load(c1);
+    acc11 = v128.load(c1, 16);
+    acc20 = v128.load(c2);
+    acc21 = v128.load(c2, 16);
+    acc30 = v128.load(c3);
+    acc31 = v128.load(c3, 16);
+    if (ASC_FEATURE_RELAXED_SIMD) {
+      acc40 = v128.load(c4);
+      acc41 = v128.load(c4, 16);
+      acc50 = v128.load(c5);
+      acc51 = v128.load(c5, 16);
+    }
+  }
+  let a0 = a;
+  let a1 = a0 + aStride;
+  let a2 = a1 + aStride;
+  let a3 = a2 + aStride;
+  let a4 = a3 + aStride;
+  let a5 = a4 + aStride;
+  let bRow = b;
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    // four steps an iteration amortise the loop's interrupt check and, where there is no trap handler, bounds checks
+    for (let left = k >> 2; left > 0; --left) {
+      let b0 = v128.load(bRow);
+      let b1 = v128.load(bRow, 16);
+      let row = v128.load_splat<f32>(a0);
+      acc00 = fma(row, b0, acc00);
+      acc01 = fma(row, b1, acc01);
+      row = v128.load_splat<f32>(a1);
+      acc10 = fma(row, b0, acc10);
+      acc11 = fma(row, b1, acc11);
+      row = v128.load_splat<f32>(a2);
+      acc20 = fma(row, b0, acc20);
+      acc21 = fma(row, b1, acc21);
+      row = v128.load_splat<f32>(a3);
+      acc30 = fma(row, b0, acc30);
+      acc31 = fma(row, b1, acc31);
+      row = v128.load_splat<f32>(a4);
+      acc40 = fma(row, b0, acc40);
+      acc41 = fma(row, b1, acc41);
+      row = v128.load_splat<f32>(a5);
+      acc50 = fma(row, b0, acc50);
+      acc51 = fma(row, b1, acc51);
+
+      b0 = v128.load(bRow, 32);
+      b1 = v128.load(bRow, 48);
+      row = v128.load_splat<f32>(a0, 4);
+      acc00 = fma(row, b0, acc00);
+      acc01 = fma(row, b1, acc01);
+      row = v128.load_splat<f32>(a1, 4);
+      acc10 = fma(row, b0, acc10);
+      acc11 = fma(row, b1, acc11);
+      row = v128.load_splat<f32>(a2, 4);
+      acc20 = fma(row, b0, acc20);
+      acc21 = fma(row, b1, acc21);
+      row = v128.load_splat<f32>(a3, 4);
+      acc30 = fma(row, b0, acc30);
+      acc31 = fma(row, b1, acc31);
+      row = v128.load_splat<f32>(a4, 4);
+      acc40 = fma(row, b0, acc40);
+      acc41 = fma(row, b1, acc41);
+      row = v128.load_splat<f32>(a5, 4);
+      acc50 = fma(row, b0, acc50);
+      acc51 = fma(row, b1, acc51);
+
+      b0 = v128.load(bRow, 64);
+      b1 = v128.load(bRow, 80);
+      row = v128.load_splat<f32>(a0, 8);
+      acc00 = fma(row, b0, acc00);
+      acc01 = fma(row, b1, acc01);
+      row = v128.load_splat<f32>(a1, 8);
+      acc10 = fma(row, b0, acc10);
+      acc11 = fma(row, b1, acc11);
+      row = v128.load_splat<f32>(a2, 8);
+      acc20 = fma(row, b0, acc20);
+      acc21 = fma(row, b1, acc21);
+      row = v128.load_splat<f32>(a3, 8);
+      acc30 = fma(row, b0, acc30);
+      acc31 = fma(row, b1, acc31);
+      row = v128.load_splat<f32>(a4, 8);
+      acc40 = fma(row, b0, acc40);
+      acc41 = fma(row, b1, acc41);
+      row = v128.load_splat<f32>(a5, 8);
+      acc50 = fma(row, b0, acc50);
+      acc51 = fma(row, b1, acc51);
+
+      b0 = v128.load(bRow, 96);
+      b1 = v128.load(bRow, 112);
+      row = v128.load_splat<f32>(a0, 12);
+      acc00 = fma(row, b0, acc00);
+      acc01 = fma(row, b1, acc01);
+      row = v128.load_splat<f32>(a1, 12);
+      acc10 = fma(row, b0, acc10);
+      acc11 = fma(row, b1, acc11);
+      row = v128.load_splat<f32>(a2, 12);
+      acc20 = fma(row, b0, acc20);
+      acc21 = fma(row, b1, acc21);
+      row = v128.load_splat<f32>(a3, 12);
+      acc30 = fma(row, b0, acc30);
+      acc31 = fma(row, b1, acc31);
+      row = v128.load_splat<f32>(a4, 12);
+      acc40 = fma(row, b0, acc40);
+      acc41 = fma(row, b1, acc41);
+      row = v128.load_splat<f32>(a5, 12);
+      acc50 = fma(row, b0, acc50);
+      acc51 = fma(row, b1, acc51);
+
+      a0 += 16;
+      a1 += 16;
+      a2 += 16;
+      a3 += 16;
+      a4 += 16;
+      a5 += 16;
+      bRow += 128;
+    }
+  }
+  for (let left = ASC_FEATURE_RELAXED_SIMD ? k & 3 : k; left > 0; --left) {
+    const b0 = v128.load(bRow);
+    const b1 = v128.load(bRow, 16);
+    let row = v128.load_splat<f32>(a0);
+    acc00 = fma(row, b0, acc00);
+    acc01 = fma(row, b1, acc01);
+    row = v128.load_splat<f32>(a1);
+    acc10 = fma(row, b0, acc10);
+    acc11 = fma(row, b1, acc11);
+    row = v128.load_splat<f32>(a2);
+    acc20 = fma(row, b0, acc20);
+    acc21 = fma(row, b1, acc21);
+    row = v128.load_splat<f32>(a3);
+    acc30 = fma(row, b0, acc30);
+    acc31 = fma(row, b1, acc31);
+    if (ASC_FEATURE_RELAXED_SIMD) {
+      row = v128.load_splat<f32>(a4);
+      acc40 = fma(row, b0, acc40);
+      acc41 = fma(row, b1, acc41);
+      row = v128.load_splat<f32>(a5);
+      acc50 = fma(row, b0, acc50);
+      acc51 = fma(row, b1, acc51);
+      a4 += 4;
+      a5 += 4;
+    }
+    a0 += 4;
+    a1 += 4;
+    a2 += 4;
+    a3 += 4;
+    bRow += 32;
+  }
+  v128.store(c, acc00);
+  v128.store(c, acc01, 16);
+  v128.store(c1, acc10);
+  v128.store(c1, acc11, 16);
+  v128.store(c2, acc20);
+  v128.store(c2, acc21, 16);
+  v128.store(c3, acc30);
+  v128.store(c3, acc31, 16);
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    v128.store(c4, acc40);
+    v128.store(c4, acc41, 16);
+    v128.store(c5, acc50);
+    v128.store(c5, acc51, 16);
+  }
+}

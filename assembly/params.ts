@@ -1,0 +1,160 @@
+// The whole ABI between host and kernels: one class per kernel, every field four bytes, offsets in bytes by position.
+// `usize` fields are addresses; strides and lengths count elements unless a name ends in Bytes.
+// An address of 0 means that the operand is absent. The build writes the TypeScript mirror from this file.
+
+/** One sequence of a batch, as flash and decode work through it: a table of these, eight words each. */
+@unmanaged
+export class Sequence {
+  batch: i32;
+  /** First query row and count. */
+  qStart: i32;
+  qLength: i32;
+  /** First key row and count. */
+  kStart: i32;
+  kLength: i32;
+  /** Key index that query row 0 is aligned with: kLength - qLength for bottom-right. */
+  offset: i32;
+  /** First 64-key block of this sequence among the packed blocks. */
+  packBlock: i32;
+  /** Number of this sequence's first work item. */
+  firstItem: i32;
+}
+
+@unmanaged
+export class FlashPackParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  kScale: usize;
+  v: usize;
+  vStrideB: i32;
+  vStrideT: i32;
+  vStrideH: i32;
+  vType: i32;
+  vScale: usize;
+  /** Strides of kScale and vScale. */
+  scaleStrideB: i32;
+  scaleStrideT: i32;
+  scaleStrideH: i32;
+  kPack: usize;
+  vPack: usize;
+  sequences: usize;
+  sequenceCount: i32;
+  kvHeads: i32;
+  dk: i32;
+  dv: i32;
+  /** Packed 64-key blocks of one head, all sequences together. */
+  blocks: i32;
+}
+
+/** What flash and decode share. */
+@unmanaged
+export class AttentionParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  lse: usize;
+  lseStrideB: i32;
+  lseStrideT: i32;
+  lseStrideH: i32;
+  sequences: usize;
+  sequenceCount: i32;
+  heads: i32;
+  /** Query heads that share one key/value head. */
+  group: i32;
+  dk: i32;
+  dv: i32;
+  scale: f32;
+  /** 0: none. */
+  softcap: f32;
+  /** Keys visible before and after the aligned key; negative: no limit. */
+  windowLeft: i32;
+  windowRight: i32;
+  bias: usize;
+  biasStrideB: i32;
+  biasStrideH: i32;
+  biasStrideT: i32;
+  mask: usize;
+  maskStrideB: i32;
+  maskStrideH: i32;
+  maskStrideT: i32;
+  keyBias: usize;
+  keyBiasStrideB: i32;
+  keyBiasStrideT: i32;
+  keyBiasStrideH: i32;
+  alibiSlopes: usize;
+  sinks: usize;
+  /** f32 [B, H, Tq, Tk] scores to write out, in natural units. */
+  scores: usize;
+  scoresStrideB: i32;
+  scoresStrideH: i32;
+  scoresStrideT: i32;
+  /** 0: q k scale, 1: after softcap, 2: after bias and mask. */
+  scoresStage: i32;
+  /** f32 [H]: o is multiplied by it. */
+  outScale: usize;
+  /** 1: add to o instead of overwriting it. */
+  accumulate: i32;
+}
+
+@unmanaged
+export class FlashParams extends AttentionParams {
+  kPack: usize;
+  vPack: usize;
+  blocks: i32;
+  /** Query rows of one work item. */
+  blockQ: i32;
+  /** Block list: rows [item] -> range of entries; entry = key block * 2 + full. */
+  listRows: usize;
+  listEntries: usize;
+  /** u64 [entries, blockQ]: which keys of a partial entry each row sees. */
+  listBits: usize;
+  /** Second query of parallax attention, strided as q. */
+  r: usize;
+}
+
+@unmanaged
+export class DecodeParams extends AttentionParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  kScale: usize;
+  v: usize;
+  vStrideB: i32;
+  vStrideT: i32;
+  vStrideH: i32;
+  vType: i32;
+  vScale: usize;
+  /** Strides of kScale and vScale. */
+  scaleStrideB: i32;
+  scaleStrideT: i32;
+  scaleStrideH: i32;
+  /** i32 [B, pagesPerSequence] page of each span of pageSize keys; with it, stride B counts pages. */
+  pageTable: usize;
+  pageSize: i32;
+  pagesPerSequence: i32;
+  kvHeads: i32;
+  /** Keys of one work item, a multiple of 64, and the work items of the longest sequence. */
+  splitKeys: i32;
+  splits: i32;
+  /** Query rows of the longest sequence that share a key/value head: its length times group. */
+  rows: i32;
+  /** f32 [sequence, kvHead, split, row, ceil8(dv) + 8] unnormalised o, then m and l. */
+  partials: usize;
+}
+
+@unmanaged
+export class ProbeParams {
+  address: usize;
+  steps: i32;
+}

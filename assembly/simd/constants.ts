@@ -1,0 +1,46 @@
+// Pre-splatted constants, 16 bytes each, at a fixed address that every instance writes alike.
+// A v128 literal inside a loop is rebuilt at every use by current engines; a table entry loaded before
+// the loop stays in a register.
+
+// biome-ignore format: one constant a line
+const TABLE: usize = memory.data<f32>([
+  // 1.5 * 2^23: adding it rounds to an integer that stands in the low mantissa bits
+  12582912, 12582912, 12582912, 12582912,
+  // exp2(r) on |r| <= 1/2, degree 5: minimax of exp(r ln 2), at most 2 ulp
+  0.6931471805599453, 0.6931471805599453, 0.6931471805599453, 0.6931471805599453,
+  0.2402226719831436, 0.2402226719831436, 0.2402226719831436, 0.2402226719831436,
+  0.05550566233583132, 0.05550566233583132, 0.05550566233583132, 0.05550566233583132,
+  0.00967072092217144, 0.00967072092217144, 0.00967072092217144, 0.00967072092217144,
+  0.0013299503390908163, 0.0013299503390908163, 0.0013299503390908163, 0.0013299503390908163,
+  1, 1, 1, 1,
+  // exp2 below this is flushed to zero: far under f32 resolution, far above denormal products
+  -100, -100, -100, -100,
+  // tanh(x) = x P(x^2) / Q(x^2), |x| <= 9
+  0.999999941, 0.999999941, 0.999999941, 0.999999941,
+  0.12919221, 0.12919221, 0.12919221, 0.12919221,
+  0.00292075403, 0.00292075403, 0.00292075403, 0.00292075403,
+  9.26735526e-6, 9.26735526e-6, 9.26735526e-6, 9.26735526e-6,
+  -1.2780267e-8, -1.2780267e-8, -1.2780267e-8, -1.2780267e-8,
+  1.82548606e-11, 1.82548606e-11, 1.82548606e-11, 1.82548606e-11,
+  0.462525049, 0.462525049, 0.462525049, 0.462525049,
+  0.0237631361, 0.0237631361, 0.0237631361, 0.0237631361,
+  0.000228099157, 0.000228099157, 0.000228099157, 0.000228099157,
+  9, 9, 9, 9,
+  -9, -9, -9, -9,
+], 16);
+
+export const ROUND: usize = TABLE;
+export const EXP2_1: usize = TABLE + 16;
+export const EXP2_2: usize = TABLE + 32;
+export const EXP2_3: usize = TABLE + 48;
+export const EXP2_4: usize = TABLE + 64;
+export const EXP2_5: usize = TABLE + 80;
+export const ONE: usize = TABLE + 96;
+export const EXP2_FLUSH: usize = TABLE + 112;
+export const TANH_P0: usize = TABLE + 128;
+export const TANH_Q1: usize = TABLE + 224;
+export const TANH_MAX: usize = TABLE + 272;
+export const TANH_MIN: usize = TABLE + 288;
+
+export const LOG2E: f32 = 1.4426950408889634;
+export const LN2: f64 = 0.6931471805599453;

@@ -1,0 +1,75 @@
+// Element types a tensor may be stored in. Arithmetic is always f32.
+export const F32: i32 = 0;
+export const F16: i32 = 1;
+export const BF16: i32 = 2;
+export const I8: i32 = 3;
+
+/** Bytes of one element of a storage type. */
+// @ts-ignore: decorator
+@inline
+export function elementBytes(type: i32): usize {
+  return type == F32 ? 4 : type == I8 ? 1 : 2;
+}
+
+/** Four halves (zero-extended to 32-bit lanes) to f32, exact for subnormals, infinities and NaN. */
+// @ts-ignore: decorator
+@inline
+export function halfToF32(h: v128): v128 {
+  const sign = i32x4.shl(v128.and(h, i32x4.splat(0x8000)), 16);
+  const magnitude = i32x4.shl(v128.and(h, i32x4.splat(0x7fff)), 13);
+  // an exponent of all ones stays all ones; every other one is rebased by a multiplication, which also normalises subnormals
+  const special = i32x4.ge_s(magnitude, i32x4.splat(0x0f800000));
+  const rebased = f32x4.mul(magnitude, i32x4.splat(0x77800000));
+  const value = v128.bitselect(v128.or(magnitude, i32x4.splat(0x7f800000)), rebased, special);
+  return v128.or(value, sign);
+}
+
+/** Loads four elements of a storage type as f32. */
+export function load4(src: usize, type: i32): v128 {
+  if (type == F32) return v128.load(src);
+  if (type == F16) return halfToF32(v128.load16x4_u(src));
+  if (type == BF16) return i32x4.shl(v128.load16x4_u(src), 16);
+  return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load_zero<u32>(src))));
+}
+
+/** Loads one element of a storage type as f32. */
+export function load1(src: usize, type: i32): f32 {
+  if (type == F32) return load<f32>(src);
+  if (type == F16) return f32x4.extract_lane(halfToF32(i32x4.splat(<i32>load<u16>(src))), 0);
+  if (type == BF16) return reinterpret<f32>((<u32>load<u16>(src)) << 16);
+  return <f32>load<i8>(src);
+}
+
+/** dst[n] = scale * src[n], from any storage type to f32; neither needs alignment. */
+export function widenRow(src: usize, type: i32, dst: usize, n: i32, scale: f32): void {
+  const bytes = elementBytes(type);
+  const factor = f32x4.splat(scale);
+  let i = 0;
+  for (; i + 4 <= n; i += 4) {
+    v128.store(dst + ((<usize>i) << 2), f32x4.mul(load4(src + <usize>i * bytes, type), factor));
+  }
+  for (; i < n; ++i) store<f32>(dst + ((<usize>i) << 2), load1(src + <usize>i * bytes, type) * scale);
+}
+
+/** Round-to-nearest-even f32 to half bits; overflow gives infinity, NaN stays NaN. */
+export function f32ToHalf(x: f32): u16 {
+  const bits = reinterpret<u32>(x);
+  const sign = (bits >> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return <u16>(sign | 0x7e00);
+  if (magnitude >= 0x477ff000) return <u16>(sign | 0x7c00);
+  if (magnitude < 0x38800000) {
+    // adding 1/2 leaves the subnormal's bits, rounded, at the bottom of the mantissa
+    const rounded = reinterpret<u32>(reinterpret<f32>(magnitude) + 0.5) - 0x3f000000;
+    return <u16>(sign | rounded);
+  }
+  const odd = (magnitude >> 13) & 1;
+  return <u16>(sign | ((magnitude - 0x38000000 + 0xfff + odd) >> 13));
+}
+
+/** Round-to-nearest-even f32 to bfloat16 bits; NaN stays NaN. */
+export function f32ToBf16(x: f32): u16 {
+  const bits = reinterpret<u32>(x);
+  if ((bits & 0x7fffffff) > 0x7f800000) return <u16>((bits >> 16) | 0x40);
+  return <u16>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}

@@ -1,0 +1,98 @@
+/**
+ * Compiles the four wasm builds, checks what the ABI promises of them, and writes src/generated/.
+ *
+ * @module
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+
+const ARENA_START = 8192;
+const TARGETS = ['simd', 'relaxed', 'simd-shared', 'relaxed-shared'];
+const GENERATED = '// Written by scripts/build-wasm.ts from assembly/. Not for editing.\n';
+
+interface Field {
+  name: string;
+  type: 'usize' | 'i32' | 'f32';
+}
+
+/** The classes of params.ts with their fields, in order. */
+function readParams(source: string): Map<string, Field[]> {
+  const classes = new Map<string, Field[]>();
+  for (const [, name, base, body] of source.matchAll(/export class (\w+)(?: extends (\w+))? \{\n([\s\S]*?)\n\}/g)) {
+    const fields: Field[] = base ? [...classes.get(base)!] : [];
+    for (const line of body!.split('\n')) {
+      const text = line.replace(/\/\*\*.*\*\//, '').trim();
+      if (text === '' || text.startsWith('*') || text.startsWith('/*')) continue;
+      const match = /^(\w+): (usize|i32|f32);$/.exec(text);
+      if (!match) throw new Error(`params.ts, class ${name}: '${text}' is not a four-byte field`);
+      fields.push({ name: match[1]!, type: match[2] as Field['type'] });
+    }
+    classes.set(name!, fields);
+  }
+  return classes;
+}
+
+/** Names of the exported kernels and of the exported functions that measure scratch. */
+function readExports(source: string): { kernels: string[]; scratch: string[] } {
+  const names = [...source.matchAll(/export \{([^}]*)\}/g)].flatMap(([, list]) =>
+    list!
+      .split(',')
+      .map((name) => name.trim())
+      .filter(Boolean),
+  );
+  return {
+    kernels: names.filter((name) => !name.endsWith('ScratchBytes')),
+    scratch: names.filter((name) => name.endsWith('ScratchBytes')),
+  };
+}
+
+/** A build must import only its memory, hold no mutable global, and keep its data below the arena. */
+function checkModule(target: string): void {
+  const text = readFileSync(`build/wasm/${target}.wat`, 'utf8');
+  const imports = [...text.matchAll(/\(import "(\w+)" "(\w+)"/g)].map(([, module, name]) => `${module}.${name}`);
+  if (imports.join() !== 'env.memory') throw new Error(`${target}.wasm imports ${imports.join()}, not only env.memory`);
+  if (/\(global [^\n]*\(mut /.test(text)) throw new Error(`${target}.wasm has a mutable global`);
+  for (const [, at, data] of text.matchAll(/\(data [^\n]*\(i32\.const (\d+)\) "((?:[^"\\]|\\.)*)"/g)) {
+    const length = data!.replace(/\\([0-9a-f]{2}|.)/g, '.').length;
+    if (Number(at) + length > ARENA_START) throw new Error(`${target}.wasm has data at ${at}, inside the arena`);
+  }
+}
+
+
+mkdirSync('build/wasm', { recursive: true });
+mkdirSync('src/generated', { recursive: true });
+const modules = new Map<string, Uint8Array<ArrayBuffer>>();
+for (const target of TARGETS) {
+  const text = ['--textFile', `build/wasm/${target}.wat`];
+  execFileSync('node', ['node_modules/assemblyscript/bin/asc.js', '--target', target, ...text], { stdio: 'inherit' });
+  modules.set(target, new Uint8Array(readFileSync(`build/wasm/${target}.wasm`)));
+}
+for (const target of TARGETS) checkModule(target);
+
+let params = GENERATED;
+for (const [name, fields] of readParams(readFileSync('assembly/params.ts', 'utf8'))) {
+  params += `\nexport interface ${name} {\n${fields.map((f) => `  ${f.name}: number;\n`).join('')}}\n`;
+  params += `export const ${name} = [\n${fields.map((f) => `  ['${f.name}', '${f.type}'],\n`).join('')}] as const;\n`;
+}
+writeFileSync('src/generated/params.ts', params);
+
+const { kernels, scratch } = readExports(readFileSync('assembly/index.ts', 'utf8'));
+const list = (names: string[]) => `[${names.map((n) => `\n  '${n}',`).join('')}\n] as const`;
+writeFileSync(
+  'src/generated/kernels.ts',
+  `${GENERATED}
+export const KERNELS = ${list(kernels)};
+export type Kernel = (typeof KERNELS)[number];
+export const SCRATCH_MEASURES = ${list(scratch)};
+export type ScratchMeasure = (typeof SCRATCH_MEASURES)[number];
+/** First byte that the host may allocate: the kernels' constants end below it. */
+export const ARENA_START = ${ARENA_START};
+`,
+);
+writeFileSync(
+  'src/generated/wasm.ts',
+  `${GENERATED}
+export const WASM = {
+${TARGETS.map((t) => `  '${t}': '${Buffer.from(modules.get(t)!).toString('base64')}',\n`).join('')}} as const;
+`,
+);

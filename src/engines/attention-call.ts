@@ -1,0 +1,111 @@
+/**
+ * What the flash and decode engines are asked: one softmax attention with all of its options.
+ *
+ * @module
+ */
+import type { Tensor } from '../tensor.ts';
+import type { SequenceSpan } from './sequences.ts';
+
+/** Operands are checked by the op; any strides, last axes contiguous. */
+export interface AttentionCall {
+  /** [B, Tq, Hq, dk] */
+  readonly q: Tensor;
+  /** [B, Tk, Hkv, dk] */
+  readonly k: Tensor;
+  /** [B, Tk, Hkv, dv]; may be a view of k. */
+  readonly v: Tensor;
+  /** [B, Tk, Hkv], for i8 keys and values. */
+  readonly kScale?: Tensor | undefined;
+  readonly vScale?: Tensor | undefined;
+  /** f32 [B, Tq, Hq, dv] */
+  readonly o: Tensor;
+  /** f32 [B, Tq, Hq] */
+  readonly lse?: Tensor | undefined;
+  readonly sequences: readonly SequenceSpan[];
+  readonly scale: number;
+  readonly softcap: number;
+  /** Keys visible before and after the aligned one; -1: no limit. */
+  readonly window: readonly [left: number, right: number];
+  /** f32, broadcast to [B, Hq, Tq, Tk]. */
+  readonly bias?: Tensor | undefined;
+  /** u8, broadcast to [B, Hq, Tq, Tk]. */
+  readonly mask?: Tensor | undefined;
+  /** f32 [B, Tk, Hq] */
+  readonly keyBias?: Tensor | undefined;
+  /** f32 [Hq] */
+  readonly alibiSlopes?: Tensor | undefined;
+  readonly sinks?: Tensor | undefined;
+  /** f32 [Hq]: factor on o. */
+  readonly outScale?: Tensor | undefined;
+  /** Add to o instead of overwriting it. */
+  readonly accumulate?: boolean;
+  /** f32 [B, Hq, Tq, Tk] scores to write out, after the named stage. */
+  readonly scores?: { readonly to: Tensor; readonly stage: 'scaled' | 'capped' | 'masked' } | undefined;
+}
+
+const STAGES = { scaled: 0, capped: 1, masked: 2 };
+
+/** Params that flash and decode share. */
+export function attentionParams(call: AttentionCall, sequences: number) {
+  const { q, k, v, o, lse, bias, mask, keyBias, scores } = call;
+  const stride = (tensor: Tensor | undefined, axis: number) => tensor?.strides[axis] ?? 0;
+  return {
+    q: q.address,
+    qStrideB: stride(q, 0),
+    qStrideT: stride(q, 1),
+    qStrideH: stride(q, 2),
+    o: o.address,
+    oStrideB: stride(o, 0),
+    oStrideT: stride(o, 1),
+    oStrideH: stride(o, 2),
+    lse: lse?.address ?? 0,
+    lseStrideB: stride(lse, 0),
+    lseStrideT: stride(lse, 1),
+    lseStrideH: stride(lse, 2),
+    sequences,
+    sequenceCount: call.sequences.length,
+    heads: q.shape[2]!,
+    group: q.shape[2]! / k.shape[2]!,
+    dk: q.shape[3]!,
+    dv: v.shape[3]!,
+    scale: call.scale,
+    softcap: call.softcap,
+    windowLeft: call.window[0],
+    windowRight: call.window[1],
+    bias: bias?.address ?? 0,
+    biasStrideB: stride(bias, 0),
+    biasStrideH: stride(bias, 1),
+    biasStrideT: stride(bias, 2),
+    mask: mask?.address ?? 0,
+    maskStrideB: stride(mask, 0),
+    maskStrideH: stride(mask, 1),
+    maskStrideT: stride(mask, 2),
+    keyBias: keyBias?.address ?? 0,
+    keyBiasStrideB: stride(keyBias, 0),
+    keyBiasStrideT: stride(keyBias, 1),
+    keyBiasStrideH: stride(keyBias, 2),
+    alibiSlopes: call.alibiSlopes?.address ?? 0,
+    sinks: call.sinks?.address ?? 0,
+    scores: scores?.to.address ?? 0,
+    scoresStrideB: stride(scores?.to, 0),
+    scoresStrideH: stride(scores?.to, 1),
+    scoresStrideT: stride(scores?.to, 2),
+    scoresStage: scores ? STAGES[scores.stage] : 0,
+    outScale: call.outScale?.address ?? 0,
+    accumulate: call.accumulate ? 1 : 0,
+  };
+}
+
+/** Query-key pairs that the window leaves visible, all sequences and one head together. */
+export function visiblePairs(call: AttentionCall): number {
+  const [left, right] = call.window;
+  let pairs = 0;
+  for (const { qLength, kLength, offset } of call.sequences) {
+    for (let i = 0; i < qLength; ++i) {
+      const low = left < 0 ? 0 : Math.max(0, i + offset - left);
+      const high = right < 0 ? kLength : Math.min(kLength, i + offset + right + 1);
+      pairs += Math.max(0, high - low);
+    }
+  }
+  return pairs;
+}

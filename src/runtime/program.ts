@@ -1,0 +1,164 @@
+/**
+ * Programs: what a call will do, laid out before any of it is done.
+ *
+ * @module
+ */
+import { DisposedError, RuntimeMismatchError } from '../errors.ts';
+import { type DType, Tensor } from '../tensor.ts';
+import type { Dispatch, Runtime } from './runtime.ts';
+
+/** Collects the outputs, temporaries and dispatches of a call. */
+export class Builder {
+  readonly runtime: Runtime;
+  readonly dispatches: Dispatch[] = [];
+  /** Sentences for `explain`: which way was chosen, and why. */
+  readonly notes: string[] = [];
+  readonly #outputs: Tensor[] = [];
+  readonly #temporaries: Tensor[] = [];
+  readonly #blocks: number[] = [];
+
+  constructor(runtime: Runtime) {
+    this.runtime = runtime;
+  }
+
+  /** A tensor that the call returns. */
+  output(shape: readonly number[], dtype: DType = 'f32'): Tensor {
+    const tensor = this.runtime.empty(shape, dtype);
+    this.#outputs.push(tensor);
+    return tensor;
+  }
+
+  /** A tensor that ends with the call. */
+  temporary(shape: readonly number[], dtype: DType = 'f32'): Tensor {
+    const tensor = this.runtime.empty(shape, dtype);
+    this.#temporaries.push(tensor);
+    return tensor;
+  }
+
+  /** Address of a copy of `words` that ends with the call. */
+  table(words: Int32Array): number {
+    const at = this.runtime.allocate(words.byteLength);
+    this.#blocks.push(at);
+    new Int32Array(this.runtime.buffer, at, words.length).set(words);
+    return at;
+  }
+
+  dispatch(dispatch: Dispatch): void {
+    if (dispatch.items > 0) this.dispatches.push(dispatch);
+  }
+
+  note(text: string): void {
+    this.notes.push(text);
+  }
+
+  /** Frees what the call does not return. */
+  finish(): void {
+    for (const tensor of this.#temporaries) if (!tensor.disposed) tensor.dispose();
+    for (const at of this.#blocks) this.runtime.release(at);
+  }
+
+  /** Frees everything, outputs too. */
+  abandon(): void {
+    this.finish();
+    for (const tensor of this.#outputs) if (!tensor.disposed) tensor.dispose();
+  }
+}
+
+/** Tensors and missing tensors by input name. */
+export type Inputs = Readonly<Record<string, Tensor | undefined>>;
+
+/**
+ * The runtime that all inputs share.
+ *
+ * @throws RuntimeMismatchError if they do not share one.
+ * @throws DisposedError if one was disposed.
+ */
+export function runtimeOf(op: string, inputs: object): Runtime {
+  let first: { name: string; runtime: Runtime } | undefined;
+  for (const [name, value] of Object.entries(inputs)) {
+    if (!(value instanceof Tensor)) continue;
+    if (value.disposed) {
+      throw new DisposedError(`${op}: ${name} (shape [${value.shape}]) was disposed. Keep it alive until the call has ended.`);
+    }
+    if (first && value.runtime !== first.runtime) {
+      throw new RuntimeMismatchError(
+        `${op}: ${first.name} and ${name} belong to two runtimes. Copy one over: rtA.tensor(await ${name}.data(), ${name}.shape).`,
+      );
+    }
+    first ??= { name, runtime: value.runtime };
+  }
+  if (!first) throw new RuntimeMismatchError(`${op}: no input is a tensor. Make tensors with rt.tensor() or rt.empty().`);
+  return first.runtime;
+}
+
+/** Lays out a call; on an error nothing that it allocated stays. */
+function layOut<R>(op: string, inputs: object, build: (b: Builder) => R): { builder: Builder; result: R } {
+  const builder = new Builder(runtimeOf(op, inputs));
+  try {
+    return { builder, result: build(builder) };
+  } catch (error) {
+    builder.abandon();
+    throw error;
+  }
+}
+
+/** Lays out a call and runs it; the event loop gets its turns. */
+export async function run<R>(op: string, inputs: object, build: (b: Builder) => R): Promise<R> {
+  const { builder, result } = layOut(op, inputs, build);
+  try {
+    await builder.runtime.run(builder.dispatches);
+  } catch (error) {
+    builder.abandon();
+    throw error;
+  }
+  builder.finish();
+  return result;
+}
+
+/** Lays out a call and runs it to the end. */
+export function runSync<R>(op: string, inputs: object, build: (b: Builder) => R): R {
+  const { builder, result } = layOut(op, inputs, build);
+  try {
+    for (const dispatch of builder.dispatches) builder.runtime.runSync(dispatch);
+  } catch (error) {
+    builder.abandon();
+    throw error;
+  }
+  builder.finish();
+  return result;
+}
+
+/** What a call would do. */
+export interface Explanation {
+  readonly backend: 'wasm';
+  readonly variant: string;
+  readonly steps: readonly {
+    readonly kernel: string;
+    readonly items: number;
+    readonly threads: number;
+    readonly flops: number;
+  }[];
+  readonly flops: number;
+  readonly notes: readonly string[];
+}
+
+/** Lays out a call, reports it and frees everything. */
+export function explainProgram(op: string, inputs: object, build: (b: Builder) => unknown): Explanation {
+  const { builder } = layOut(op, inputs, build);
+  const rt = builder.runtime;
+  const info = rt.info();
+  const steps = builder.dispatches.map((dispatch) => ({
+    kernel: dispatch.kernel,
+    items: dispatch.items,
+    threads: rt.threadsFor(dispatch),
+    flops: dispatch.flops,
+  }));
+  builder.abandon();
+  return {
+    backend: 'wasm',
+    variant: rt.variant,
+    steps,
+    flops: steps.reduce((sum, step) => sum + step.flops, 0),
+    notes: [...builder.notes, `variant '${info.variant}': ${info.variantReason}`, `${info.threads} threads: ${info.threadsReason}`],
+  };
+}

@@ -1,0 +1,541 @@
+/**
+ * A runtime: one arena, one build of the kernels, and the threads that run them.
+ *
+ * @module
+ */
+import { BusyError, DisposedError, DTypeError, KernelTrapError, OptionError, ShapeError } from '../errors.ts';
+import { KERNELS, type Kernel, type ScratchMeasure } from '../generated/kernels.ts';
+import { ProbeParams } from '../generated/params.ts';
+import { type Block, bytesOf, contiguousStrides, type DType, sizeOf, Tensor, type TensorData, viewOf } from '../tensor.ts';
+import { Arena, type MemoryReport } from './arena.ts';
+import { CONTROL, MEASURE, MEASURE_ROOM, PARAMS, PARAMS_BYTES } from './control.ts';
+import { detectHost, type Host } from './features.ts';
+import { storeAs } from './narrow.ts';
+import { encode } from './params.ts';
+import { Pool } from './pool.ts';
+import { type Build, compileBuild, type KernelFunction, selfTest, type Variant, variantsToTry } from './variant.ts';
+
+/** Options of `createRuntime`. */
+export interface RuntimeOptions {
+  /** 'auto' picks the best that this device runs; today that is 'wasm'. */
+  readonly backend?: 'auto' | 'wasm';
+  /** Instruction set of the build; by default relaxed SIMD where the engine has it. */
+  readonly variant?: Variant;
+  /** Threads, the calling one counted; by default one per processor, at most 8. */
+  readonly threads?: number | 'auto';
+  /** Most bytes of memory, at most 4 GiB (the default). */
+  readonly memory?: number;
+}
+
+/** What this device supports and what a runtime uses. */
+export interface RuntimeInfo {
+  readonly backend: 'wasm';
+  readonly build: Build;
+  readonly variant: Variant;
+  /** Why this variant. */
+  readonly variantReason: string;
+  readonly threads: number;
+  /** Why this number of threads. */
+  readonly threadsReason: string;
+  readonly host: Host;
+  readonly memory: MemoryReport;
+}
+
+/** One kernel call over a list of independent items. */
+export interface Dispatch {
+  readonly kernel: Kernel;
+  /** Encoded params. */
+  readonly params: Int32Array;
+  readonly items: number;
+  /** Items that a thread takes at a time. */
+  readonly grain?: number;
+  /** Bytes of scratch of each thread. */
+  readonly scratchBytes?: number;
+  /** Floating-point operations of all items: decides whether threads pay. */
+  readonly flops: number;
+}
+
+/** Below this many operations a dispatch is over before a sleeping worker has woken. */
+const THREADING_FLOPS = 4e6;
+/** The async form gives the event loop a turn this often. */
+const YIELD_MS = 12;
+/** A first dispatch that will take longer than this many operations waits for the workers to start. */
+const STARTUP_FLOPS = 1e9;
+const DEFAULT_MEMORY = 4 * 2 ** 30;
+const MOST_THREADS = 8;
+
+/** Holds tensors and runs operations. Made by `createRuntime`. */
+export class Runtime {
+  readonly variant: Variant;
+  readonly #arena: Arena;
+  readonly #kernels: Record<string, KernelFunction>;
+  #words: Int32Array;
+  #inFlight = false;
+  readonly #pool: Pool | undefined;
+  readonly #host: Host;
+  readonly #build: Build;
+  readonly #variantReason: string;
+  readonly #threadsReason: string;
+  readonly #scopes: Set<Tensor>[] = [];
+  #scratch = { at: 0, bytes: 0 };
+  #queue: Promise<void> = Promise.resolve();
+  #disposed = false;
+
+  /** Runtimes are made by `createRuntime`. */
+  constructor(parts: {
+    arena: Arena;
+    kernels: Record<string, KernelFunction>;
+    pool: Pool | undefined;
+    host: Host;
+    build: Build;
+    variant: Variant;
+    variantReason: string;
+    threadsReason: string;
+    threads: number;
+  }) {
+    this.variant = parts.variant;
+    this.threads = parts.threads;
+    this.#arena = parts.arena;
+    this.#kernels = parts.kernels;
+    this.#pool = parts.pool;
+    this.#host = parts.host;
+    this.#build = parts.build;
+    this.#variantReason = parts.variantReason;
+    this.#threadsReason = parts.threadsReason;
+    this.#words = new Int32Array(parts.arena.memory.buffer, 0, 512);
+  }
+
+  /** Threads that large calls use, the calling one counted. */
+  readonly threads: number;
+
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  /** The live memory; its identity changes when it grows. */
+  get buffer(): ArrayBufferLike {
+    return this.#arena.memory.buffer;
+  }
+
+  /**
+   * A tensor with a copy of `data`. float data may be stored as f32, f16 or bf16; the default type follows the array.
+   *
+   * @throws ShapeError if the shape does not hold exactly the data.
+   * @throws DTypeError if the data cannot be stored as `dtype`.
+   * @throws MemoryLimitError if it does not fit.
+   * @example const q = rt.tensor(new Float32Array(2 * 4), [1, 2, 1, 4])
+   */
+  tensor(data: TensorData, shape: readonly number[], dtype?: DType): Tensor {
+    if (data.length !== sizeOf(shape)) {
+      throw new ShapeError(`${data.length} elements were given for shape [${shape}], which holds ${sizeOf(shape)}`);
+    }
+    const tensor = this.empty(shape, dtype ?? defaultType(data));
+    try {
+      storeAs(data, tensor.dtype, viewOf(this.buffer, tensor.dtype, tensor.address, tensor.size));
+    } catch (error) {
+      tensor.dispose();
+      throw error;
+    }
+    return tensor;
+  }
+
+  /**
+   * A tensor whose elements are arbitrary until written.
+   *
+   * @throws ShapeError if a length is not a whole number >= 0.
+   * @throws MemoryLimitError if it does not fit.
+   */
+  empty(shape: readonly number[], dtype: DType = 'f32'): Tensor {
+    this.#check();
+    if (shape.some((n) => !Number.isInteger(n) || n < 0)) {
+      throw new ShapeError(`[${shape}] is not a shape: every length must be a whole number >= 0`);
+    }
+    const block: Block = { at: this.#arena.allocate(sizeOf(shape) * bytesOf(dtype)), disposed: false };
+    const tensor = new Tensor(this, dtype, [...shape], contiguousStrides(shape), block, 0);
+    this.#scopes.at(-1)?.add(tensor);
+    return tensor;
+  }
+
+  /** A tensor of zeros. @throws as `empty`. */
+  zeros(shape: readonly number[], dtype: DType = 'f32'): Tensor {
+    const tensor = this.empty(shape, dtype);
+    viewOf(this.buffer, dtype, tensor.address, tensor.size).fill(0);
+    return tensor;
+  }
+
+  /**
+   * Runs `body` and disposes every tensor made in it, but those in its result (a tensor, or an object or array of them).
+   * `body` may be async; scopes nest, but must not overlap in time.
+   *
+   * @example const { o } = await rt.scope(async () => attention({ q, k: (await rope({ x })).o, v }))
+   */
+  scope<R>(body: () => R): R {
+    const made = new Set<Tensor>();
+    this.#scopes.push(made);
+    const close = (result: unknown, failed: boolean) => {
+      this.#scopes.splice(this.#scopes.lastIndexOf(made), 1);
+      const kept = failed ? new Set<Tensor>() : tensorsIn(result);
+      for (const tensor of made) {
+        if (kept.has(tensor)) this.#scopes.at(-1)?.add(tensor);
+        else if (!tensor.disposed) tensor.dispose();
+      }
+    };
+    let result: R;
+    try {
+      result = body();
+    } catch (error) {
+      close(undefined, true);
+      throw error;
+    }
+    if (result instanceof Promise) {
+      return result.then(
+        (value) => {
+          close(value, false);
+          return value;
+        },
+        (error) => {
+          close(undefined, true);
+          throw error;
+        },
+      ) as R;
+    }
+    close(result, false);
+    return result;
+  }
+
+  /** Exact memory figures, in bytes. */
+  memory(): MemoryReport {
+    return this.#arena.report();
+  }
+
+  /** What this device supports and what is used, with reasons. */
+  info(): RuntimeInfo {
+    const failure = this.#pool?.failure ?? '';
+    return {
+      backend: 'wasm',
+      build: this.#build,
+      variant: this.variant,
+      variantReason: this.#variantReason,
+      threads: failure === '' ? this.threads : 1,
+      threadsReason: failure === '' ? this.#threadsReason : failure,
+      host: this.#host,
+      memory: this.memory(),
+    };
+  }
+
+  /** Waits until the workers run, so that the first large call has them; without workers it returns at once. */
+  async ready(): Promise<void> {
+    await this.#pool?.ready(1000);
+  }
+
+  /** For tests: fills all memory that no tensor holds with NaN bytes. */
+  poison(): void {
+    this.#arena.poison();
+    if (this.#scratch.bytes > 0) new Uint8Array(this.buffer).fill(0xff, this.#scratch.at, this.#scratch.at + this.#scratch.bytes);
+  }
+
+  /**
+   * Measures the device on the calling thread: 'fma' in GFLOP/s, 'read' in GB/s over `amount` bytes.
+   *
+   * @param amount milliseconds for 'fma', bytes for 'read'.
+   */
+  probe(what: 'fma' | 'read', amount: number): number {
+    this.#check();
+    if (what === 'fma') {
+      const steps = 10000;
+      const params = encode(ProbeParams, { steps });
+      let best = 0;
+      for (const end = performance.now() + amount; performance.now() < end; ) {
+        const start = performance.now();
+        this.runSync({ kernel: 'probeFma', params, items: 10, scratchBytes: 64, flops: 0 });
+        best = Math.max(best, (10 * steps * 80) / (performance.now() - start) / 1e6);
+      }
+      return best;
+    }
+    const items = Math.max(1, Math.floor(amount / 4096));
+    const address = this.#arena.allocate(items * 4096);
+    try {
+      new Uint8Array(this.buffer, address, items * 4096).fill(1);
+      let best = 0;
+      for (let round = 0; round < 7; ++round) {
+        const params = encode(ProbeParams, { address });
+        const start = performance.now();
+        this.runSync({ kernel: 'probeRead', params, items, grain: items, scratchBytes: 64, flops: 0 });
+        best = Math.max(best, (items * 4096) / (performance.now() - start) / 1e6);
+      }
+      return best;
+    } finally {
+      this.#arena.release(address);
+    }
+  }
+
+  /** Frees all memory and ends the workers. Tensors of the runtime end with it. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#pool?.stop();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** @internal A block of memory that is not a tensor. */
+  allocate(bytes: number): number {
+    this.#check();
+    return this.#arena.allocate(bytes);
+  }
+
+  /** @internal Gives a block back. */
+  release(at: number, tensor?: Tensor): void {
+    if (tensor) for (const scope of this.#scopes) scope.delete(tensor);
+    if (!this.#disposed) this.#arena.release(at);
+  }
+
+  /** @internal Bytes of scratch that a kernel wants for these params. */
+  scratchBytes(measure: ScratchMeasure, params: Int32Array): number {
+    this.#control().set(params, MEASURE / 4);
+    return (this.#kernels[measure] as unknown as (params: number, scratch: number) => number)(MEASURE, MEASURE_ROOM);
+  }
+
+  /** @internal Threads that a dispatch would use. */
+  threadsFor(dispatch: Dispatch): number {
+    if (!this.#pool || this.#pool.failure !== '' || dispatch.flops < THREADING_FLOPS) return 1;
+    return Math.min(this.threads, Math.ceil(dispatch.items / (dispatch.grain ?? 1)));
+  }
+
+  /** @internal Runs a dispatch on the calling thread and the workers that are ready. */
+  runSync(dispatch: Dispatch): void {
+    if (this.#inFlight) {
+      throw new BusyError(
+        'a synchronous call was made while an asynchronous call of the same runtime is in flight. Await that call first, ' +
+          'or use the asynchronous form, which waits its turn.',
+      );
+    }
+    const threads = this.#begin(dispatch);
+    const pool = threads > 1 ? this.#pool : undefined;
+    pool?.start();
+    let taking = 0;
+    try {
+      if (pool) taking = pool.enlist(0, threads - 1);
+      this.#take(dispatch, Number.POSITIVE_INFINITY, () => {
+        if (pool && taking < threads - 1) taking = pool.enlist(taking, threads - 1);
+      });
+    } finally {
+      try {
+        pool?.waitSync(taking);
+      } finally {
+        this.#arena.unpin();
+      }
+    }
+    pool?.throwTrap(dispatch.kernel);
+  }
+
+  /** @internal As `runSync`, but the event loop gets its turns; calls of one runtime wait for each other. */
+  async run(dispatches: readonly Dispatch[]): Promise<void> {
+    const before = this.#queue;
+    let leave = () => {};
+    this.#queue = new Promise((resolve) => {
+      leave = resolve;
+    });
+    this.#arena.pin();
+    try {
+      await before;
+      this.#inFlight = true;
+      for (const dispatch of dispatches) await this.#runOne(dispatch);
+    } finally {
+      this.#inFlight = false;
+      this.#arena.unpin();
+      leave();
+    }
+  }
+
+  async #runOne(dispatch: Dispatch): Promise<void> {
+    if (dispatch.flops > STARTUP_FLOPS && this.threadsFor(dispatch) > 1) await this.#pool!.ready(200);
+    const threads = this.#begin(dispatch);
+    const pool = threads > 1 ? this.#pool : undefined;
+    pool?.start();
+    let taking = 0;
+    const join = () => {
+      if (pool && taking < threads - 1) taking = pool.enlist(taking, threads - 1);
+    };
+    try {
+      join();
+      while (!this.#take(dispatch, performance.now() + YIELD_MS, join)) await turn();
+    } finally {
+      try {
+        await pool?.wait(taking);
+      } finally {
+        this.#arena.unpin();
+      }
+    }
+    pool?.throwTrap(dispatch.kernel);
+  }
+
+  /** Publishes a dispatch; returns the number of threads it may use. */
+  #begin(dispatch: Dispatch): number {
+    this.#check();
+    if (dispatch.params.byteLength > PARAMS_BYTES) throw new OptionError(`params of '${dispatch.kernel}' are too long`);
+    const threads = this.threadsFor(dispatch);
+    const stride = Math.ceil((dispatch.scratchBytes ?? 0) / 64) * 64;
+    const scratch = this.#reserveScratch(stride, threads);
+    const words = this.#control();
+    words.set(dispatch.params, PARAMS / 4);
+    words[CONTROL.items] = dispatch.items;
+    words[CONTROL.grain] = dispatch.grain ?? 1;
+    words[CONTROL.kernel] = KERNELS.indexOf(dispatch.kernel);
+    words[CONTROL.scratch] = scratch;
+    words[CONTROL.scratchStride] = stride;
+    words[CONTROL.trapped] = 0;
+    words[CONTROL.done] = 0;
+    Atomics.store(words, CONTROL.next, 0);
+    this.#arena.pin();
+    return threads;
+  }
+
+  /** Takes items until none is left (true) or the deadline has passed (false). */
+  #take(dispatch: Dispatch, deadline: number, between: () => void): boolean {
+    const words = this.#control();
+    const grain = words[CONTROL.grain]!;
+    const kernel = this.#kernels[dispatch.kernel]!;
+    for (;;) {
+      const at = Atomics.add(words, CONTROL.next, grain);
+      if (at >= dispatch.items) return true;
+      try {
+        kernel(PARAMS, at, Math.min(at + grain, dispatch.items), words[CONTROL.scratch]!);
+      } catch (error) {
+        Atomics.store(words, CONTROL.next, dispatch.items);
+        throw new KernelTrapError(
+          `kernel '${dispatch.kernel}' trapped: ${(error as Error).message}. The outputs of this call hold no result; ` +
+            'the runtime stays usable. Please report it with the shapes and options of the call.',
+        );
+      }
+      between();
+      if (performance.now() > deadline) return false;
+    }
+  }
+
+  /** Address of scratch for `threads` threads, kept for the next dispatch. */
+  #reserveScratch(stride: number, threads: number): number {
+    const bytes = stride * threads;
+    if (bytes > this.#scratch.bytes) {
+      if (this.#scratch.bytes > 0) this.#arena.release(this.#scratch.at);
+      this.#scratch = { at: 0, bytes: 0 };
+      this.#scratch = { at: this.#arena.allocate(bytes), bytes };
+    }
+    return this.#scratch.at;
+  }
+
+  /** The words below the arena; growing an unshared memory detaches the view of them. */
+  #control(): Int32Array {
+    if (this.#words.length === 0) this.#words = new Int32Array(this.#arena.memory.buffer, 0, 512);
+    return this.#words;
+  }
+
+  #check(): void {
+    if (this.#disposed) throw new DisposedError('this runtime was disposed; create another with createRuntime()');
+  }
+}
+
+/**
+ * Compiles the best build for this device, proves it on a small problem and returns a runtime.
+ *
+ * An explicit `variant` or `threads` never falls back: if it cannot be had, the call throws.
+ *
+ * @throws OptionError if an option is out of range.
+ * @throws UnsupportedError if the device lacks what was asked for.
+ * @example using rt = await createRuntime({ threads: 2 })
+ */
+export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
+  const known = ['backend', 'variant', 'threads', 'memory'];
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name)) throw new OptionError(`createRuntime has no option '${name}'; it has ${known.join(', ')}`);
+  }
+  const { backend = 'auto', variant, threads = 'auto', memory = DEFAULT_MEMORY } = options;
+  if (backend !== 'auto' && backend !== 'wasm') throw new OptionError(`backend is '${backend}', expected 'auto' or 'wasm'`);
+  if (variant !== undefined && variant !== 'simd' && variant !== 'relaxed') {
+    throw new OptionError(`variant is '${variant}', expected 'simd' or 'relaxed'`);
+  }
+  if (!(memory >= 2 ** 20 && memory <= DEFAULT_MEMORY)) {
+    throw new OptionError(`memory is ${memory}, expected bytes from 1 MiB to 4 GiB`);
+  }
+  const host = detectHost();
+  const { count, reason: threadsReason } = chooseThreads(host, threads);
+  const tried: string[] = [];
+  for (const candidate of variantsToTry(host, variant)) {
+    const build: Build = count > 1 ? `${candidate}-shared` : candidate;
+    try {
+      const module = await compileBuild(build);
+      const arena = new Arena(memory, count > 1);
+      const instance = await WebAssembly.instantiate(module, { env: { memory: arena.memory } });
+      const kernels = instance.exports as unknown as Record<string, KernelFunction>;
+      selfTest(kernels, arena.memory, candidate);
+      const pool = count > 1 ? new Pool(module, arena.memory, count - 1) : undefined;
+      const variantReason = [
+        variant ? 'asked for' : candidate === 'relaxed' ? 'the engine has relaxed SIMD' : 'the engine has no relaxed SIMD',
+        ...tried,
+      ].join('; ');
+      return new Runtime({
+        arena, kernels, pool, host, build, variantReason, threadsReason,
+        variant: candidate,
+        threads: count,
+      });
+    } catch (error) {
+      if (variant || candidate === 'simd') throw error;
+      tried.push(`'${candidate}' failed: ${(error as Error).message}`);
+    }
+  }
+  throw new OptionError('no variant to try');
+}
+
+/** Number of threads and why. @throws as `createRuntime`. */
+function chooseThreads(host: Host, asked: number | 'auto'): { count: number; reason: string } {
+  const obstacle = host.sharedMemory !== true ? host.sharedMemory : host.workers !== true ? host.workers : undefined;
+  if (asked !== 'auto') {
+    if (!Number.isInteger(asked) || asked < 1 || asked > 64) {
+      throw new OptionError(`threads is ${asked}, expected 'auto' or a whole number from 1 to 64`);
+    }
+    if (asked > 1 && obstacle) {
+      throw new OptionError(`${asked} threads were asked for, but ${obstacle}. Ask for 1, or leave threads to wattn.`);
+    }
+    return { count: asked, reason: 'asked for' };
+  }
+  if (obstacle) return { count: 1, reason: obstacle };
+  const count = Math.min(host.processors, MOST_THREADS);
+  return { count, reason: `${host.processors} processors, at most ${MOST_THREADS} are used unless more are asked for` };
+}
+
+function defaultType(data: TensorData): DType {
+  if (data instanceof Int32Array) return 'i32';
+  if (data instanceof Uint8Array) return 'u8';
+  if (data instanceof Int8Array) return 'i8';
+  if (data instanceof Uint16Array) throw new DTypeError("16-bit data needs an explicit dtype: 'f16' or 'bf16'");
+  return 'f32';
+}
+
+/** The tensors in a result: itself, or values of an object or array. */
+function tensorsIn(result: unknown): Set<Tensor> {
+  const found = new Set<Tensor>();
+  const look = (value: unknown) => {
+    if (value instanceof Tensor) found.add(value);
+    else if (Array.isArray(value)) value.forEach(look);
+    else if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
+      Object.values(value).forEach(look);
+    }
+  };
+  look(result);
+  return found;
+}
+
+interface Scheduler {
+  setImmediate?: (callback: () => void) => void;
+  scheduler?: { yield?: () => Promise<void> };
+}
+
+/** One turn of the event loop, without a timer's minimum delay where the host allows. */
+function turn(): Promise<void> {
+  const { setImmediate, scheduler } = globalThis as unknown as Scheduler;
+  if (setImmediate) return new Promise((resolve) => setImmediate(resolve));
+  if (scheduler?.yield) return scheduler.yield();
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
