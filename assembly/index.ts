@@ -1,3 +1,10 @@
+export { decode, decodeMerge, decodeScratchBytes } from './decode/decode';
+export { mergeState } from './decode/merge-state';
+export { binary } from './elementwise/binary';
+export { norm } from './elementwise/norm';
+export { rope } from './elementwise/rope';
 export { flash, flashScratchBytes } from './flash/flash';
 export { flashPack } from './flash/pack';
+export { gemm } from './gemm/gemm';
+export { gemmPack } from './gemm/pack';
 export { probeFma, probeRead, probeTrap } from './probe/peak';

@@ -154,6 +154,103 @@ export class DecodeParams extends AttentionParams {
 }
 
 @unmanaged
+export class MergeStateParams {
+  oA: usize;
+  lseA: usize;
+  oB: usize;
+  lseB: usize;
+  o: usize;
+  lse: usize;
+  d: i32;
+}
+
+@unmanaged
+export class GemmPackParams {
+  b: usize;
+  /** Elements between rows of b as it lies in memory. */
+  bStride: i32;
+  bType: i32;
+  /** 1: b lies as [n, k]. */
+  transposed: i32;
+  bPack: usize;
+  k: i32;
+  n: i32;
+}
+
+@unmanaged
+export class GemmParams {
+  a: usize;
+  aStride: i32;
+  bPack: usize;
+  o: usize;
+  oStride: i32;
+  bias: usize;
+  m: i32;
+  k: i32;
+  n: i32;
+  /** 0: none, 1: relu, 2: silu, 3: gelu by its tanh form. */
+  activation: i32;
+  /** Rows of one work item, a multiple of the tile's. */
+  blockM: i32;
+  /** Columns of one work item, a multiple of 8. */
+  blockN: i32;
+  /** Strides of a batch of products in a, bPack and o; 0 for one product. */
+  aStrideB: i32;
+  bStrideB: i32;
+  oStrideB: i32;
+}
+
+@unmanaged
+export class BinaryParams {
+  a: usize;
+  b: usize;
+  o: usize;
+  n: i32;
+  /** b repeats after this many elements. */
+  period: i32;
+  /** 0: a + b, 1: a * b. */
+  operation: i32;
+}
+
+@unmanaged
+export class NormParams {
+  x: usize;
+  weight: usize;
+  bias: usize;
+  o: usize;
+  n: i32;
+  epsilon: f32;
+  /** 1: the mean is subtracted first. */
+  centered: i32;
+}
+
+@unmanaged
+export class RopeParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  cos: usize;
+  sin: usize;
+  /** Strides of cos and sin. */
+  angleStrideB: i32;
+  angleStrideT: i32;
+  /** i32 [B, T] row of cos and sin, in place of t; 0: none. */
+  positions: usize;
+  positionsStrideB: i32;
+  length: i32;
+  heads: i32;
+  d: i32;
+  /** Elements that are rotated: the first ones of a head. */
+  rotated: i32;
+  interleaved: i32;
+}
+
+@unmanaged
 export class ProbeParams {
   address: usize;
   steps: i32;

@@ -1,4 +1,39 @@
+/**
+ * Attention kernels for the edge: exact methods, one function each, on WebAssembly SIMD.
+ *
+ * @module
+ */
+export type { Activation } from './engines/gemm.ts';
 export * from './errors.ts';
-export { attention, attentionSync, type AttentionInputs, type AttentionOptions, type AttentionResult } from './ops/attention.ts';
+export {
+  type AttentionInputs,
+  type AttentionOptions,
+  type AttentionResult,
+  attention,
+  attentionSync,
+} from './ops/attention.ts';
+export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
+export {
+  type MatmulInputs,
+  type MatmulOptions,
+  matmul,
+  matmulSync,
+  PackedMatrix,
+  packMatrix,
+  packMatrixSync,
+} from './ops/matmul.ts';
+export {
+  type LayerNormInputs,
+  layerNorm,
+  layerNormSync,
+  type NormOptions,
+  type RmsNormInputs,
+  rmsNorm,
+  rmsNormSync,
+} from './ops/norm.ts';
+export { type RopeInputs, type RopeOptions, rope, ropeSync } from './ops/rope.ts';
+export type { MemoryReport } from './runtime/arena.ts';
+export type { Host } from './runtime/features.ts';
 export { createRuntime, type Runtime, type RuntimeInfo, type RuntimeOptions } from './runtime/runtime.ts';
-export { type DType, Tensor, type TensorData } from './tensor.ts';
+export type { Variant } from './runtime/variant.ts';
+export { type DType, Tensor, type TensorData, type TensorView } from './tensor.ts';

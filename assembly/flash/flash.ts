@@ -54,7 +54,7 @@ function carve(p: FlashParams, at: usize): Tiles {
   return t;
 }
 
-/** Bytes of scratch that one thread of `flash` needs; `scratch` has room for 64 bytes. */
+/** Bytes of scratch that one thread of `flash` needs; `scratch` has room for 128 bytes. */
 export function flashScratchBytes(params: usize, scratch: usize): i32 {
   return <i32>(carve(changetype<FlashParams>(params), scratch).end - scratch);
 }

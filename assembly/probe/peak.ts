@@ -22,16 +22,16 @@ export function probeFma(params: usize, begin: i32, end: i32, scratch: usize): v
   let c9 = x;
   for (let item = begin; item < end; ++item) {
     for (let i = p.steps; i > 0; --i) {
-      c0 = fma(x, y, c0);
-      c1 = fma(x, y, c1);
-      c2 = fma(x, y, c2);
-      c3 = fma(x, y, c3);
-      c4 = fma(x, y, c4);
-      c5 = fma(x, y, c5);
-      c6 = fma(x, y, c6);
-      c7 = fma(x, y, c7);
-      c8 = fma(x, y, c8);
-      c9 = fma(x, y, c9);
+      c0 = fma(c0, y, x);
+      c1 = fma(c1, y, x);
+      c2 = fma(c2, y, x);
+      c3 = fma(c3, y, x);
+      c4 = fma(c4, y, x);
+      c5 = fma(c5, y, x);
+      c6 = fma(c6, y, x);
+      c7 = fma(c7, y, x);
+      c8 = fma(c8, y, x);
+      c9 = fma(c9, y, x);
     }
   }
   c0 = f32x4.add(f32x4.add(c0, c1), f32x4.add(c2, c3));

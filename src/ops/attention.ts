@@ -4,6 +4,7 @@
  * @module
  */
 import type { AttentionCall } from '../engines/attention-call.ts';
+import { decodeAttend, suitsDecode } from '../engines/decode.ts';
 import { flashAttend } from '../engines/flash.ts';
 import { sequencesOf } from '../engines/sequences.ts';
 import { expectContiguous, expectNames, expectRows, expectTypes, finite, matchShapes, whole } from '../engines/shapes.ts';
@@ -151,7 +152,8 @@ export function windowOf(op: string, options: Pick<AttentionOptions, 'causal' | 
 /** Lays out an attention call. */
 export function planAttention(b: Builder, inputs: AttentionInputs, options: AttentionOptions): AttentionResult {
   const call = attentionCall(b, OP, inputs, options);
-  flashAttend(b, call);
+  if (suitsDecode(call)) decodeAttend(b, call);
+  else flashAttend(b, call);
   return { o: call.o, lse: call.lse };
 }
 

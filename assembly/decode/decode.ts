@@ -1,0 +1,392 @@
+import { closeRow, outputRow, RowEnd, writeLse, writeOutput } from '../flash/output';
+import { endKey, firstKey, keyBiasBase, loadKeyBias, modifyRow, plainScores, scoreFactor } from '../flash/rows';
+import { sequenceAt } from '../flash/sequence';
+import { softmaxStep } from '../flash/softmax';
+import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR, SCORE_ROW } from '../flash/tile';
+import { DecodeParams, Sequence } from '../params';
+import { exp2 } from '../simd/exp2';
+import { max4, sum4 } from '../simd/reduce';
+import { BF16, elementBytes, F32, I8, widenRow } from '../simd/storage';
+import { scoreBf16, scoreF32, scoreF32x4, scoreI8 } from './score';
+import { mixBf16, mixF32, mixF32x4, mixI8 } from './value';
+
+/** How a row of keys or values is read. */
+const DIRECT: i32 = 0;
+const NARROW: i32 = 1;
+const WIDENED: i32 = 2;
+
+/** Scratch of one thread. */
+@unmanaged
+class Tiles {
+  kMode: i32;
+  vMode: i32;
+  /** Rows of q, s and acc: one, or a multiple of four. */
+  rows: i32;
+  /** dk and dv rounded up to whole vectors. */
+  dk4: i32;
+  dv8: i32;
+  /** f32 [rows, dk4], scaled; bf16 keys: eights as even, odd; i8 keys: i16 [dk] behind one unit. */
+  q: usize;
+  /** f32 [rows, 64] */
+  s: usize;
+  /** f32 [rows, dv8] */
+  acc: usize;
+  m: usize;
+  l: usize;
+  keyBias: usize;
+  /** f32 [64] and i16 [64]: weights of one row times the scales of i8 values, and quantised. */
+  scaled: usize;
+  weights: usize;
+  /** f32 [64, dk4] and [64, dv8] where rows must be widened. */
+  kTile: usize;
+  vTile: usize;
+  end: usize;
+}
+
+const TILES_BYTES: usize = 80;
+
+/** One narrow row at a time has kernels of its own; several share a widened tile. */
+function modeOf(type: i32, d: i32, rows: i32): i32 {
+  if (type == F32) return d & 3 ? WIDENED : DIRECT;
+  if (rows == 1 && ((type == BF16 && !(d & 7)) || (type == I8 && !(d & 15)))) return NARROW;
+  return WIDENED;
+}
+
+function carve(p: DecodeParams, at: usize): Tiles {
+  const t = changetype<Tiles>(at);
+  t.rows = p.rows == 1 ? 1 : (p.rows + 3) & ~3;
+  t.kMode = modeOf(p.kType, p.dk, p.rows);
+  t.vMode = modeOf(p.vType, p.dv, p.rows);
+  t.dk4 = (p.dk + 3) & ~3;
+  t.dv8 = roundUpNR(p.dv);
+  const rows = <usize>t.rows;
+  t.q = at + TILES_BYTES;
+  t.s = t.q + rows * (<usize>t.dk4 << 2) + 16;
+  t.acc = t.s + rows * SCORE_ROW;
+  t.m = t.acc + rows * (<usize>t.dv8 << 2);
+  t.l = t.m + ((rows * 4 + 15) & ~15);
+  t.keyBias = t.l + rows * 16;
+  t.scaled = t.keyBias + SCORE_ROW;
+  t.weights = t.scaled + SCORE_ROW;
+  t.kTile = t.weights + 144;
+  t.vTile = t.kTile + (t.kMode == WIDENED ? <usize>(BLOCK_K * t.dk4) << 2 : 0);
+  t.end = t.vTile + (t.vMode == WIDENED ? <usize>(BLOCK_K * t.dv8) << 2 : 0);
+  return t;
+}
+
+/** Bytes of scratch that one thread of `decode` needs; `scratch` has room for 128 bytes. */
+export function decodeScratchBytes(params: usize, scratch: usize): i32 {
+  return <i32>(carve(changetype<DecodeParams>(params), scratch).end - scratch);
+}
+
+/** Keys from j on that lie one stride apart, at most n: to the end of j's page. */
+// @ts-ignore: decorator
+@inline
+function runLength(p: DecodeParams, j: i32, n: i32): i32 {
+  return p.pageTable ? min(n, p.pageSize - (j % p.pageSize)) : n;
+}
+
+/** Element offset of key j by strides of batch (or page), time and head. */
+// @ts-ignore: decorator
+@inline
+function keyOffset(p: DecodeParams, s: Sequence, j: i32, h: i32, strideB: i32, strideT: i32, strideH: i32): usize {
+  if (p.pageTable) {
+    const page = load<i32>(p.pageTable + ((<usize>(s.batch * p.pagesPerSequence + j / p.pageSize)) << 2));
+    return <usize>page * <usize>strideB + <usize>((j % p.pageSize) * strideT + h * strideH);
+  }
+  return <usize>s.batch * <usize>strideB + <usize>(s.kStart + j) * <usize>strideT + <usize>(h * strideH);
+}
+
+// @ts-ignore: decorator
+@inline
+function scaleAt(p: DecodeParams, s: Sequence, scales: usize, j: i32, h: i32): f32 {
+  return load<f32>(scales + (keyOffset(p, s, j, h, p.scaleStrideB, p.scaleStrideT, p.scaleStrideH) << 2));
+}
+
+/** Even and odd elements of each eight, from their natural order. */
+function splitEights(x: usize, d: i32): void {
+  for (const end = x + (<usize>d << 2); x < end; x += 32) {
+    const a = v128.load(x);
+    const b = v128.load(x, 16);
+    v128.store(x, i32x4.shuffle(a, b, 0, 2, 4, 6));
+    v128.store(x, i32x4.shuffle(a, b, 1, 3, 5, 7), 16);
+  }
+}
+
+/** The natural order of each eight, from its even and odd elements. */
+function joinEights(x: usize, d: i32): void {
+  for (const end = x + (<usize>d << 2); x < end; x += 32) {
+    const even = v128.load(x);
+    const odd = v128.load(x, 16);
+    v128.store(x, i32x4.shuffle(even, odd, 0, 4, 1, 5));
+    v128.store(x, i32x4.shuffle(even, odd, 2, 6, 3, 7), 16);
+  }
+}
+
+/** Largest magnitude of n (a multiple of 4) values. */
+function largest(x: usize, n: i32): f32 {
+  let m = i32x4.splat(0);
+  for (const end = x + (<usize>n << 2); x < end; x += 16) m = f32x4.pmax(m, f32x4.abs(v128.load(x)));
+  return max4(m);
+}
+
+/** dst i16 [n] = round(x * factor), n a multiple of 8. */
+function quantise(x: usize, dst: usize, n: i32, factor: f32): void {
+  const f = f32x4.splat(factor);
+  for (const end = x + (<usize>n << 2); x < end; x += 32) {
+    const low = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(f, v128.load(x))));
+    const high = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(f, v128.load(x, 16))));
+    v128.store(dst, i16x8.narrow_i32x4_s(low, high));
+    dst += 16;
+  }
+}
+
+/** The query rows that share key/value head h, in the form that the keys' type wants. */
+function loadQueries(p: DecodeParams, s: Sequence, t: Tiles, h: i32, rows: i32): void {
+  const rowBytes = <usize>t.dk4 << 2;
+  const bytes = elementBytes(p.qType);
+  memory.fill(t.q, 0, <usize>t.rows * rowBytes);
+  for (let r = 0; r < rows; ++r) {
+    const i = r / p.group;
+    const head = h * p.group + (r - i * p.group);
+    const at = s.batch * p.qStrideB + (s.qStart + i) * p.qStrideT + head * p.qStrideH;
+    widenRow(p.q + <usize>at * bytes, p.qType, t.q + <usize>r * rowBytes, p.dk, scoreFactor(p));
+  }
+  if (t.kMode != NARROW) return;
+  if (p.kType == BF16) {
+    splitEights(t.q, p.dk);
+  } else {
+    // 16-bit queries: products with 8-bit codes stay exact in 32 bits for every head dimension
+    const levels: f32 = p.dk <= 512 ? 32767 : 16383;
+    const most = largest(t.q, p.dk);
+    const usable = most > 0 && most < Infinity;
+    quantise(t.q, t.q + 16, p.dk, usable ? levels / most : 0);
+    store<f32>(t.q, usable ? most / levels : most);
+  }
+}
+
+/** Scores of keys [j, j + n), contiguous by stride, into column `from` of the tile. */
+function scoreRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, from: i32): void {
+  const bytes = elementBytes(p.kType);
+  let rows = p.k + keyOffset(p, s, j, h, p.kStrideB, p.kStrideT, p.kStrideH) * bytes;
+  let stride = <usize>p.kStrideT * bytes;
+  const out = t.s + (<usize>from << 2);
+  if (t.kMode == NARROW) {
+    if (p.kType == BF16) {
+      scoreBf16(t.q, rows, stride, out, n, p.dk);
+    } else {
+      scoreI8(t.q + 16, load<f32>(t.q), rows, stride, out, n, p.dk);
+      for (let i = 0; i < n; ++i) {
+        const at = out + (<usize>i << 2);
+        store<f32>(at, load<f32>(at) * scaleAt(p, s, p.kScale, j + i, h));
+      }
+    }
+    return;
+  }
+  if (t.kMode == WIDENED) {
+    const rowBytes = <usize>t.dk4 << 2;
+    for (let i = 0; i < n; ++i) {
+      const row = t.kTile + <usize>i * rowBytes;
+      v128.store(row + rowBytes - 16, i32x4.splat(0));
+      widenRow(rows + <usize>i * stride, p.kType, row, p.dk, p.kScale ? scaleAt(p, s, p.kScale, j + i, h) : 1);
+    }
+    rows = t.kTile;
+    stride = rowBytes;
+  }
+  if (t.rows == 1) {
+    scoreF32(t.q, rows, stride, out, n, t.dk4);
+    return;
+  }
+  for (let r = 0; r < t.rows; r += 4) {
+    scoreF32x4(t.q + <usize>(r * t.dk4) * 4, rows, stride, out + <usize>r * SCORE_ROW, n, t.dk4);
+  }
+}
+
+/** Adds the weighted values of keys [j, j + n), weights from column `from` of the tile. */
+function mixRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, from: i32): void {
+  const bytes = elementBytes(p.vType);
+  let rows = p.v + keyOffset(p, s, j, h, p.vStrideB, p.vStrideT, p.vStrideH) * bytes;
+  let stride = <usize>p.vStrideT * bytes;
+  const weights = t.s + (<usize>from << 2);
+  if (t.vMode == NARROW) {
+    if (p.vType == BF16) {
+      mixBf16(weights, rows, stride, t.acc, n, p.dv);
+    } else {
+      const padded = (n + 7) & ~7;
+      for (let i = 0; i < n; ++i) {
+        const at = <usize>i << 2;
+        store<f32>(t.scaled + at, load<f32>(weights + at) * scaleAt(p, s, p.vScale, j + i, h));
+      }
+      for (let i = n; i < padded; ++i) store<f32>(t.scaled + (<usize>i << 2), 0);
+      const most = largest(t.scaled, padded);
+      if (most == 0) return;
+      quantise(t.scaled, t.weights, padded, most < Infinity ? 32767 / most : 0);
+      mixI8(t.weights, most < Infinity ? most / 32767 : most, rows, stride, t.acc, n, p.dv);
+    }
+    return;
+  }
+  let d = p.dv;
+  if (t.vMode == WIDENED) {
+    const rowBytes = <usize>t.dv8 << 2;
+    for (let i = 0; i < n; ++i) {
+      const row = t.vTile + <usize>i * rowBytes;
+      v128.store(row + rowBytes - 32, i32x4.splat(0));
+      v128.store(row + rowBytes - 16, i32x4.splat(0));
+      widenRow(rows + <usize>i * stride, p.vType, row, p.dv, p.vScale ? scaleAt(p, s, p.vScale, j + i, h) : 1);
+    }
+    rows = t.vTile;
+    stride = rowBytes;
+    d = t.dv8;
+  }
+  if (t.rows == 1) {
+    mixF32(weights, rows, stride, t.acc, n, d);
+    return;
+  }
+  for (let r = 0; r < t.rows; r += 4) {
+    const acc = t.acc + <usize>(r * t.dv8) * 4;
+    mixF32x4(weights + <usize>r * SCORE_ROW, rows, stride, acc, <usize>t.dv8 << 2, n, d);
+  }
+}
+
+/** Keys [first, first + n) of one 64-key block, first a multiple of 8 from the block's start. */
+function attendKeys(p: DecodeParams, s: Sequence, t: Tiles, h: i32, live: i32, first: i32, n: i32): void {
+  for (let from = 0; from < n; ) {
+    const run = runLength(p, first + from, n - from);
+    scoreRun(p, s, t, h, first + from, run, from);
+    from += run;
+  }
+  const padded = roundUpNR(n);
+  const plain = plainScores(p);
+  const strips = t.dv8 >> 3;
+  for (let r = 0; r < live; ++r) {
+    const i = r / p.group;
+    const head = h * p.group + (r - i * p.group);
+    const row = t.s + <usize>r * SCORE_ROW;
+    for (let j = n; j < padded; ++j) store<f32>(row + (<usize>j << 2), -Infinity);
+    if (!plain || firstKey(p, s, i) > first || endKey(p, s, i) < first + n) {
+      if (p.keyBias) {
+        const block = first >> BLOCK_K_SHIFT;
+        loadKeyBias(p, s, head, block, keyBiasBase(p, s, head, i), t.keyBias);
+      }
+      modifyRow(p, s, head, i, first, row, padded, t.keyBias + (<usize>(first & (BLOCK_K - 1)) << 2), ~0);
+    }
+    const acc = t.acc + <usize>(r * t.dv8) * 4;
+    softmaxStep(row, padded, t.m + (<usize>r << 2), t.l + (<usize>r << 4), acc, strips, 32);
+  }
+  for (let from = 0; from < n; ) {
+    const run = runLength(p, first + from, n - from);
+    mixRun(p, s, t, h, first + from, run, from);
+    from += run;
+  }
+}
+
+/** Floats of one row of partials: o, then m and l. */
+// @ts-ignore: decorator
+@inline
+function partialFloats(p: DecodeParams): i32 {
+  return roundUpNR(p.dv) + 8;
+}
+
+/** Address of a row of partials. */
+// @ts-ignore: decorator
+@inline
+function partialAt(p: DecodeParams, sequence: i32, h: i32, split: i32, row: i32): usize {
+  const index = ((sequence * p.kvHeads + h) * p.splits + split) * p.rows + row;
+  return p.partials + <usize>index * (<usize>partialFloats(p) << 2);
+}
+
+/**
+ * Attention of a few queries over one span of a long cache, unnormalised.
+ *
+ *   q      [B, Tq, H, dk]        f32, f16 or bf16
+ *   k      [B, Tk, Hkv, dk]      f32, f16, bf16 or i8; with pageTable [pages, pageSize, Hkv, dk]
+ *   v      [B, Tk, Hkv, dv]      likewise; may be a view of k
+ *   kScale, vScale  f32 [B, Tk, Hkv], or by pages; i8 only
+ *   partials  f32, see DecodeParams; must not alias an input
+ *   other operands as in flash
+ *
+ * All query heads that share a key/value head go through its keys together. Flash-Decoding (Dao 2023).
+ * i8 keys and values of single rows use 16-bit queries and weights and exact integer sums: the relative error of
+ * a score is below 2^-16 of |q| max |k| times the dimension.
+ *
+ * Item: one (sequence, split, key/value head). Scratch: decodeScratchBytes.
+ */
+export function decode(params: usize, begin: i32, end: i32, scratch: usize): void {
+  const p = changetype<DecodeParams>(params);
+  const t = carve(p, scratch);
+  for (let item = begin; item < end; ++item) {
+    const h = item % p.kvHeads;
+    const split = (item / p.kvHeads) % p.splits;
+    const sequence = item / (p.kvHeads * p.splits);
+    const s = sequenceAt(p.sequences, sequence);
+    const live = s.qLength * p.group;
+    if (live == 0) continue;
+    loadQueries(p, s, t, h, live);
+    memory.fill(t.acc, 0, <usize>(t.rows * t.dv8) << 2);
+    memory.fill(t.l, 0, <usize>t.rows << 4);
+    for (let r = 0; r < t.rows; ++r) store<f32>(t.m + (<usize>r << 2), -Infinity);
+
+    const low = max(split * p.splitKeys, firstKey(p, s, 0)) & ~7;
+    const high = min((split + 1) * p.splitKeys, endKey(p, s, s.qLength - 1));
+    for (let first = low; first < high; ) {
+      const n = min(high - first, BLOCK_K - (first & (BLOCK_K - 1)));
+      attendKeys(p, s, t, h, live, first, n);
+      first += n;
+    }
+    const joined = t.vMode == NARROW && p.vType == BF16;
+    if (joined) joinEights(t.acc, t.dv8);
+    for (let r = 0; r < live; ++r) {
+      const out = partialAt(p, sequence, h, split, r);
+      memory.copy(out, t.acc + <usize>(r * t.dv8) * 4, <usize>t.dv8 << 2);
+      store<f32>(out + (<usize>t.dv8 << 2), load<f32>(t.m + (<usize>r << 2)));
+      store<f32>(out + (<usize>t.dv8 << 2), sum4(v128.load(t.l + (<usize>r << 4))), 4);
+    }
+  }
+}
+
+/**
+ * Joins the partials of all splits of a row, in order, and writes o and lse.
+ *
+ *   m = max m_s,  l = sum l_s 2^(m_s - m),  o = sum o_s 2^(m_s - m) / l
+ *
+ * Item: one (sequence, key/value head, row). Scratch: f32 [ceil8(dv)] and 16 bytes.
+ */
+export function decodeMerge(params: usize, begin: i32, end: i32, scratch: usize): void {
+  const p = changetype<DecodeParams>(params);
+  const dv8 = roundUpNR(p.dv);
+  const rowEnd = changetype<RowEnd>(scratch + (<usize>dv8 << 2));
+  for (let item = begin; item < end; ++item) {
+    const row = item % p.rows;
+    const h = (item / p.rows) % p.kvHeads;
+    const sequence = item / (p.rows * p.kvHeads);
+    const s = sequenceAt(p.sequences, sequence);
+    if (row >= s.qLength * p.group) continue;
+    const i = row / p.group;
+    const head = h * p.group + (row - i * p.group);
+    let m: f32 = -Infinity;
+    for (let split = 0; split < p.splits; ++split) {
+      m = max(m, load<f32>(partialAt(p, sequence, h, split, row) + (<usize>dv8 << 2)));
+    }
+    let l: f32 = 0;
+    memory.fill(scratch, 0, <usize>dv8 << 2);
+    for (let split = 0; split < p.splits; ++split) {
+      const partial = partialAt(p, sequence, h, split, row);
+      const own = load<f32>(partial + (<usize>dv8 << 2));
+      // a split without a visible key has nothing but zeros, or NaN that must come through
+      const weight: f32 = own == -Infinity ? 1 : exp2(own - m);
+      l += weight * load<f32>(partial + (<usize>dv8 << 2), 4);
+      const factor = f32x4.splat(weight);
+      for (let c: usize = 0; c < <usize>dv8 << 2; c += 16) {
+        v128.store(scratch + c, f32x4.add(v128.load(scratch + c), f32x4.mul(factor, v128.load(partial + c))));
+      }
+    }
+    closeRow(p, head, m, l, keyBiasBase(p, s, head, i), rowEnd);
+    writeLse(p, s, head, i, rowEnd.lse);
+    const gain: f32 = p.outScale ? load<f32>(p.outScale + (<usize>head << 2)) : 1;
+    const factor = f32x4.splat(rowEnd.inverse * gain);
+    const out = outputRow(p, s, head, i);
+    for (let c = 0; c < p.dv; c += 4) {
+      writeOutput(p, out, c, f32x4.mul(factor, v128.load(scratch + (<usize>c << 2))));
+    }
+  }
+}

@@ -1,0 +1,231 @@
+import { fma } from '../simd/fma';
+import { sum4, sum4x4 } from '../simd/reduce';
+
+/** Scores of one row of the tile of 64, in bytes. */
+const ROW: usize = 256;
+
+/**
+ * out[j] = q k_j for n keys, one query.
+ *
+ *   q  f32 [d]      d a multiple of 4
+ *   k  f32 [n, d]   rows `stride` bytes apart
+ */
+export function scoreF32(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
+  const bytes = <usize>d << 2;
+  let j = 0;
+  for (; j + 4 <= n; j += 4) {
+    const k1 = k + stride;
+    const k2 = k1 + stride;
+    const k3 = k2 + stride;
+    let s0 = i32x4.splat(0);
+    let s1 = s0;
+    let s2 = s0;
+    let s3 = s0;
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const x = v128.load(q + i);
+      s0 = fma(x, v128.load(k + i), s0);
+      s1 = fma(x, v128.load(k1 + i), s1);
+      s2 = fma(x, v128.load(k2 + i), s2);
+      s3 = fma(x, v128.load(k3 + i), s3);
+    }
+    v128.store(out, sum4x4(s0, s1, s2, s3));
+    out += 16;
+    k = k3 + stride;
+  }
+  for (; j < n; ++j) {
+    let s = i32x4.splat(0);
+    for (let i: usize = 0; i < bytes; i += 16) s = fma(v128.load(q + i), v128.load(k + i), s);
+    store<f32>(out, sum4(s));
+    out += 4;
+    k += stride;
+  }
+}
+
+/** Stores lane r at row r of the score tile. */
+// @ts-ignore: decorator
+@inline
+function storeColumn(out: usize, x: v128): void {
+  v128.store_lane<f32>(out, x, 0);
+  v128.store_lane<f32>(out, x, 1, ROW);
+  v128.store_lane<f32>(out, x, 2, ROW * 2);
+  v128.store_lane<f32>(out, x, 3, ROW * 3);
+}
+
+/**
+ * out[r][j] = q_r k_j for n keys and four queries: each key is loaded once for all four.
+ *
+ *   q    f32 [4, d]    d a multiple of 4
+ *   k    f32 [n, d]    rows `stride` bytes apart
+ *   out  f32 [4, 64]
+ */
+export function scoreF32x4(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
+  const bytes = <usize>d << 2;
+  const q1 = q + bytes;
+  const q2 = q1 + bytes;
+  const q3 = q2 + bytes;
+  let j = 0;
+  for (; j + 2 <= n; j += 2) {
+    const next = k + stride;
+    let s00 = i32x4.splat(0);
+    let s10 = s00;
+    let s20 = s00;
+    let s30 = s00;
+    let s01 = s00;
+    let s11 = s00;
+    let s21 = s00;
+    let s31 = s00;
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const x = v128.load(k + i);
+      const y = v128.load(next + i);
+      let row = v128.load(q + i);
+      s00 = fma(row, x, s00);
+      s01 = fma(row, y, s01);
+      row = v128.load(q1 + i);
+      s10 = fma(row, x, s10);
+      s11 = fma(row, y, s11);
+      row = v128.load(q2 + i);
+      s20 = fma(row, x, s20);
+      s21 = fma(row, y, s21);
+      row = v128.load(q3 + i);
+      s30 = fma(row, x, s30);
+      s31 = fma(row, y, s31);
+    }
+    storeColumn(out, sum4x4(s00, s10, s20, s30));
+    storeColumn(out + 4, sum4x4(s01, s11, s21, s31));
+    out += 8;
+    k = next + stride;
+  }
+  if (j < n) {
+    let s0 = i32x4.splat(0);
+    let s1 = s0;
+    let s2 = s0;
+    let s3 = s0;
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const x = v128.load(k + i);
+      s0 = fma(v128.load(q + i), x, s0);
+      s1 = fma(v128.load(q1 + i), x, s1);
+      s2 = fma(v128.load(q2 + i), x, s2);
+      s3 = fma(v128.load(q3 + i), x, s3);
+    }
+    storeColumn(out, sum4x4(s0, s1, s2, s3));
+  }
+}
+
+/**
+ * out[j] = q k_j for n bfloat16 keys, one query.
+ *
+ *   q  f32 [d]       d a multiple of 8; each eight as [even four, odd four]
+ *   k  bf16 [n, d]   rows `stride` bytes apart
+ */
+export function scoreBf16(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
+  const bytes = <usize>d << 1;
+  const high = i32x4.splat(0xffff0000);
+  let j = 0;
+  for (; j + 4 <= n; j += 4) {
+    const k1 = k + stride;
+    const k2 = k1 + stride;
+    const k3 = k2 + stride;
+    let even0 = i32x4.splat(0);
+    let even1 = even0;
+    let even2 = even0;
+    let even3 = even0;
+    let odd0 = even0;
+    let odd1 = even0;
+    let odd2 = even0;
+    let odd3 = even0;
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const qEven = v128.load(q + (i << 1));
+      const qOdd = v128.load(q + (i << 1), 16);
+      let x = v128.load(k + i);
+      even0 = fma(qEven, i32x4.shl(x, 16), even0);
+      odd0 = fma(qOdd, v128.and(x, high), odd0);
+      x = v128.load(k1 + i);
+      even1 = fma(qEven, i32x4.shl(x, 16), even1);
+      odd1 = fma(qOdd, v128.and(x, high), odd1);
+      x = v128.load(k2 + i);
+      even2 = fma(qEven, i32x4.shl(x, 16), even2);
+      odd2 = fma(qOdd, v128.and(x, high), odd2);
+      x = v128.load(k3 + i);
+      even3 = fma(qEven, i32x4.shl(x, 16), even3);
+      odd3 = fma(qOdd, v128.and(x, high), odd3);
+    }
+    v128.store(
+      out,
+      sum4x4(f32x4.add(even0, odd0), f32x4.add(even1, odd1), f32x4.add(even2, odd2), f32x4.add(even3, odd3)),
+    );
+    out += 16;
+    k = k3 + stride;
+  }
+  for (; j < n; ++j) {
+    let s = i32x4.splat(0);
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const x = v128.load(k + i);
+      s = fma(v128.load(q + (i << 1)), i32x4.shl(x, 16), s);
+      s = fma(v128.load(q + (i << 1), 16), v128.and(x, high), s);
+    }
+    store<f32>(out, sum4(s));
+    out += 4;
+    k += stride;
+  }
+}
+
+/** Sums of four vectors of integers, as floats. */
+// @ts-ignore: decorator
+@inline
+function sumIntegers4x4(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = i32x4.add(i32x4.shuffle(a, b, 0, 1, 4, 5), i32x4.shuffle(a, b, 2, 3, 6, 7));
+  const cd = i32x4.add(i32x4.shuffle(c, d, 0, 1, 4, 5), i32x4.shuffle(c, d, 2, 3, 6, 7));
+  return f32x4.convert_i32x4_s(
+    i32x4.add(i32x4.shuffle(ab, cd, 0, 2, 4, 6), i32x4.shuffle(ab, cd, 1, 3, 5, 7)),
+  );
+}
+
+/** Products of 16 codes with 16 quantised query elements, in four 32-bit sums. */
+// @ts-ignore: decorator
+@inline
+function dotCodes(codes: v128, q0: v128, q1: v128, sum: v128): v128 {
+  const low = i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(codes), q0);
+  return i32x4.add(i32x4.add(sum, low), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(codes), q1));
+}
+
+/**
+ * out[j] = unit * q k_j for n int8 keys, one query, in exact integer arithmetic.
+ *
+ *   q  i16 [d]      d a multiple of 16; |q| d 128 below 2^31
+ *   k  i8 [n, d]    rows `stride` bytes apart
+ */
+export function scoreI8(q: usize, unit: f32, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
+  const bytes = <usize>d;
+  const factor = f32x4.splat(unit);
+  let j = 0;
+  for (; j + 4 <= n; j += 4) {
+    const k1 = k + stride;
+    const k2 = k1 + stride;
+    const k3 = k2 + stride;
+    let s0 = i32x4.splat(0);
+    let s1 = s0;
+    let s2 = s0;
+    let s3 = s0;
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const q0 = v128.load(q + (i << 1));
+      const q1 = v128.load(q + (i << 1), 16);
+      s0 = dotCodes(v128.load(k + i), q0, q1, s0);
+      s1 = dotCodes(v128.load(k1 + i), q0, q1, s1);
+      s2 = dotCodes(v128.load(k2 + i), q0, q1, s2);
+      s3 = dotCodes(v128.load(k3 + i), q0, q1, s3);
+    }
+    v128.store(out, f32x4.mul(factor, sumIntegers4x4(s0, s1, s2, s3)));
+    out += 16;
+    k = k3 + stride;
+  }
+  for (; j < n; ++j) {
+    let s = i32x4.splat(0);
+    for (let i: usize = 0; i < bytes; i += 16) {
+      s = dotCodes(v128.load(k + i), v128.load(q + (i << 1)), v128.load(q + (i << 1), 16), s);
+    }
+    const zero = i32x4.splat(0);
+    store<f32>(out, unit * f32x4.extract_lane(sumIntegers4x4(s, zero, zero, zero), 0));
+    out += 4;
+    k += stride;
+  }
+}

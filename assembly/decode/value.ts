@@ -1,0 +1,193 @@
+import { fma } from '../simd/fma';
+
+/** Scores of one row of the tile of 64, in bytes. */
+const ROW: usize = 256;
+
+/**
+ * acc += sum_j p_j v_j for n keys, one query: eight values a sweep, so that acc is loaded and stored once for eight.
+ *
+ *   p    f32 [n]
+ *   v    f32 [n, d]   d a multiple of 4, rows `stride` bytes apart
+ *   acc  f32 [d]
+ */
+export function mixF32(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32): void {
+  const bytes = <usize>d << 2;
+  let j = 0;
+  for (; j + 8 <= n; j += 8) {
+    const p0 = v128.load_splat<f32>(p);
+    const p1 = v128.load_splat<f32>(p, 4);
+    const p2 = v128.load_splat<f32>(p, 8);
+    const p3 = v128.load_splat<f32>(p, 12);
+    const p4 = v128.load_splat<f32>(p, 16);
+    const p5 = v128.load_splat<f32>(p, 20);
+    const p6 = v128.load_splat<f32>(p, 24);
+    const p7 = v128.load_splat<f32>(p, 28);
+    const v1 = v + stride;
+    const v2 = v1 + stride;
+    const v3 = v2 + stride;
+    const v4 = v3 + stride;
+    const v5 = v4 + stride;
+    const v6 = v5 + stride;
+    const v7 = v6 + stride;
+    for (let i: usize = 0; i < bytes; i += 16) {
+      let x = v128.load(acc + i);
+      x = fma(p0, v128.load(v + i), x);
+      x = fma(p1, v128.load(v1 + i), x);
+      x = fma(p2, v128.load(v2 + i), x);
+      x = fma(p3, v128.load(v3 + i), x);
+      x = fma(p4, v128.load(v4 + i), x);
+      x = fma(p5, v128.load(v5 + i), x);
+      x = fma(p6, v128.load(v6 + i), x);
+      x = fma(p7, v128.load(v7 + i), x);
+      v128.store(acc + i, x);
+    }
+    p += 32;
+    v = v7 + stride;
+  }
+  for (; j < n; ++j) {
+    const weight = v128.load_splat<f32>(p);
+    for (let i: usize = 0; i < bytes; i += 16) v128.store(acc + i, fma(weight, v128.load(v + i), v128.load(acc + i)));
+    p += 4;
+    v += stride;
+  }
+}
+
+/**
+ * acc_r += sum_j p_rj v_j for n keys and four queries: each value is loaded once for all four.
+ *
+ *   p    f32 [4, 64]
+ *   v    f32 [n, d]   d a multiple of 4, rows `stride` bytes apart
+ *   acc  f32 [4, d]   rows `accStride` bytes apart
+ */
+export function mixF32x4(p: usize, v: usize, stride: usize, acc: usize, accStride: usize, n: i32, d: i32): void {
+  const bytes = <usize>d << 2;
+  const acc1 = acc + accStride;
+  const acc2 = acc1 + accStride;
+  const acc3 = acc2 + accStride;
+  let j = 0;
+  for (; j + 2 <= n; j += 2) {
+    const next = v + stride;
+    const p00 = v128.load_splat<f32>(p);
+    const p01 = v128.load_splat<f32>(p, 4);
+    const p10 = v128.load_splat<f32>(p, ROW);
+    const p11 = v128.load_splat<f32>(p, ROW + 4);
+    const p20 = v128.load_splat<f32>(p, ROW * 2);
+    const p21 = v128.load_splat<f32>(p, ROW * 2 + 4);
+    const p30 = v128.load_splat<f32>(p, ROW * 3);
+    const p31 = v128.load_splat<f32>(p, ROW * 3 + 4);
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const x = v128.load(v + i);
+      const y = v128.load(next + i);
+      v128.store(acc + i, fma(p01, y, fma(p00, x, v128.load(acc + i))));
+      v128.store(acc1 + i, fma(p11, y, fma(p10, x, v128.load(acc1 + i))));
+      v128.store(acc2 + i, fma(p21, y, fma(p20, x, v128.load(acc2 + i))));
+      v128.store(acc3 + i, fma(p31, y, fma(p30, x, v128.load(acc3 + i))));
+    }
+    p += 8;
+    v = next + stride;
+  }
+  if (j < n) {
+    const p0 = v128.load_splat<f32>(p);
+    const p1 = v128.load_splat<f32>(p, ROW);
+    const p2 = v128.load_splat<f32>(p, ROW * 2);
+    const p3 = v128.load_splat<f32>(p, ROW * 3);
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const x = v128.load(v + i);
+      v128.store(acc + i, fma(p0, x, v128.load(acc + i)));
+      v128.store(acc1 + i, fma(p1, x, v128.load(acc1 + i)));
+      v128.store(acc2 + i, fma(p2, x, v128.load(acc2 + i)));
+      v128.store(acc3 + i, fma(p3, x, v128.load(acc3 + i)));
+    }
+  }
+}
+
+/**
+ * acc += sum_j p_j v_j for n bfloat16 values, one query.
+ *
+ *   p    f32 [n]
+ *   v    bf16 [n, d]   d a multiple of 8, rows `stride` bytes apart
+ *   acc  f32 [d]       each eight as [even four, odd four]
+ */
+export function mixBf16(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32): void {
+  const bytes = <usize>d << 1;
+  const high = i32x4.splat(0xffff0000);
+  let j = 0;
+  for (; j + 4 <= n; j += 4) {
+    const p0 = v128.load_splat<f32>(p);
+    const p1 = v128.load_splat<f32>(p, 4);
+    const p2 = v128.load_splat<f32>(p, 8);
+    const p3 = v128.load_splat<f32>(p, 12);
+    const v1 = v + stride;
+    const v2 = v1 + stride;
+    const v3 = v2 + stride;
+    for (let i: usize = 0; i < bytes; i += 16) {
+      let even = v128.load(acc + (i << 1));
+      let odd = v128.load(acc + (i << 1), 16);
+      let x = v128.load(v + i);
+      even = fma(p0, i32x4.shl(x, 16), even);
+      odd = fma(p0, v128.and(x, high), odd);
+      x = v128.load(v1 + i);
+      even = fma(p1, i32x4.shl(x, 16), even);
+      odd = fma(p1, v128.and(x, high), odd);
+      x = v128.load(v2 + i);
+      even = fma(p2, i32x4.shl(x, 16), even);
+      odd = fma(p2, v128.and(x, high), odd);
+      x = v128.load(v3 + i);
+      even = fma(p3, i32x4.shl(x, 16), even);
+      odd = fma(p3, v128.and(x, high), odd);
+      v128.store(acc + (i << 1), even);
+      v128.store(acc + (i << 1), odd, 16);
+    }
+    p += 16;
+    v = v3 + stride;
+  }
+  for (; j < n; ++j) {
+    const weight = v128.load_splat<f32>(p);
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const x = v128.load(v + i);
+      const at = acc + (i << 1);
+      v128.store(at, fma(weight, i32x4.shl(x, 16), v128.load(at)));
+      v128.store(at, fma(weight, v128.and(x, high), v128.load(at, 16)), 16);
+    }
+    p += 4;
+    v += stride;
+  }
+}
+
+/**
+ * acc += unit * sum_j p_j v_j for n int8 values, one query; the sum is exact integer arithmetic.
+ *
+ *   p    i16 [n + 1]  4-byte aligned; where n is odd the one past the end is 0
+ *   v    i8 [n, d]    d a multiple of 16, rows `stride` bytes apart
+ *   acc  f32 [d]
+ */
+export function mixI8(p: usize, unit: f32, v: usize, stride: usize, acc: usize, n: i32, d: i32): void {
+  const factor = f32x4.splat(unit);
+  for (let i: usize = 0; i < <usize>d; i += 16) {
+    let s0 = i32x4.splat(0);
+    let s1 = s0;
+    let s2 = s0;
+    let s3 = s0;
+    let row = v + i;
+    let weights = p;
+    for (let j = 0; j < n; j += 2) {
+      const pair = v128.load_splat<u32>(weights);
+      const x = v128.load(row);
+      // the row past an odd end is weighted by zero
+      const y = v128.load(j + 1 < n ? row + stride : row);
+      const low = i8x16.shuffle(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      const high = i8x16.shuffle(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+      s0 = i32x4.add(s0, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(low), pair));
+      s1 = i32x4.add(s1, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(low), pair));
+      s2 = i32x4.add(s2, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(high), pair));
+      s3 = i32x4.add(s3, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(high), pair));
+      row += stride << 1;
+      weights += 4;
+    }
+    const out = acc + (i << 2);
+    v128.store(out, fma(factor, f32x4.convert_i32x4_s(s0), v128.load(out)));
+    v128.store(out, fma(factor, f32x4.convert_i32x4_s(s1), v128.load(out, 16)), 16);
+    v128.store(out, fma(factor, f32x4.convert_i32x4_s(s2), v128.load(out, 32)), 32);
+    v128.store(out, fma(factor, f32x4.convert_i32x4_s(s3), v128.load(out, 48)), 48);
+  }
+}

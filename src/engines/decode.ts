@@ -1,0 +1,113 @@
+/**
+ * Host side of the decode engine: a few queries against a long cache.
+ *
+ * @module
+ */
+import { DecodeParams, MergeStateParams } from '../generated/params.ts';
+import { encode } from '../runtime/params.ts';
+import type { Builder } from '../runtime/program.ts';
+import { storageOf, type Tensor } from '../tensor.ts';
+import { type AttentionCall, attentionParams, visiblePairs } from './attention-call.ts';
+import { BLOCK_K } from './flash.ts';
+import { sequenceTable } from './sequences.ts';
+
+/** Most queries of a sequence, and most query rows that share a key/value head, for which decode is the faster engine. */
+const MOST_QUERIES = 16;
+const MOST_ROWS = 128;
+/** Keys of one work item: K and V of all heads stay in the second-level cache, and long caches make items for all threads. */
+const SPLIT_KEYS = 512;
+
+/** Where the keys of a paged cache lie. */
+export interface Pages {
+  /** i32 [B, pagesPerSequence] */
+  readonly table: Tensor;
+  readonly size: number;
+}
+
+/** Whether a call is for the decode engine. */
+export function suitsDecode(call: AttentionCall): boolean {
+  const longest = Math.max(0, ...call.sequences.map((s) => s.qLength));
+  const group = call.q.shape[2]! / call.k.shape[2]!;
+  return longest <= MOST_QUERIES && longest * group <= MOST_ROWS && !call.scores;
+}
+
+/** Adds the dispatches of a decode call; k and v of a paged call are [pages, pageSize, Hkv, D]. */
+export function decodeAttend(b: Builder, call: AttentionCall, pages?: Pages): void {
+  const { q, k, v } = call;
+  const [heads, kvHeads] = [q.shape[2]!, k.shape[2]!];
+  const [dk, dv] = [q.shape[3]!, v.shape[3]!];
+  const longestK = Math.max(1, ...call.sequences.map((s) => s.kLength));
+  const longestQ = Math.max(0, ...call.sequences.map((s) => s.qLength));
+  const splits = Math.ceil(longestK / SPLIT_KEYS);
+  const rows = (longestQ * heads) / kvHeads;
+  const count = call.sequences.length;
+  if (rows === 0 || count === 0) return;
+  const table = sequenceTable(call.sequences, () => 0, BLOCK_K);
+  const partials = b.temporary([count, kvHeads, splits, rows, Math.ceil(dv / 8) * 8 + 8]);
+  const scale = call.kScale ?? call.vScale;
+  const params = encode(DecodeParams, {
+    ...attentionParams(call, b.table(table.words)),
+    qType: storageOf(q),
+    k: k.address,
+    kStrideB: k.strides[0]!,
+    kStrideT: k.strides[1]!,
+    kStrideH: k.strides[2]!,
+    kType: storageOf(k),
+    kScale: call.kScale?.address ?? 0,
+    v: v.address,
+    vStrideB: v.strides[0]!,
+    vStrideT: v.strides[1]!,
+    vStrideH: v.strides[2]!,
+    vType: storageOf(v),
+    vScale: call.vScale?.address ?? 0,
+    scaleStrideB: scale?.strides[0] ?? 0,
+    scaleStrideT: scale?.strides[1] ?? 0,
+    scaleStrideH: scale?.strides[2] ?? 0,
+    pageTable: pages?.table.address ?? 0,
+    pageSize: pages?.size ?? 0,
+    pagesPerSequence: pages?.table.strides[0] ?? 0,
+    kvHeads,
+    splitKeys: SPLIT_KEYS,
+    splits,
+    rows,
+    partials: partials.address,
+  });
+  const flops = visiblePairs(call) * heads * 2 * (dk + dv);
+  b.dispatch({
+    kernel: 'decode',
+    params,
+    items: count * splits * kvHeads,
+    scratchBytes: b.runtime.scratchBytes('decodeScratchBytes', params),
+    flops,
+  });
+  b.dispatch({
+    kernel: 'decodeMerge',
+    params,
+    items: count * kvHeads * rows,
+    scratchBytes: Math.ceil(dv / 8) * 32 + 16,
+    flops: count * heads * longestQ * splits * dv * 2,
+  });
+  b.note(
+    `decode engine: ${splits} splits of ${SPLIT_KEYS} keys, ${rows} query rows share each key/value head, ` +
+      `${k.dtype} keys, ${v.dtype} values${pages ? `, pages of ${pages.size}` : ''}`,
+  );
+}
+
+/** Adds the merge of two results over disjoint keys. */
+export function mergeStates(b: Builder, oA: Tensor, lseA: Tensor, oB: Tensor, lseB: Tensor, o: Tensor, lse: Tensor): void {
+  b.dispatch({
+    kernel: 'mergeState',
+    params: encode(MergeStateParams, {
+      oA: oA.address,
+      lseA: lseA.address,
+      oB: oB.address,
+      lseB: lseB.address,
+      o: o.address,
+      lse: lse.address,
+      d: o.shape.at(-1)!,
+    }),
+    items: lse.size,
+    grain: 64,
+    flops: 3 * o.size,
+  });
+}

@@ -1,0 +1,83 @@
+/**
+ * Host side of the matrix-product engine.
+ *
+ * @module
+ */
+import { GemmPackParams, GemmParams } from '../generated/params.ts';
+import { encode } from '../runtime/params.ts';
+import type { Builder } from '../runtime/program.ts';
+import { storageOf, type Tensor } from '../tensor.ts';
+
+/** What is applied to each element of a product. */
+export type Activation = 'none' | 'relu' | 'silu' | 'geluTanh';
+
+export const ACTIVATIONS: readonly Activation[] = ['none', 'relu', 'silu', 'geluTanh'];
+
+const BLOCK_M = 48;
+const BLOCK_N = 256;
+/** Most rows of a tile in any build. */
+const TILE_ROWS = 6;
+
+/** Floats of a packed [k, n] matrix. */
+export function packedSize(k: number, n: number): number {
+  return Math.ceil(n / 8) * 8 * k;
+}
+
+/** Adds the packing of b [k, n] ([n, k] if transposed, last axis contiguous) to `bPack`. */
+export function gemmPack(b: Builder, matrix: Tensor, transposed: boolean, bPack: number): void {
+  const [rows, columns] = matrix.shape as [number, number];
+  const [k, n] = transposed ? [columns, rows] : [rows, columns];
+  b.dispatch({
+    kernel: 'gemmPack',
+    params: encode(GemmPackParams, {
+      b: matrix.address,
+      bStride: matrix.strides[0]!,
+      bType: storageOf(matrix),
+      transposed: transposed ? 1 : 0,
+      bPack,
+      k,
+      n,
+    }),
+    items: Math.ceil(n / 8),
+    grain: 4,
+    scratchBytes: 8 * k * 4,
+    flops: 2 * k * n,
+  });
+}
+
+/** One product with a packed right operand. */
+export interface GemmCall {
+  readonly a: number;
+  readonly aStride: number;
+  readonly bPack: number;
+  readonly o: number;
+  readonly oStride: number;
+  readonly bias: number;
+  readonly m: number;
+  readonly k: number;
+  readonly n: number;
+  readonly activation: Activation;
+  /** A batch of products: how many, and strides in a, bPack and o. */
+  readonly batch?: readonly [count: number, a: number, b: number, o: number];
+}
+
+/** Adds o = activation(a b + bias). */
+export function gemm(b: Builder, call: GemmCall): void {
+  const [count, aStrideB, bStrideB, oStrideB] = call.batch ?? [1, 0, 0, 0];
+  const { batch: _, ...rest } = call;
+  b.dispatch({
+    kernel: 'gemm',
+    params: encode(GemmParams, {
+      ...rest,
+      activation: ACTIVATIONS.indexOf(call.activation),
+      blockM: BLOCK_M,
+      blockN: BLOCK_N,
+      aStrideB,
+      bStrideB,
+      oStrideB,
+    }),
+    items: count * Math.ceil(call.m / BLOCK_M) * Math.ceil(call.n / BLOCK_N),
+    scratchBytes: TILE_ROWS * (call.k * 4 + 32) + 16,
+    flops: 2 * count * call.m * call.k * call.n,
+  });
+}

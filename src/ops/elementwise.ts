@@ -1,0 +1,78 @@
+/**
+ * Sums and products of tensors, element by element.
+ *
+ * @module
+ */
+import { expectContiguous, expectNames, expectTypes } from '../engines/shapes.ts';
+import { ShapeError } from '../errors.ts';
+import { BinaryParams } from '../generated/params.ts';
+import { encode } from '../runtime/params.ts';
+import { type Builder, run, runSync } from '../runtime/program.ts';
+import type { Tensor } from '../tensor.ts';
+
+/** Operands of `add` and `mul`. */
+export interface BinaryInputs {
+  /** f32, any shape. */
+  readonly a: Tensor;
+  /** f32, the last axes of a; repeated along the others. */
+  readonly b: Tensor;
+}
+
+/** Elements of one work item of the kernel. */
+const SPAN = 4096;
+
+function plan(b: Builder, op: 'add' | 'mul', inputs: BinaryInputs): { o: Tensor } {
+  expectNames(op, 'input', inputs, ['a', 'b']);
+  expectTypes(op, { a: inputs.a, b: inputs.b }, ['f32']);
+  expectContiguous(op, { a: inputs.a, b: inputs.b });
+  const { a, b: right } = inputs;
+  const tail = a.shape.slice(a.shape.length - right.shape.length);
+  if (right.shape.length > a.shape.length || right.shape.some((n, axis) => n !== tail[axis])) {
+    throw new ShapeError(`${op}: b has shape [${right.shape}], expected the last axes of a, whose shape is [${a.shape}]`);
+  }
+  const o = b.output(a.shape);
+  b.dispatch({
+    kernel: 'binary',
+    params: encode(BinaryParams, {
+      a: a.address,
+      b: right.address,
+      o: o.address,
+      n: a.size,
+      period: right.size,
+      operation: op === 'add' ? 0 : 1,
+    }),
+    items: Math.ceil(a.size / SPAN),
+    flops: a.size,
+  });
+  return { o };
+}
+
+/**
+ * o = a + b, b repeated along the leading axes of a.
+ *
+ * @throws ShapeError, DTypeError for operands that do not fit.
+ * @example const { o } = await add({ a: x, b: bias })
+ */
+export function add(inputs: BinaryInputs): Promise<{ o: Tensor }> {
+  return run('add', inputs, (b) => plan(b, 'add', inputs));
+}
+
+/** As `add`, to the end before it returns. */
+export function addSync(inputs: BinaryInputs): { o: Tensor } {
+  return runSync('add', inputs, (b) => plan(b, 'add', inputs));
+}
+
+/**
+ * o = a * b element by element, b repeated along the leading axes of a.
+ *
+ * @throws ShapeError, DTypeError for operands that do not fit.
+ * @example const { o } = await mul({ a: gate, b: x })
+ */
+export function mul(inputs: BinaryInputs): Promise<{ o: Tensor }> {
+  return run('mul', inputs, (b) => plan(b, 'mul', inputs));
+}
+
+/** As `mul`, to the end before it returns. */
+export function mulSync(inputs: BinaryInputs): { o: Tensor } {
+  return runSync('mul', inputs, (b) => plan(b, 'mul', inputs));
+}
