@@ -1,6 +1,7 @@
 export { decode, decodeMerge, decodeScratchBytes } from './decode/decode';
 export { mergeState } from './decode/merge-state';
 export { binary } from './elementwise/binary';
+export { copy } from './elementwise/copy';
 export { norm } from './elementwise/norm';
 export { rope } from './elementwise/rope';
 export { flash, flashScratchBytes } from './flash/flash';
@@ -8,3 +9,4 @@ export { flashPack } from './flash/pack';
 export { gemm } from './gemm/gemm';
 export { gemmPack } from './gemm/pack';
 export { probeFma, probeRead, probeTrap } from './probe/peak';
+export { cumsum } from './scan/cumsum';

@@ -175,6 +175,8 @@ export class GemmPackParams {
   bPack: usize;
   k: i32;
   n: i32;
+  /** Elements between the matrices of a batch. */
+  bStrideB: i32;
 }
 
 @unmanaged
@@ -201,6 +203,22 @@ export class GemmParams {
 }
 
 @unmanaged
+export class CopyParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  length: i32;
+  heads: i32;
+  d: i32;
+}
+
+@unmanaged
 export class BinaryParams {
   a: usize;
   b: usize;
@@ -210,6 +228,16 @@ export class BinaryParams {
   period: i32;
   /** 0: a + b, 1: a * b. */
   operation: i32;
+}
+
+@unmanaged
+export class CumsumParams {
+  x: usize;
+  o: usize;
+  /** Factor on every sum. */
+  factor: f32;
+  length: i32;
+  heads: i32;
 }
 
 @unmanaged

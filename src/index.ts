@@ -12,7 +12,18 @@ export {
   attention,
   attentionSync,
 } from './ops/attention.ts';
+export {
+  type DifferentialAttentionInputs,
+  differentialAttention,
+  differentialAttentionSync,
+} from './ops/differential.ts';
 export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
+export {
+  type ForgettingAttnInputs,
+  type ForgettingAttnOptions,
+  forgettingAttn,
+  forgettingAttnSync,
+} from './ops/forgetting.ts';
 export {
   type MatmulInputs,
   type MatmulOptions,
@@ -22,6 +33,8 @@ export {
   packMatrix,
   packMatrixSync,
 } from './ops/matmul.ts';
+export { type MergeStateInputs, mergeState, mergeStateSync } from './ops/merge.ts';
+export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type LayerNormInputs,
   layerNorm,
@@ -31,6 +44,13 @@ export {
   rmsNorm,
   rmsNormSync,
 } from './ops/norm.ts';
+export {
+  type PagedAttentionInputs,
+  type PagedAttentionOptions,
+  pagedAttention,
+  pagedAttentionSync,
+} from './ops/paged.ts';
+export { type ParallaxInputs, parallax, parallaxSync } from './ops/parallax.ts';
 export { type RopeInputs, type RopeOptions, rope, ropeSync } from './ops/rope.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';

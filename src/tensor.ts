@@ -214,6 +214,12 @@ export class Tensor {
     return this.#like(shape, strides, this.#offset);
   }
 
+  /** @internal A view from the same first element on, under any shape and strides inside the tensor's block. */
+  restride(shape: readonly number[], strides: readonly number[]): Tensor {
+    this.#check();
+    return this.#like(shape, strides, this.#offset);
+  }
+
   /**
    * Gives the memory back. Views of the tensor end with it.
    *

@@ -23,25 +23,27 @@ export function packedSize(k: number, n: number): number {
   return Math.ceil(n / 8) * 8 * k;
 }
 
-/** Adds the packing of b [k, n] ([n, k] if transposed, last axis contiguous) to `bPack`. */
+/** Adds the packing of b [..., k, n] ([..., n, k] if transposed, last axis contiguous) to `bPack`. */
 export function gemmPack(b: Builder, matrix: Tensor, transposed: boolean, bPack: number): void {
-  const [rows, columns] = matrix.shape as [number, number];
+  const [rows, columns] = matrix.shape.slice(-2) as [number, number];
   const [k, n] = transposed ? [columns, rows] : [rows, columns];
+  const count = matrix.shape.length > 2 ? matrix.shape[0]! : 1;
   b.dispatch({
     kernel: 'gemmPack',
     params: encode(GemmPackParams, {
       b: matrix.address,
-      bStride: matrix.strides[0]!,
+      bStride: matrix.strides.at(-2)!,
+      bStrideB: count > 1 ? matrix.strides[0]! : 0,
       bType: storageOf(matrix),
       transposed: transposed ? 1 : 0,
       bPack,
       k,
       n,
     }),
-    items: Math.ceil(n / 8),
+    items: count * Math.ceil(n / 8),
     grain: 4,
     scratchBytes: 8 * k * 4,
-    flops: 2 * k * n,
+    flops: 2 * count * k * n,
   });
 }
 

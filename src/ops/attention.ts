@@ -149,11 +149,16 @@ export function windowOf(op: string, options: Pick<AttentionOptions, 'causal' | 
   return [left, causal ? 0 : right];
 }
 
-/** Lays out an attention call. */
-export function planAttention(b: Builder, inputs: AttentionInputs, options: AttentionOptions): AttentionResult {
-  const call = attentionCall(b, OP, inputs, options);
+/** Lays out a call on the engine that suits it. */
+export function attend(b: Builder, call: AttentionCall): void {
   if (suitsDecode(call)) decodeAttend(b, call);
   else flashAttend(b, call);
+}
+
+/** Lays out an attention call. */
+export function planAttention(b: Builder, inputs: AttentionInputs, options: AttentionOptions, op = OP): AttentionResult {
+  const call = attentionCall(b, op, inputs, options);
+  attend(b, call);
   return { o: call.o, lse: call.lse };
 }
 

@@ -35,6 +35,14 @@ export class Builder {
     return tensor;
   }
 
+  /** Takes tensors out of the results: they end with the call. */
+  drop(...tensors: Tensor[]): void {
+    for (const tensor of tensors) {
+      this.#outputs.splice(this.#outputs.indexOf(tensor), 1);
+      this.#temporaries.push(tensor);
+    }
+  }
+
   /** Address of a copy of `words` that ends with the call. */
   table(words: Int32Array): number {
     const at = this.runtime.allocate(words.byteLength);

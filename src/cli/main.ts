@@ -1,0 +1,59 @@
+#!/usr/bin/env node
+/**
+ * The `wattn` command.
+ *
+ * @module
+ */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { createRuntime, type RuntimeOptions, WattnError } from '../index.ts';
+
+const write = (line: string) => process.stdout.write(`${line}\n`);
+
+function threadCount(text: string): number | 'auto' {
+  const n = Number(text);
+  if (text !== 'auto' && !(Number.isInteger(n) && n > 0)) throw new InvalidArgumentError("expected 'auto' or a whole number");
+  return text === 'auto' ? 'auto' : n;
+}
+
+function withRuntimeOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--backend <name>', 'where to compute').choices(['auto', 'wasm']))
+    .addOption(new Option('--variant <name>', 'instruction set; never falls back').choices(['simd', 'relaxed']))
+    .option('--threads <n>', "threads, the calling one counted, or 'auto'", threadCount)
+    .option('--json', 'print one JSON document');
+}
+
+const program = new Command('wattn').description('Attention kernels for the edge.').showHelpAfterError();
+
+withRuntimeOptions(program.command('conform').description('replay golden cases and compare every output'))
+  .argument('<path>', 'a folder of *.safetensors cases, or one case')
+  .option('--ops <names...>', 'only cases of these operations')
+  .action(async (path: string, options: RuntimeOptions & { json?: boolean; ops?: string[] }) => {
+    const { conform } = await import('./conform.ts');
+    if (!(await conform(path, options, write))) process.exitCode = 1;
+  });
+
+withRuntimeOptions(program.command('info').description('what this device supports and what will be used')).action(
+  async ({ json, ...options }: RuntimeOptions & { json?: boolean }) => {
+    const { describe } = await import('./info.ts');
+    using rt = await createRuntime(options);
+    write(json ? JSON.stringify(rt.info(), null, 2) : describe(rt));
+  },
+);
+
+withRuntimeOptions(program.command('bench').description('speed, and share of what the device can do'))
+  .argument('[ops...]', 'operations or case names; all by default')
+  .option('--peers', 'also run other packages (in a checkout of the repository)')
+  .action(async (ops: string[], options: RuntimeOptions & { json?: boolean; peers?: boolean }) => {
+    const { runBench } = await import('./bench.ts');
+    const { threads, ...rest } = options;
+    await runBench({ ops, ...rest, ...(typeof threads === 'number' ? { threads } : {}) });
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof WattnError) && !(error as NodeJS.ErrnoException).code) throw error;
+  process.stderr.write(`${(error as Error).name}: ${(error as Error).message}\n`);
+  process.exitCode = 1;
+}

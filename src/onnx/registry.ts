@@ -1,0 +1,3 @@
+import type { OpEntry } from '../ops/registry.ts';
+
+export const ONNX_OPS: readonly OpEntry[] = [];

@@ -1,0 +1,171 @@
+/**
+ * Every operation, listed once. The command line, the conformance runner, the docs table and the benchmarks are driven
+ * from this list.
+ *
+ * @module
+ */
+import type { Tensor } from '../tensor.ts';
+import { attention } from './attention.ts';
+import { differentialAttention } from './differential.ts';
+import { add, mul } from './elementwise.ts';
+import { forgettingAttn } from './forgetting.ts';
+import { matmul } from './matmul.ts';
+import { mergeState } from './merge.ts';
+import { mla } from './mla.ts';
+import { layerNorm, rmsNorm } from './norm.ts';
+import { pagedAttention } from './paged.ts';
+import { parallax } from './parallax.ts';
+import { rope } from './rope.ts';
+
+/** Tensors by name. */
+export type Tensors = Readonly<Record<string, Tensor>>;
+
+/** One operation. */
+export interface OpEntry {
+  /** Name of the exported function; `onnx:<Op>` for ONNX operators. */
+  readonly name: string;
+  /** What it computes, in one sentence. */
+  readonly doc: string;
+  /** Where the method comes from. */
+  readonly paper: string;
+  /** Names of inputs; a name that ends in ? may be left out. */
+  readonly inputs: readonly string[];
+  /** Names of options. */
+  readonly attributes: readonly string[];
+  /** Names of results. */
+  readonly outputs: readonly string[];
+  /** Calls it with inputs and options by name. */
+  run(inputs: Tensors, options: Readonly<Record<string, unknown>>): Promise<Tensors>;
+}
+
+type AnyOp = (inputs: never, options: never) => Promise<object>;
+
+/** The call of an entry: its function checks names, shapes and options itself. */
+function call(op: AnyOp): OpEntry['run'] {
+  return op as unknown as OpEntry['run'];
+}
+
+const MASKING = ['causal', 'window', 'scale', 'softcap'];
+
+export const OPS: readonly OpEntry[] = [
+  {
+    name: 'attention',
+    doc: 'Exact softmax attention with masks, windows, biases, sinks, grouped heads and packed batches.',
+    paper: 'FlashAttention-2, Dao 2023',
+    inputs: [
+      'q', 'k', 'v', 'kScale?', 'vScale?', 'bias?', 'mask?', 'colBias?', 'alibiSlopes?', 'sinks?', 'kvLens?',
+      'cuSeqlens?', 'cuSeqlensK?',
+    ],
+    attributes: MASKING,
+    outputs: ['o', 'lse'],
+    run: call(attention),
+  },
+  {
+    name: 'pagedAttention',
+    doc: 'Attention of the newest tokens over pages of a shared cache.',
+    paper: 'PagedAttention, Kwon 2023',
+    inputs: ['q', 'kCache', 'vCache', 'blockTable', 'seqLens', 'kScale?', 'vScale?', 'alibiSlopes?', 'sinks?'],
+    attributes: MASKING,
+    outputs: ['o', 'lse'],
+    run: call(pagedAttention),
+  },
+  {
+    name: 'mla',
+    doc: 'Multi-head latent attention, absorbed or expanded.',
+    paper: 'DeepSeek-V2, 2024',
+    inputs: ['qNope', 'qRope', 'cKv', 'kRope', 'wUk', 'wUv', 'kvLens?'],
+    attributes: [...MASKING, 'absorb'],
+    outputs: ['o'],
+    run: call(mla),
+  },
+  {
+    name: 'differentialAttention',
+    doc: 'The difference of two softmax attentions.',
+    paper: 'Differential Transformer, Ye 2024',
+    inputs: ['q1', 'k1', 'q2', 'k2', 'v', 'lambda'],
+    attributes: MASKING,
+    outputs: ['o'],
+    run: call(differentialAttention),
+  },
+  {
+    name: 'forgettingAttn',
+    doc: 'Causal softmax attention whose scores fade with forget gates.',
+    paper: 'Forgetting Transformer, Lin 2025',
+    inputs: ['q', 'k', 'v', 'g'],
+    attributes: ['windowSize', 'scale'],
+    outputs: ['o'],
+    run: call(forgettingAttn),
+  },
+  {
+    name: 'parallax',
+    doc: 'Softmax attention corrected by a second, linear score.',
+    paper: 'Parallax, 2026',
+    inputs: ['q', 'k', 'v', 'r'],
+    attributes: MASKING,
+    outputs: ['o', 'lse'],
+    run: call(parallax),
+  },
+  {
+    name: 'mergeState',
+    doc: 'Joins attention results over disjoint keys.',
+    paper: 'FlashInfer, Ye 2025',
+    inputs: ['oA', 'lseA', 'oB', 'lseB'],
+    attributes: [],
+    outputs: ['o', 'lse'],
+    run: call(mergeState),
+  },
+  {
+    name: 'rope',
+    doc: 'Rotary position embedding.',
+    paper: 'RoFormer, Su 2021',
+    inputs: ['x', 'positions?'],
+    attributes: ['base', 'offset', 'interleaved', 'rotaryDim'],
+    outputs: ['o'],
+    run: call(rope),
+  },
+  {
+    name: 'rmsNorm',
+    doc: 'RMS normalisation over the last axis.',
+    paper: 'Zhang and Sennrich 2019',
+    inputs: ['x', 'weight?'],
+    attributes: ['eps'],
+    outputs: ['o'],
+    run: call(rmsNorm),
+  },
+  {
+    name: 'layerNorm',
+    doc: 'Layer normalisation over the last axis.',
+    paper: 'Ba 2016',
+    inputs: ['x', 'weight?', 'bias?'],
+    attributes: ['eps'],
+    outputs: ['o'],
+    run: call(layerNorm),
+  },
+  {
+    name: 'matmul',
+    doc: 'Matrix product with bias and activation.',
+    paper: 'Goto and van de Geijn 2008',
+    inputs: ['a', 'b', 'bias?'],
+    attributes: ['transposeB', 'activation'],
+    outputs: ['o'],
+    run: call(matmul),
+  },
+  {
+    name: 'add',
+    doc: 'Element-wise sum.',
+    paper: '',
+    inputs: ['a', 'b'],
+    attributes: [],
+    outputs: ['o'],
+    run: call(add),
+  },
+  {
+    name: 'mul',
+    doc: 'Element-wise product.',
+    paper: '',
+    inputs: ['a', 'b'],
+    attributes: [],
+    outputs: ['o'],
+    run: call(mul),
+  },
+];
