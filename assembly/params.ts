@@ -20,6 +20,7 @@ export class Sequence {
   firstItem: i32;
 }
 
+
 @unmanaged
 export class FlashPackParams {
   k: usize;
@@ -105,6 +106,7 @@ export class AttentionParams {
   accumulate: i32;
 }
 
+
 @unmanaged
 export class FlashParams extends AttentionParams {
   kPack: usize;
@@ -120,6 +122,7 @@ export class FlashParams extends AttentionParams {
   /** Second query of parallax attention, strided as q. */
   r: usize;
 }
+
 
 @unmanaged
 export class DecodeParams extends AttentionParams {
@@ -153,6 +156,7 @@ export class DecodeParams extends AttentionParams {
   partials: usize;
 }
 
+
 @unmanaged
 export class MergeStateParams {
   oA: usize;
@@ -163,6 +167,7 @@ export class MergeStateParams {
   lse: usize;
   d: i32;
 }
+
 
 @unmanaged
 export class GemmPackParams {
@@ -178,6 +183,7 @@ export class GemmPackParams {
   /** Elements between the matrices of a batch. */
   bStrideB: i32;
 }
+
 
 @unmanaged
 export class GemmParams {
@@ -202,6 +208,7 @@ export class GemmParams {
   oStrideB: i32;
 }
 
+
 @unmanaged
 export class CopyParams {
   x: usize;
@@ -219,6 +226,18 @@ export class CopyParams {
 }
 
 @unmanaged
+export class NarrowParams extends CopyParams {
+  oType: i32;
+}
+
+@unmanaged
+export class WeightsParams {
+  scores: usize;
+  n: i32;
+}
+
+
+@unmanaged
 export class BinaryParams {
   a: usize;
   b: usize;
@@ -230,6 +249,7 @@ export class BinaryParams {
   operation: i32;
 }
 
+
 @unmanaged
 export class CumsumParams {
   x: usize;
@@ -239,6 +259,7 @@ export class CumsumParams {
   length: i32;
   heads: i32;
 }
+
 
 @unmanaged
 export class NormParams {
@@ -251,6 +272,7 @@ export class NormParams {
   /** 1: the mean is subtracted first. */
   centered: i32;
 }
+
 
 @unmanaged
 export class RopeParams {
@@ -277,6 +299,7 @@ export class RopeParams {
   rotated: i32;
   interleaved: i32;
 }
+
 
 @unmanaged
 export class ProbeParams {

@@ -58,7 +58,6 @@ function checkModule(target: string): void {
   }
 }
 
-
 mkdirSync('build/wasm', { recursive: true });
 mkdirSync('src/generated', { recursive: true });
 const modules = new Map<string, Uint8Array<ArrayBuffer>>();

@@ -13,7 +13,14 @@ export type DType = 'f32' | 'f16' | 'bf16' | 'i8' | 'i32' | 'u8';
 export type TensorView = Float32Array | Uint16Array | Int8Array | Int32Array | Uint8Array;
 
 /** What a tensor can be made from. */
-export type TensorData = Float32Array | Float64Array | Uint16Array | Int8Array | Int32Array | Uint8Array | readonly number[];
+export type TensorData =
+  | Float32Array
+  | Float64Array
+  | Uint16Array
+  | Int8Array
+  | Int32Array
+  | Uint8Array
+  | readonly number[];
 
 const BYTES: Record<DType, number> = { f32: 4, f16: 2, bf16: 2, i8: 1, i32: 4, u8: 1 };
 /** Numbers by which kernels know a storage type. */

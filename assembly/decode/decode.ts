@@ -1,9 +1,9 @@
-import { closeRow, outputRow, RowEnd, writeLse, writeOutput } from '../flash/output';
+import { closeRow, outputRow, type RowEnd, writeLse, writeOutput } from '../flash/output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, modifyRow, plainScores, scoreFactor } from '../flash/rows';
 import { sequenceAt } from '../flash/sequence';
 import { softmaxStep } from '../flash/softmax';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR, SCORE_ROW } from '../flash/tile';
-import { DecodeParams, Sequence } from '../params';
+import type { DecodeParams, Sequence } from '../params';
 import { exp2 } from '../simd/exp2';
 import { max4, sum4 } from '../simd/reduce';
 import { BF16, elementBytes, F32, I8, widenRow } from '../simd/storage';
@@ -61,16 +61,16 @@ function carve(p: DecodeParams, at: usize): Tiles {
   t.dv8 = roundUpNR(p.dv);
   const rows = <usize>t.rows;
   t.q = at + TILES_BYTES;
-  t.s = t.q + rows * (<usize>t.dk4 << 2) + 16;
+  t.s = t.q + rows * ((<usize>t.dk4) << 2) + 16;
   t.acc = t.s + rows * SCORE_ROW;
-  t.m = t.acc + rows * (<usize>t.dv8 << 2);
+  t.m = t.acc + rows * ((<usize>t.dv8) << 2);
   t.l = t.m + ((rows * 4 + 15) & ~15);
   t.keyBias = t.l + rows * 16;
   t.scaled = t.keyBias + SCORE_ROW;
   t.weights = t.scaled + SCORE_ROW;
   t.kTile = t.weights + 144;
-  t.vTile = t.kTile + (t.kMode == WIDENED ? <usize>(BLOCK_K * t.dk4) << 2 : 0);
-  t.end = t.vTile + (t.vMode == WIDENED ? <usize>(BLOCK_K * t.dv8) << 2 : 0);
+  t.vTile = t.kTile + (t.kMode == WIDENED ? (<usize>(BLOCK_K * t.dk4)) << 2 : 0);
+  t.end = t.vTile + (t.vMode == WIDENED ? (<usize>(BLOCK_K * t.dv8)) << 2 : 0);
   return t;
 }
 
@@ -105,7 +105,7 @@ function scaleAt(p: DecodeParams, s: Sequence, scales: usize, j: i32, h: i32): f
 
 /** Even and odd elements of each eight, from their natural order. */
 function splitEights(x: usize, d: i32): void {
-  for (const end = x + (<usize>d << 2); x < end; x += 32) {
+  for (const end = x + ((<usize>d) << 2); x < end; x += 32) {
     const a = v128.load(x);
     const b = v128.load(x, 16);
     v128.store(x, i32x4.shuffle(a, b, 0, 2, 4, 6));
@@ -115,7 +115,7 @@ function splitEights(x: usize, d: i32): void {
 
 /** The natural order of each eight, from its even and odd elements. */
 function joinEights(x: usize, d: i32): void {
-  for (const end = x + (<usize>d << 2); x < end; x += 32) {
+  for (const end = x + ((<usize>d) << 2); x < end; x += 32) {
     const even = v128.load(x);
     const odd = v128.load(x, 16);
     v128.store(x, i32x4.shuffle(even, odd, 0, 4, 1, 5));
@@ -126,14 +126,14 @@ function joinEights(x: usize, d: i32): void {
 /** Largest magnitude of n (a multiple of 4) values. */
 function largest(x: usize, n: i32): f32 {
   let m = i32x4.splat(0);
-  for (const end = x + (<usize>n << 2); x < end; x += 16) m = f32x4.pmax(m, f32x4.abs(v128.load(x)));
+  for (const end = x + ((<usize>n) << 2); x < end; x += 16) m = f32x4.pmax(m, f32x4.abs(v128.load(x)));
   return max4(m);
 }
 
 /** dst i16 [n] = round(x * factor), n a multiple of 8. */
 function quantise(x: usize, dst: usize, n: i32, factor: f32): void {
   const f = f32x4.splat(factor);
-  for (const end = x + (<usize>n << 2); x < end; x += 32) {
+  for (const end = x + ((<usize>n) << 2); x < end; x += 32) {
     const low = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(f, v128.load(x))));
     const high = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(f, v128.load(x, 16))));
     v128.store(dst, i16x8.narrow_i32x4_s(low, high));
@@ -143,7 +143,7 @@ function quantise(x: usize, dst: usize, n: i32, factor: f32): void {
 
 /** The query rows that share key/value head h, in the form that the keys' type wants. */
 function loadQueries(p: DecodeParams, s: Sequence, t: Tiles, h: i32, rows: i32): void {
-  const rowBytes = <usize>t.dk4 << 2;
+  const rowBytes = (<usize>t.dk4) << 2;
   const bytes = elementBytes(p.qType);
   memory.fill(t.q, 0, <usize>t.rows * rowBytes);
   for (let r = 0; r < rows; ++r) {
@@ -170,21 +170,21 @@ function scoreRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32
   const bytes = elementBytes(p.kType);
   let rows = p.k + keyOffset(p, s, j, h, p.kStrideB, p.kStrideT, p.kStrideH) * bytes;
   let stride = <usize>p.kStrideT * bytes;
-  const out = t.s + (<usize>from << 2);
+  const out = t.s + ((<usize>from) << 2);
   if (t.kMode == NARROW) {
     if (p.kType == BF16) {
       scoreBf16(t.q, rows, stride, out, n, p.dk);
     } else {
       scoreI8(t.q + 16, load<f32>(t.q), rows, stride, out, n, p.dk);
       for (let i = 0; i < n; ++i) {
-        const at = out + (<usize>i << 2);
+        const at = out + ((<usize>i) << 2);
         store<f32>(at, load<f32>(at) * scaleAt(p, s, p.kScale, j + i, h));
       }
     }
     return;
   }
   if (t.kMode == WIDENED) {
-    const rowBytes = <usize>t.dk4 << 2;
+    const rowBytes = (<usize>t.dk4) << 2;
     for (let i = 0; i < n; ++i) {
       const row = t.kTile + <usize>i * rowBytes;
       v128.store(row + rowBytes - 16, i32x4.splat(0));
@@ -207,17 +207,17 @@ function mixRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, 
   const bytes = elementBytes(p.vType);
   let rows = p.v + keyOffset(p, s, j, h, p.vStrideB, p.vStrideT, p.vStrideH) * bytes;
   let stride = <usize>p.vStrideT * bytes;
-  const weights = t.s + (<usize>from << 2);
+  const weights = t.s + ((<usize>from) << 2);
   if (t.vMode == NARROW) {
     if (p.vType == BF16) {
       mixBf16(weights, rows, stride, t.acc, n, p.dv);
     } else {
       const padded = (n + 7) & ~7;
       for (let i = 0; i < n; ++i) {
-        const at = <usize>i << 2;
+        const at = (<usize>i) << 2;
         store<f32>(t.scaled + at, load<f32>(weights + at) * scaleAt(p, s, p.vScale, j + i, h));
       }
-      for (let i = n; i < padded; ++i) store<f32>(t.scaled + (<usize>i << 2), 0);
+      for (let i = n; i < padded; ++i) store<f32>(t.scaled + ((<usize>i) << 2), 0);
       const most = largest(t.scaled, padded);
       if (most == 0) return;
       quantise(t.scaled, t.weights, padded, most < Infinity ? 32767 / most : 0);
@@ -227,7 +227,7 @@ function mixRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, 
   }
   let d = p.dv;
   if (t.vMode == WIDENED) {
-    const rowBytes = <usize>t.dv8 << 2;
+    const rowBytes = (<usize>t.dv8) << 2;
     for (let i = 0; i < n; ++i) {
       const row = t.vTile + <usize>i * rowBytes;
       v128.store(row + rowBytes - 32, i32x4.splat(0));
@@ -244,13 +244,13 @@ function mixRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, 
   }
   for (let r = 0; r < t.rows; r += 4) {
     const acc = t.acc + <usize>(r * t.dv8) * 4;
-    mixF32x4(weights + <usize>r * SCORE_ROW, rows, stride, acc, <usize>t.dv8 << 2, n, d);
+    mixF32x4(weights + <usize>r * SCORE_ROW, rows, stride, acc, (<usize>t.dv8) << 2, n, d);
   }
 }
 
 /** Keys [first, first + n) of one 64-key block, first a multiple of 8 from the block's start. */
 function attendKeys(p: DecodeParams, s: Sequence, t: Tiles, h: i32, live: i32, first: i32, n: i32): void {
-  for (let from = 0; from < n; ) {
+  for (let from = 0; from < n;) {
     const run = runLength(p, first + from, n - from);
     scoreRun(p, s, t, h, first + from, run, from);
     from += run;
@@ -262,18 +262,18 @@ function attendKeys(p: DecodeParams, s: Sequence, t: Tiles, h: i32, live: i32, f
     const i = r / p.group;
     const head = h * p.group + (r - i * p.group);
     const row = t.s + <usize>r * SCORE_ROW;
-    for (let j = n; j < padded; ++j) store<f32>(row + (<usize>j << 2), -Infinity);
+    for (let j = n; j < padded; ++j) store<f32>(row + ((<usize>j) << 2), -Infinity);
     if (!plain || firstKey(p, s, i) > first || endKey(p, s, i) < first + n) {
       if (p.keyBias) {
         const block = first >> BLOCK_K_SHIFT;
         loadKeyBias(p, s, head, block, keyBiasBase(p, s, head, i), t.keyBias);
       }
-      modifyRow(p, s, head, i, first, row, padded, t.keyBias + (<usize>(first & (BLOCK_K - 1)) << 2), ~0);
+      modifyRow(p, s, head, i, first, row, padded, t.keyBias + ((<usize>(first & (BLOCK_K - 1))) << 2), ~0);
     }
     const acc = t.acc + <usize>(r * t.dv8) * 4;
-    softmaxStep(row, padded, t.m + (<usize>r << 2), t.l + (<usize>r << 4), acc, strips, 32);
+    softmaxStep(row, padded, t.m + ((<usize>r) << 2), t.l + ((<usize>r) << 4), acc, strips, 32);
   }
-  for (let from = 0; from < n; ) {
+  for (let from = 0; from < n;) {
     const run = runLength(p, first + from, n - from);
     mixRun(p, s, t, h, first + from, run, from);
     from += run;
@@ -292,7 +292,7 @@ function partialFloats(p: DecodeParams): i32 {
 @inline
 function partialAt(p: DecodeParams, sequence: i32, h: i32, split: i32, row: i32): usize {
   const index = ((sequence * p.kvHeads + h) * p.splits + split) * p.rows + row;
-  return p.partials + <usize>index * (<usize>partialFloats(p) << 2);
+  return p.partials + <usize>index * ((<usize>partialFloats(p)) << 2);
 }
 
 /**
@@ -322,13 +322,13 @@ export function decode(params: usize, begin: i32, end: i32, scratch: usize): voi
     const live = s.qLength * p.group;
     if (live == 0) continue;
     loadQueries(p, s, t, h, live);
-    memory.fill(t.acc, 0, <usize>(t.rows * t.dv8) << 2);
-    memory.fill(t.l, 0, <usize>t.rows << 4);
-    for (let r = 0; r < t.rows; ++r) store<f32>(t.m + (<usize>r << 2), -Infinity);
+    memory.fill(t.acc, 0, (<usize>(t.rows * t.dv8)) << 2);
+    memory.fill(t.l, 0, (<usize>t.rows) << 4);
+    for (let r = 0; r < t.rows; ++r) store<f32>(t.m + ((<usize>r) << 2), -Infinity);
 
     const low = max(split * p.splitKeys, firstKey(p, s, 0)) & ~7;
     const high = min((split + 1) * p.splitKeys, endKey(p, s, s.qLength - 1));
-    for (let first = low; first < high; ) {
+    for (let first = low; first < high;) {
       const n = min(high - first, BLOCK_K - (first & (BLOCK_K - 1)));
       attendKeys(p, s, t, h, live, first, n);
       first += n;
@@ -337,9 +337,9 @@ export function decode(params: usize, begin: i32, end: i32, scratch: usize): voi
     if (joined) joinEights(t.acc, t.dv8);
     for (let r = 0; r < live; ++r) {
       const out = partialAt(p, sequence, h, split, r);
-      memory.copy(out, t.acc + <usize>(r * t.dv8) * 4, <usize>t.dv8 << 2);
-      store<f32>(out + (<usize>t.dv8 << 2), load<f32>(t.m + (<usize>r << 2)));
-      store<f32>(out + (<usize>t.dv8 << 2), sum4(v128.load(t.l + (<usize>r << 4))), 4);
+      memory.copy(out, t.acc + <usize>(r * t.dv8) * 4, (<usize>t.dv8) << 2);
+      store<f32>(out + ((<usize>t.dv8) << 2), load<f32>(t.m + ((<usize>r) << 2)));
+      store<f32>(out + ((<usize>t.dv8) << 2), sum4(v128.load(t.l + ((<usize>r) << 4))), 4);
     }
   }
 }
@@ -354,7 +354,7 @@ export function decode(params: usize, begin: i32, end: i32, scratch: usize): voi
 export function decodeMerge(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<DecodeParams>(params);
   const dv8 = roundUpNR(p.dv);
-  const rowEnd = changetype<RowEnd>(scratch + (<usize>dv8 << 2));
+  const rowEnd = changetype<RowEnd>(scratch + ((<usize>dv8) << 2));
   for (let item = begin; item < end; ++item) {
     const row = item % p.rows;
     const h = (item / p.rows) % p.kvHeads;
@@ -365,28 +365,28 @@ export function decodeMerge(params: usize, begin: i32, end: i32, scratch: usize)
     const head = h * p.group + (row - i * p.group);
     let m: f32 = -Infinity;
     for (let split = 0; split < p.splits; ++split) {
-      m = max(m, load<f32>(partialAt(p, sequence, h, split, row) + (<usize>dv8 << 2)));
+      m = max(m, load<f32>(partialAt(p, sequence, h, split, row) + ((<usize>dv8) << 2)));
     }
     let l: f32 = 0;
-    memory.fill(scratch, 0, <usize>dv8 << 2);
+    memory.fill(scratch, 0, (<usize>dv8) << 2);
     for (let split = 0; split < p.splits; ++split) {
       const partial = partialAt(p, sequence, h, split, row);
-      const own = load<f32>(partial + (<usize>dv8 << 2));
+      const own = load<f32>(partial + ((<usize>dv8) << 2));
       // a split without a visible key has nothing but zeros, or NaN that must come through
       const weight: f32 = own == -Infinity ? 1 : exp2(own - m);
-      l += weight * load<f32>(partial + (<usize>dv8 << 2), 4);
+      l += weight * load<f32>(partial + ((<usize>dv8) << 2), 4);
       const factor = f32x4.splat(weight);
-      for (let c: usize = 0; c < <usize>dv8 << 2; c += 16) {
+      for (let c: usize = 0; c < (<usize>dv8) << 2; c += 16) {
         v128.store(scratch + c, f32x4.add(v128.load(scratch + c), f32x4.mul(factor, v128.load(partial + c))));
       }
     }
     closeRow(p, head, m, l, keyBiasBase(p, s, head, i), rowEnd);
     writeLse(p, s, head, i, rowEnd.lse);
-    const gain: f32 = p.outScale ? load<f32>(p.outScale + (<usize>head << 2)) : 1;
+    const gain: f32 = p.outScale ? load<f32>(p.outScale + ((<usize>head) << 2)) : 1;
     const factor = f32x4.splat(rowEnd.inverse * gain);
     const out = outputRow(p, s, head, i);
     for (let c = 0; c < p.dv; c += 4) {
-      writeOutput(p, out, c, f32x4.mul(factor, v128.load(scratch + (<usize>c << 2))));
+      writeOutput(p, out, c, f32x4.mul(factor, v128.load(scratch + ((<usize>c) << 2))));
     }
   }
 }

@@ -1,4 +1,4 @@
-import { MergeStateParams } from '../params';
+import type { MergeStateParams } from '../params';
 import { LOG2E } from '../simd/constants';
 import { exp2 } from '../simd/exp2';
 import { ln } from '../simd/log';
@@ -16,8 +16,8 @@ import { ln } from '../simd/log';
 export function mergeState(params: usize, begin: i32, end: i32, _scratch: usize): void {
   const p = changetype<MergeStateParams>(params);
   for (let item = begin; item < end; ++item) {
-    const lseA = load<f32>(p.lseA + (<usize>item << 2));
-    const lseB = load<f32>(p.lseB + (<usize>item << 2));
+    const lseA = load<f32>(p.lseA + ((<usize>item) << 2));
+    const lseB = load<f32>(p.lseB + ((<usize>item) << 2));
     const m = max(lseA, lseB);
     const base: f32 = m == -Infinity ? 0 : m;
     const a = exp2((lseA - base) * LOG2E);
@@ -26,11 +26,11 @@ export function mergeState(params: usize, begin: i32, end: i32, _scratch: usize)
     const inverse: f32 = sum == 0 ? 0 : 1 / sum;
     const wa = a * inverse;
     const wb = b * inverse;
-    const row = <usize>item * (<usize>p.d << 2);
-    for (let c: usize = 0; c < <usize>p.d << 2; c += 4) {
+    const row = <usize>item * ((<usize>p.d) << 2);
+    for (let c: usize = 0; c < (<usize>p.d) << 2; c += 4) {
       store<f32>(p.o + row + c, wa * load<f32>(p.oA + row + c) + wb * load<f32>(p.oB + row + c));
     }
     const lse: f64 = sum == 0 ? -Infinity : <f64>base + ln(<f64>sum);
-    store<f32>(p.lse + (<usize>item << 2), <f32>lse);
+    store<f32>(p.lse + ((<usize>item) << 2), <f32>lse);
   }
 }

@@ -11,7 +11,7 @@ const ROW: usize = 256;
  *   k  f32 [n, d]   rows `stride` bytes apart
  */
 export function scoreF32(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
-  const bytes = <usize>d << 2;
+  const bytes = (<usize>d) << 2;
   let j = 0;
   for (; j + 4 <= n; j += 4) {
     const k1 = k + stride;
@@ -59,7 +59,7 @@ function storeColumn(out: usize, x: v128): void {
  *   out  f32 [4, 64]
  */
 export function scoreF32x4(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
-  const bytes = <usize>d << 2;
+  const bytes = (<usize>d) << 2;
   const q1 = q + bytes;
   const q2 = q1 + bytes;
   const q3 = q2 + bytes;
@@ -118,7 +118,7 @@ export function scoreF32x4(q: usize, k: usize, stride: usize, out: usize, n: i32
  *   k  bf16 [n, d]   rows `stride` bytes apart
  */
 export function scoreBf16(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
-  const bytes = <usize>d << 1;
+  const bytes = (<usize>d) << 1;
   const high = i32x4.splat(0xffff0000);
   let j = 0;
   for (; j + 4 <= n; j += 4) {
@@ -175,9 +175,7 @@ export function scoreBf16(q: usize, k: usize, stride: usize, out: usize, n: i32,
 function sumIntegers4x4(a: v128, b: v128, c: v128, d: v128): v128 {
   const ab = i32x4.add(i32x4.shuffle(a, b, 0, 1, 4, 5), i32x4.shuffle(a, b, 2, 3, 6, 7));
   const cd = i32x4.add(i32x4.shuffle(c, d, 0, 1, 4, 5), i32x4.shuffle(c, d, 2, 3, 6, 7));
-  return f32x4.convert_i32x4_s(
-    i32x4.add(i32x4.shuffle(ab, cd, 0, 2, 4, 6), i32x4.shuffle(ab, cd, 1, 3, 5, 7)),
-  );
+  return f32x4.convert_i32x4_s(i32x4.add(i32x4.shuffle(ab, cd, 0, 2, 4, 6), i32x4.shuffle(ab, cd, 1, 3, 5, 7)));
 }
 
 /** Products of 16 codes with 16 quantised query elements, in four 32-bit sums. */

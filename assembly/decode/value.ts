@@ -11,7 +11,7 @@ const ROW: usize = 256;
  *   acc  f32 [d]
  */
 export function mixF32(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32): void {
-  const bytes = <usize>d << 2;
+  const bytes = (<usize>d) << 2;
   let j = 0;
   for (; j + 8 <= n; j += 8) {
     const p0 = v128.load_splat<f32>(p);
@@ -60,7 +60,7 @@ export function mixF32(p: usize, v: usize, stride: usize, acc: usize, n: i32, d:
  *   acc  f32 [4, d]   rows `accStride` bytes apart
  */
 export function mixF32x4(p: usize, v: usize, stride: usize, acc: usize, accStride: usize, n: i32, d: i32): void {
-  const bytes = <usize>d << 2;
+  const bytes = (<usize>d) << 2;
   const acc1 = acc + accStride;
   const acc2 = acc1 + accStride;
   const acc3 = acc2 + accStride;
@@ -109,7 +109,7 @@ export function mixF32x4(p: usize, v: usize, stride: usize, acc: usize, accStrid
  *   acc  f32 [d]       each eight as [even four, odd four]
  */
 export function mixBf16(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32): void {
-  const bytes = <usize>d << 1;
+  const bytes = (<usize>d) << 1;
   const high = i32x4.splat(0xffff0000);
   let j = 0;
   for (; j + 4 <= n; j += 4) {

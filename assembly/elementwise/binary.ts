@@ -1,4 +1,4 @@
-import { BinaryParams } from '../params';
+import type { BinaryParams } from '../params';
 
 /** Elements of one work item. */
 const SPAN: i32 = 4096;
@@ -23,12 +23,12 @@ export function binary(params: usize, begin: i32, end: i32, _scratch: usize): vo
     const b = p.b + ((<usize>from) << 2);
     const o = p.o + ((<usize>i) << 2);
     let j: usize = 0;
-    for (const whole = <usize>(n & ~3) << 2; j < whole; j += 16) {
+    for (const whole = (<usize>(n & ~3)) << 2; j < whole; j += 16) {
       const x = v128.load(a + j);
       const y = v128.load(b + j);
       v128.store(o + j, p.operation ? f32x4.mul(x, y) : f32x4.add(x, y));
     }
-    for (const all = <usize>n << 2; j < all; j += 4) {
+    for (const all = (<usize>n) << 2; j < all; j += 4) {
       const x = load<f32>(a + j);
       const y = load<f32>(b + j);
       store<f32>(o + j, p.operation ? x * y : x + y);

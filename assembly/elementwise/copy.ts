@@ -1,4 +1,4 @@
-import { CopyParams } from '../params';
+import type { CopyParams } from '../params';
 import { elementBytes, F32, widenRow } from '../simd/storage';
 
 /**
@@ -18,7 +18,7 @@ export function copy(params: usize, begin: i32, end: i32, _scratch: usize): void
     for (let h = 0; h < p.heads; ++h) {
       const x = p.x + <usize>(batch * p.xStrideB + t * p.xStrideT + h * p.xStrideH) * bytes;
       const o = p.o + ((<usize>(batch * p.oStrideB + t * p.oStrideT + h * p.oStrideH)) << 2);
-      if (p.xType == F32) memory.copy(o, x, <usize>p.d << 2);
+      if (p.xType == F32) memory.copy(o, x, (<usize>p.d) << 2);
       else widenRow(x, p.xType, o, p.d, 1);
     }
   }

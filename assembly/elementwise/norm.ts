@@ -1,4 +1,4 @@
-import { NormParams } from '../params';
+import type { NormParams } from '../params';
 import { fma } from '../simd/fma';
 import { sum4 } from '../simd/reduce';
 
@@ -7,12 +7,12 @@ function sumRow(x: usize, n: i32): f32 {
   let s0 = i32x4.splat(0);
   let s1 = s0;
   let i: usize = 0;
-  for (const whole = <usize>(n & ~7) << 2; i < whole; i += 32) {
+  for (const whole = (<usize>(n & ~7)) << 2; i < whole; i += 32) {
     s0 = f32x4.add(s0, v128.load(x + i));
     s1 = f32x4.add(s1, v128.load(x + i, 16));
   }
   let sum = sum4(f32x4.add(s0, s1));
-  for (const all = <usize>n << 2; i < all; i += 4) sum += load<f32>(x + i);
+  for (const all = (<usize>n) << 2; i < all; i += 4) sum += load<f32>(x + i);
   return sum;
 }
 
@@ -22,14 +22,14 @@ function squareRow(x: usize, n: i32, mean: f32): f32 {
   let s0 = i32x4.splat(0);
   let s1 = s0;
   let i: usize = 0;
-  for (const whole = <usize>(n & ~7) << 2; i < whole; i += 32) {
+  for (const whole = (<usize>(n & ~7)) << 2; i < whole; i += 32) {
     const d0 = f32x4.sub(v128.load(x + i), m);
     const d1 = f32x4.sub(v128.load(x + i, 16), m);
     s0 = fma(d0, d0, s0);
     s1 = fma(d1, d1, s1);
   }
   let sum = sum4(f32x4.add(s0, s1));
-  for (const all = <usize>n << 2; i < all; i += 4) {
+  for (const all = (<usize>n) << 2; i < all; i += 4) {
     const d = load<f32>(x + i) - mean;
     sum += d * d;
   }
@@ -55,13 +55,13 @@ export function norm(params: usize, begin: i32, end: i32, _scratch: usize): void
     const m = f32x4.splat(mean);
     const factor = f32x4.splat(inverse);
     let i: usize = 0;
-    for (const whole = <usize>(n & ~3) << 2; i < whole; i += 16) {
+    for (const whole = (<usize>(n & ~3)) << 2; i < whole; i += 16) {
       let y = f32x4.mul(f32x4.sub(v128.load(x + i), m), factor);
       if (p.weight) y = f32x4.mul(y, v128.load(p.weight + i));
       if (p.bias) y = f32x4.add(y, v128.load(p.bias + i));
       v128.store(o + i, y);
     }
-    for (const all = <usize>n << 2; i < all; i += 4) {
+    for (const all = (<usize>n) << 2; i < all; i += 4) {
       let y = (load<f32>(x + i) - mean) * inverse;
       if (p.weight) y *= load<f32>(p.weight + i);
       if (p.bias) y += load<f32>(p.bias + i);

@@ -1,10 +1,10 @@
-import { RopeParams } from '../params';
+import type { RopeParams } from '../params';
 
 /** Pairs (x[i], x[i + half]) by the angles of one position. */
 function rotateHalves(x: usize, o: usize, cos: usize, sin: usize, half: i32): void {
-  const second = <usize>half << 2;
+  const second = (<usize>half) << 2;
   let i: usize = 0;
-  for (const whole = <usize>(half & ~3) << 2; i < whole; i += 16) {
+  for (const whole = (<usize>(half & ~3)) << 2; i < whole; i += 16) {
     const c = v128.load(cos + i);
     const s = v128.load(sin + i);
     const a = v128.load(x + i);
@@ -24,7 +24,7 @@ function rotateHalves(x: usize, o: usize, cos: usize, sin: usize, half: i32): vo
 
 /** Pairs (x[2i], x[2i + 1]) by the angles of one position. */
 function rotatePairs(x: usize, o: usize, cos: usize, sin: usize, half: i32): void {
-  for (let i: usize = 0; i < <usize>half << 2; i += 4) {
+  for (let i: usize = 0; i < (<usize>half) << 2; i += 4) {
     const c = load<f32>(cos + i);
     const s = load<f32>(sin + i);
     const a = load<f32>(x + (i << 1));
@@ -46,7 +46,7 @@ function rotatePairs(x: usize, o: usize, cos: usize, sin: usize, half: i32): voi
 export function rope(params: usize, begin: i32, end: i32, _scratch: usize): void {
   const p = changetype<RopeParams>(params);
   const half = p.rotated >> 1;
-  const rest = <usize>(p.d - p.rotated) << 2;
+  const rest = (<usize>(p.d - p.rotated)) << 2;
   for (let item = begin; item < end; ++item) {
     const batch = item / p.length;
     const t = item - batch * p.length;
@@ -57,7 +57,7 @@ export function rope(params: usize, begin: i32, end: i32, _scratch: usize): void
       const o = p.o + ((<usize>(batch * p.oStrideB + t * p.oStrideT + h * p.oStrideH)) << 2);
       if (p.interleaved) rotatePairs(x, o, p.cos + angle, p.sin + angle, half);
       else rotateHalves(x, o, p.cos + angle, p.sin + angle, half);
-      if (rest && x != o) memory.copy(o + (<usize>p.rotated << 2), x + (<usize>p.rotated << 2), rest);
+      if (rest && x != o) memory.copy(o + ((<usize>p.rotated) << 2), x + ((<usize>p.rotated) << 2), rest);
     }
   }
 }

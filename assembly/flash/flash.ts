@@ -1,8 +1,8 @@
 import { MR, NR, panel } from '../gemm/panel';
-import { FlashParams, Sequence } from '../params';
+import type { FlashParams, Sequence } from '../params';
 import { sum4 } from '../simd/reduce';
 import { elementBytes, widenRow } from '../simd/storage';
-import { closeRow, outputRow, RowEnd, writeLse, writeOutput } from './output';
+import { closeRow, outputRow, type RowEnd, writeLse, writeOutput } from './output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, modifyRow, plainScores, scoreFactor } from './rows';
 import { multiplyRow } from './scores';
 import { sequenceAt, sequenceOfItem } from './sequence';
@@ -62,7 +62,7 @@ export function flashScratchBytes(params: usize, scratch: usize): i32 {
 /** Rows of a query block, scaled and contiguous, zero past the end. */
 function packRows(src: usize, type: i32, stride: i32, rows: i32, dst: usize, d: i32, scale: f32): void {
   const bytes = elementBytes(type);
-  const rowBytes = <usize>d << 2;
+  const rowBytes = (<usize>d) << 2;
   for (let i = 0; i < rows; ++i) {
     widenRow(src + <usize>(i * stride) * bytes, type, dst + <usize>i * rowBytes, d, scale);
   }
@@ -74,18 +74,9 @@ function packRows(src: usize, type: i32, stride: i32, rows: i32, dst: usize, d: 
  *
  * @param bits u64 [rows] of a partial block, 0 where no row hides any of its keys by a list
  */
-function attendBlock(
-  p: FlashParams,
-  s: Sequence,
-  t: Tiles,
-  h: i32,
-  q0: i32,
-  rows: i32,
-  block: i32,
-  bits: usize,
-): void {
+function attendBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, rows: i32, block: i32, bits: usize): void {
   const dk = p.dk;
-  const rowBytes = <usize>dk << 2;
+  const rowBytes = (<usize>dk) << 2;
   const strips = roundUpNR(p.dv) >> 3;
   const packed = <usize>((h / p.group) * p.blocks + s.packBlock + block);
   const kPanels = p.kPack + packed * <usize>BLOCK_K * rowBytes;
@@ -145,7 +136,7 @@ function attendSecond(
   keys: i32,
   strips: i32,
 ): void {
-  const rowBytes = <usize>p.dk << 2;
+  const rowBytes = (<usize>p.dk) << 2;
   const acc = t.o + <usize>(g * t.strips + strips) * STRIP;
   const sums = acc + <usize>strips * STRIP;
   for (let j = from; j < from + n; j += NR) {

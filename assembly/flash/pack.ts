@@ -1,6 +1,6 @@
 import { NR } from '../gemm/panel';
 import { transposePanel } from '../gemm/transpose';
-import { FlashPackParams } from '../params';
+import type { FlashPackParams } from '../params';
 import { elementBytes, F32, widenRow } from '../simd/storage';
 import { sequenceAt, sequenceOfBlock } from './sequence';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR } from './tile';
@@ -18,7 +18,7 @@ function scatterValueRow(row: usize, panels: usize, j: i32, dv: i32): void {
   }
   if (c < dv) {
     memory.fill(out, 0, 32);
-    memory.copy(out, row + ((<usize>c) << 2), <usize>(dv - c) << 2);
+    memory.copy(out, row + ((<usize>c) << 2), (<usize>(dv - c)) << 2);
   }
 }
 
@@ -37,7 +37,7 @@ export function flashPack(params: usize, begin: i32, end: i32, scratch: usize): 
   const p = changetype<FlashPackParams>(params);
   const dk = p.dk;
   const dv = p.dv;
-  const kRowBytes = <usize>dk << 2;
+  const kRowBytes = (<usize>dk) << 2;
   const vPanels = roundUpNR(dv) >> 3;
   for (let item = begin; item < end; ++item) {
     const block = item / p.kvHeads;
@@ -56,7 +56,7 @@ export function flashPack(params: usize, begin: i32, end: i32, scratch: usize): 
     let kStride = <usize>p.kStrideT * kBytes;
     if (p.kType != F32 || (rows & 7) != 0) {
       for (let j = 0; j < rows; ++j) {
-        const scale = p.kScale ? load<f32>(p.kScale + (<usize>(scaleStart + j * p.scaleStrideT) << 2)) : 1;
+        const scale = p.kScale ? load<f32>(p.kScale + ((<usize>(scaleStart + j * p.scaleStrideT)) << 2)) : 1;
         widenRow(kRows + <usize>j * kStride, p.kType, scratch + <usize>j * kRowBytes, dk, scale);
       }
       memory.fill(scratch + <usize>rows * kRowBytes, 0, <usize>(BLOCK_K - rows) * kRowBytes);
@@ -71,7 +71,7 @@ export function flashPack(params: usize, begin: i32, end: i32, scratch: usize): 
     for (let j = 0; j < rows; ++j) {
       let row = p.v + <usize>(vStart + j * p.vStrideT) * vBytes;
       if (p.vType != F32) {
-        const scale = p.vScale ? load<f32>(p.vScale + (<usize>(scaleStart + j * p.scaleStrideT) << 2)) : 1;
+        const scale = p.vScale ? load<f32>(p.vScale + ((<usize>(scaleStart + j * p.scaleStrideT)) << 2)) : 1;
         widenRow(row, p.vType, scratch, dv, scale);
         row = scratch;
       }

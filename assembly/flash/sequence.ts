@@ -1,4 +1,4 @@
-import { Sequence } from '../params';
+import type { Sequence } from '../params';
 
 const SEQUENCE_BYTES: usize = offsetof<Sequence>();
 

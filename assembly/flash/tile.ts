@@ -5,7 +5,7 @@ export const BLOCK_K: i32 = 64;
 /** log2 of BLOCK_K. */
 export const BLOCK_K_SHIFT: i32 = 6;
 /** Bytes of one row of the score tile. */
-export const SCORE_ROW: usize = <usize>BLOCK_K << 2;
+export const SCORE_ROW: usize = (<usize>BLOCK_K) << 2;
 
 /** n rounded up to whole panels. */
 // @ts-ignore: decorator

@@ -1,4 +1,4 @@
-import { GemmParams } from '../params';
+import type { GemmParams } from '../params';
 import { activate4, NONE } from '../simd/activation';
 import { fma } from '../simd/fma';
 import { MR, NR, panel } from './panel';
@@ -44,7 +44,7 @@ function panelRow(a: usize, b: usize, c: usize, k: i32): void {
 function storeTile(p: GemmParams, tile: usize, o: usize, rows: i32, column: i32): void {
   const columns = min(NR, p.n - column);
   for (let r = 0; r < rows; ++r) {
-    const row = o + (<usize>(r * p.oStride) << 2);
+    const row = o + ((<usize>(r * p.oStride)) << 2);
     for (let c = 0; c < columns; c += 4) {
       let x = v128.load(tile + ((<usize>(r * NR + c)) << 2));
       if (p.bias) x = f32x4.add(x, v128.load(p.bias + ((<usize>(column + c)) << 2)));
@@ -76,7 +76,7 @@ export function gemm(params: usize, begin: i32, end: i32, scratch: usize): void 
   const k = p.k;
   const blocksM = (p.m + p.blockM - 1) / p.blockM;
   const blocksN = (p.n + p.blockN - 1) / p.blockN;
-  const aStride = <usize>p.aStride << 2;
+  const aStride = (<usize>p.aStride) << 2;
   const tile = scratch + ((<usize>(MR * k) * 4 + 15) & ~15);
   for (let item = begin; item < end; ++item) {
     const product = item / (blocksM * blocksN);
@@ -86,35 +86,35 @@ export function gemm(params: usize, begin: i32, end: i32, scratch: usize): void 
     const n0 = (local - blockM * blocksN) * p.blockN;
     const rows = min(p.blockM, p.m - m0);
     const columnsEnd = min(n0 + p.blockN, p.n);
-    const a = p.a + (<usize>(product * p.aStrideB + m0 * p.aStride) << 2);
-    const b = p.bPack + (<usize>(product * p.bStrideB) << 2);
-    const o = p.o + (<usize>(product * p.oStrideB + m0 * p.oStride) << 2);
+    const a = p.a + ((<usize>(product * p.aStrideB + m0 * p.aStride)) << 2);
+    const b = p.bPack + ((<usize>(product * p.bStrideB)) << 2);
+    const o = p.o + ((<usize>(product * p.oStrideB + m0 * p.oStride)) << 2);
     const whole = rows / MR;
     const rest = rows - whole * MR;
     if (rest > 1) {
       for (let r = 0; r < MR; ++r) {
         const row = scratch + <usize>(r * k) * 4;
-        if (r < rest) memory.copy(row, a + <usize>(whole * MR + r) * aStride, <usize>k << 2);
-        else memory.fill(row, 0, <usize>k << 2);
+        if (r < rest) memory.copy(row, a + <usize>(whole * MR + r) * aStride, (<usize>k) << 2);
+        else memory.fill(row, 0, (<usize>k) << 2);
       }
     }
     for (let column = n0; column < columnsEnd; column += NR) {
       const columns = b + <usize>(column >> 3) * <usize>k * 32;
       const direct = !p.bias && p.activation == NONE && column + NR <= p.n;
       for (let g = 0; g < whole; ++g) {
-        const out = o + (<usize>(g * MR * p.oStride + column) << 2);
+        const out = o + ((<usize>(g * MR * p.oStride + column)) << 2);
         const rowsA = a + <usize>(g * MR) * aStride;
         if (direct) {
-          panel(rowsA, aStride, columns, out, <usize>p.oStride << 2, k, 0);
+          panel(rowsA, aStride, columns, out, (<usize>p.oStride) << 2, k, 0);
         } else {
           panel(rowsA, aStride, columns, tile, 32, k, 0);
           storeTile(p, tile, out, MR, column);
         }
       }
       if (rest > 0) {
-        const out = o + (<usize>(whole * MR * p.oStride + column) << 2);
+        const out = o + ((<usize>(whole * MR * p.oStride + column)) << 2);
         if (rest == 1) panelRow(a + <usize>(whole * MR) * aStride, columns, tile, k);
-        else panel(scratch, <usize>k << 2, columns, tile, 32, k, 0);
+        else panel(scratch, (<usize>k) << 2, columns, tile, 32, k, 0);
         storeTile(p, tile, out, rest, column);
       }
     }

@@ -1,4 +1,4 @@
-import { GemmPackParams } from '../params';
+import type { GemmPackParams } from '../params';
 import { elementBytes, F32, widenRow } from '../simd/storage';
 import { NR } from './panel';
 import { transposePanel } from './transpose';
@@ -14,7 +14,7 @@ import { transposePanel } from './transpose';
 export function gemmPack(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<GemmPackParams>(params);
   const bytes = elementBytes(p.bType);
-  const rowBytes = <usize>p.k << 2;
+  const rowBytes = (<usize>p.k) << 2;
   const panels = (p.n + NR - 1) / NR;
   for (let item = begin; item < end; ++item) {
     const product = item / panels;
@@ -25,7 +25,7 @@ export function gemmPack(params: usize, begin: i32, end: i32, scratch: usize): v
     if (p.transposed) {
       const rows = b + <usize>(column * p.bStride) * bytes;
       if (columns == NR && p.bType == F32) {
-        transposePanel(rows, <usize>p.bStride << 2, out, p.k);
+        transposePanel(rows, (<usize>p.bStride) << 2, out, p.k);
         continue;
       }
       memory.fill(scratch, 0, rowBytes * 8);

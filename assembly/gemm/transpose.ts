@@ -7,7 +7,7 @@ export function transposePanel(rows: usize, stride: usize, panel: usize, d: i32)
     const base = half * 4 * stride;
     let out = panel + half * 16;
     let i: usize = 0;
-    for (const end = <usize>(d & ~3) << 2; i < end; i += 16) {
+    for (const end = (<usize>(d & ~3)) << 2; i < end; i += 16) {
       const x0 = v128.load(rows + base + i);
       const x1 = v128.load(r1 + base + i);
       const x2 = v128.load(r2 + base + i);
@@ -22,7 +22,7 @@ export function transposePanel(rows: usize, stride: usize, panel: usize, d: i32)
       v128.store(out, i64x2.shuffle(high01, high23, 1, 3), 96);
       out += 128;
     }
-    for (const end = <usize>d << 2; i < end; i += 4) {
+    for (const end = (<usize>d) << 2; i < end; i += 4) {
       store<f32>(out, load<f32>(rows + base + i));
       store<f32>(out, load<f32>(r1 + base + i), 4);
       store<f32>(out, load<f32>(r2 + base + i), 8);

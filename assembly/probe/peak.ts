@@ -1,5 +1,5 @@
+import type { ProbeParams } from '../params';
 import { fma } from '../simd/fma';
-import { ProbeParams } from '../params';
 
 /**
  * Ten independent chains of multiply-adds: the most that one thread can do. 80 flops per step.
@@ -54,8 +54,8 @@ export function probeRead(params: usize, begin: i32, end: i32, scratch: usize): 
   let s5 = s0;
   let s6 = s0;
   let s7 = s0;
-  let at = p.address + (<usize>begin << 12);
-  for (const stop = p.address + (<usize>end << 12); at < stop; at += 128) {
+  let at = p.address + ((<usize>begin) << 12);
+  for (const stop = p.address + ((<usize>end) << 12); at < stop; at += 128) {
     s0 = v128.xor(s0, v128.load(at));
     s1 = v128.xor(s1, v128.load(at, 16));
     s2 = v128.xor(s2, v128.load(at, 32));

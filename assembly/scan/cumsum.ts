@@ -1,4 +1,4 @@
-import { CumsumParams } from '../params';
+import type { CumsumParams } from '../params';
 
 /**
  * Running sum along time, accumulated in f64: o_t = factor * sum_{s <= t} x_s.
@@ -11,12 +11,12 @@ export function cumsum(params: usize, begin: i32, end: i32, _scratch: usize): vo
   const p = changetype<CumsumParams>(params);
   for (let item = begin; item < end; ++item) {
     const batch = item / p.heads;
-    let at: usize = <usize>(batch * p.length * p.heads + (item - batch * p.heads)) << 2;
+    let at: usize = (<usize>(batch * p.length * p.heads + (item - batch * p.heads))) << 2;
     let sum: f64 = 0;
     for (let t = 0; t < p.length; ++t) {
       sum += <f64>load<f32>(p.x + at);
       store<f32>(p.o + at, <f32>(<f64>p.factor * sum));
-      at += <usize>p.heads << 2;
+      at += (<usize>p.heads) << 2;
     }
   }
 }

@@ -1,5 +1,4 @@
-import { LOG2E } from './constants';
-import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, ONE, ROUND } from './constants';
+import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, LOG2E, ONE, ROUND } from './constants';
 import { exp2With } from './exp2';
 import { tanh4 } from './tanh';
 

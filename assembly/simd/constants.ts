@@ -2,7 +2,7 @@
 // A v128 literal inside a loop is rebuilt at every use by current engines; a table entry loaded before
 // the loop stays in a register.
 
-// biome-ignore format: one constant a line
+// prettier-ignore
 const TABLE: usize = memory.data<f32>([
   // 1.5 * 2^23: adding it rounds to an integer that stands in the low mantissa bits
   12582912, 12582912, 12582912, 12582912,

@@ -94,7 +94,15 @@ export function decodeAttend(b: Builder, call: AttentionCall, pages?: Pages): vo
 }
 
 /** Adds the merge of two results over disjoint keys. */
-export function mergeStates(b: Builder, oA: Tensor, lseA: Tensor, oB: Tensor, lseB: Tensor, o: Tensor, lse: Tensor): void {
+export function mergeStates(
+  b: Builder,
+  oA: Tensor,
+  lseA: Tensor,
+  oB: Tensor,
+  lseB: Tensor,
+  o: Tensor,
+  lse: Tensor,
+): void {
   b.dispatch({
     kernel: 'mergeState',
     params: encode(MergeStateParams, {

@@ -12,7 +12,11 @@ import type { Tensor } from '../tensor.ts';
 const SPAN = 64;
 
 /** cos and sin [positions, half] of position * base^(-i / half), combined in f64. */
-export function rotaryAngles(positions: ArrayLike<number>, half: number, base: number): { cos: Float32Array; sin: Float32Array } {
+export function rotaryAngles(
+  positions: ArrayLike<number>,
+  half: number,
+  base: number,
+): { cos: Float32Array; sin: Float32Array } {
   const frequency = Float64Array.from({ length: half }, (_, i) => base ** (-i / half));
   const turns = new Map<number, { c: Float64Array; s: Float64Array }>();
   const turn = (at: number) => {

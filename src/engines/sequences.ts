@@ -32,7 +32,11 @@ export interface SequenceInputs {
  *
  * @throws ShapeError if lengths do not fit the tensors.
  */
-export function sequencesOf(op: string, sizes: { B: number; Tq: number; Tk: number }, inputs: SequenceInputs): SequenceSpan[] {
+export function sequencesOf(
+  op: string,
+  sizes: { B: number; Tq: number; Tk: number },
+  inputs: SequenceInputs,
+): SequenceSpan[] {
   const { B, Tq, Tk } = sizes;
   const { kvLens, cuSeqlens, cuSeqlensK } = inputs;
   if (cuSeqlens) {

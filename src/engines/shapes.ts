@@ -27,7 +27,9 @@ export function matchShapes<Name extends string>(
     const tensor = inputs[name];
     if (tensor === undefined) continue;
     if (!(tensor instanceof Tensor)) {
-      throw new ShapeError(`${op}: ${name} is ${typeof tensor}, expected a tensor [${pattern}]. Make one with rt.tensor().`);
+      throw new ShapeError(
+        `${op}: ${name} is ${typeof tensor}, expected a tensor [${pattern}]. Make one with rt.tensor().`,
+      );
     }
     const axes = pattern.split(' ');
     const fits = (axis: string, i: number) => {
@@ -55,10 +57,16 @@ export function matchShapes<Name extends string>(
 }
 
 /** @throws DTypeError if an input that is present has none of the types. */
-export function expectTypes(op: string, inputs: Readonly<Record<string, Tensor | undefined>>, types: readonly DType[]): void {
+export function expectTypes(
+  op: string,
+  inputs: Readonly<Record<string, Tensor | undefined>>,
+  types: readonly DType[],
+): void {
   for (const [name, tensor] of Object.entries(inputs)) {
     if (tensor && !types.includes(tensor.dtype)) {
-      throw new DTypeError(`${op}: ${name} is ${tensor.dtype}, expected ${types.join(' or ')}. Pass the dtype to rt.tensor().`);
+      throw new DTypeError(
+        `${op}: ${name} is ${tensor.dtype}, expected ${types.join(' or ')}. Pass the dtype to rt.tensor().`,
+      );
     }
   }
 }
@@ -112,7 +120,14 @@ export function finite(
 }
 
 /** A whole number, or the default where it was left out. @throws OptionError if it is not whole or not in [low, high]. */
-export function whole(op: string, name: string, value: number | undefined, fallback: number, low: number, high = 2 ** 31 - 1): number {
+export function whole(
+  op: string,
+  name: string,
+  value: number | undefined,
+  fallback: number,
+  low: number,
+  high = 2 ** 31 - 1,
+): number {
   if (value !== undefined && !Number.isInteger(value)) {
     throw new OptionError(`${op}: ${name} is ${value}, expected a whole number`);
   }

@@ -7,7 +7,15 @@ import type { AttentionCall } from '../engines/attention-call.ts';
 import { decodeAttend, suitsDecode } from '../engines/decode.ts';
 import { flashAttend } from '../engines/flash.ts';
 import { sequencesOf } from '../engines/sequences.ts';
-import { expectContiguous, expectNames, expectRows, expectTypes, finite, matchShapes, whole } from '../engines/shapes.ts';
+import {
+  expectContiguous,
+  expectNames,
+  expectRows,
+  expectTypes,
+  finite,
+  matchShapes,
+  whole,
+} from '../engines/shapes.ts';
 import { DTypeError, OptionError, ShapeError } from '../errors.ts';
 import { type Builder, type Explanation, explainProgram, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -64,7 +72,19 @@ export interface AttentionResult {
 
 const OP = 'attention';
 const INPUTS = [
-  'q', 'k', 'v', 'kScale', 'vScale', 'bias', 'mask', 'colBias', 'alibiSlopes', 'sinks', 'kvLens', 'cuSeqlens', 'cuSeqlensK',
+  'q',
+  'k',
+  'v',
+  'kScale',
+  'vScale',
+  'bias',
+  'mask',
+  'colBias',
+  'alibiSlopes',
+  'sinks',
+  'kvLens',
+  'cuSeqlens',
+  'cuSeqlensK',
 ];
 const OPTIONS = ['causal', 'window', 'scale', 'softcap'];
 const MOST_DIM = 1024;
@@ -107,13 +127,20 @@ export function attentionCall(
   expectTypes(op, { mask }, ['u8']);
   expectRows(op, { q, k, v, bias, mask });
   expectContiguous(op, { alibiSlopes, sinks });
-  for (const [name, tensor, scale] of [['k', k, kScale], ['v', v, vScale]] as const) {
+  for (const [name, tensor, scale] of [
+    ['k', k, kScale],
+    ['v', v, vScale],
+  ] as const) {
     if ((tensor.dtype === 'i8') !== (scale !== undefined)) {
-      throw new DTypeError(`${op}: ${name} is ${tensor.dtype} ${scale ? 'with' : 'without'} ${name}Scale; i8 needs it, others have none`);
+      throw new DTypeError(
+        `${op}: ${name} is ${tensor.dtype} ${scale ? 'with' : 'without'} ${name}Scale; i8 needs it, others have none`,
+      );
     }
   }
   if (kScale && vScale && kScale.strides.some((step, axis) => step !== vScale.strides[axis])) {
-    throw new ShapeError(`${op}: kScale and vScale must be laid out alike; their strides are [${kScale.strides}] and [${vScale.strides}]`);
+    throw new ShapeError(
+      `${op}: kScale and vScale must be laid out alike; their strides are [${kScale.strides}] and [${vScale.strides}]`,
+    );
   }
   const [left, right] = windowOf(op, options);
   const softcap = finite(op, 'softcap', options.softcap, 0, 0);
@@ -138,7 +165,10 @@ export function attentionCall(
 }
 
 /** The window that causal and window together leave. @throws OptionError if it is not a pair of whole numbers >= -1. */
-export function windowOf(op: string, options: Pick<AttentionOptions, 'causal' | 'window'>): [left: number, right: number] {
+export function windowOf(
+  op: string,
+  options: Pick<AttentionOptions, 'causal' | 'window'>,
+): [left: number, right: number] {
   const { causal = false, window = [-1, -1] } = options;
   if (typeof causal !== 'boolean') throw new OptionError(`${op}: causal is ${causal}, expected true or false`);
   if (!Array.isArray(window) || window.length !== 2) {
@@ -156,7 +186,12 @@ export function attend(b: Builder, call: AttentionCall): void {
 }
 
 /** Lays out an attention call. */
-export function planAttention(b: Builder, inputs: AttentionInputs, options: AttentionOptions, op = OP): AttentionResult {
+export function planAttention(
+  b: Builder,
+  inputs: AttentionInputs,
+  options: AttentionOptions,
+  op = OP,
+): AttentionResult {
   const call = attentionCall(b, op, inputs, options);
   attend(b, call);
   return { o: call.o, lse: call.lse };

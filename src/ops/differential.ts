@@ -27,14 +27,18 @@ const OP = 'differentialAttention';
 function plan(b: Builder, inputs: DifferentialAttentionInputs, options: AttentionOptions): { o: Tensor } {
   expectNames(OP, 'input', inputs, ['q1', 'k1', 'q2', 'k2', 'v', 'lambda']);
   const { q1, k1, q2, k2, v, lambda } = inputs;
-  const { Hq } = matchShapes<keyof DifferentialAttentionInputs>(OP, { ...inputs }, {
-    q1: 'B Tq Hq D',
-    q2: 'B Tq Hq D',
-    k1: 'B Tk Hkv D',
-    k2: 'B Tk Hkv D',
-    v: 'B Tk Hkv Dv',
-    lambda: 'Hq',
-  });
+  const { Hq } = matchShapes<keyof DifferentialAttentionInputs>(
+    OP,
+    { ...inputs },
+    {
+      q1: 'B Tq Hq D',
+      q2: 'B Tq Hq D',
+      k1: 'B Tk Hkv D',
+      k2: 'B Tk Hkv D',
+      v: 'B Tk Hkv Dv',
+      lambda: 'Hq',
+    },
+  );
   expectTypes(OP, { lambda }, ['f32']);
   const first = attentionCall(b, OP, { q: q1, k: k1, v }, options);
   const second = attentionCall(b, OP, { q: q2, k: k2, v }, options);
@@ -62,6 +66,9 @@ export function differentialAttention(
 }
 
 /** As `differentialAttention`, to the end before it returns. */
-export function differentialAttentionSync(inputs: DifferentialAttentionInputs, options: AttentionOptions = {}): { o: Tensor } {
+export function differentialAttentionSync(
+  inputs: DifferentialAttentionInputs,
+  options: AttentionOptions = {},
+): { o: Tensor } {
   return runSync(OP, inputs, (b) => plan(b, inputs, options));
 }

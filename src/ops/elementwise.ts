@@ -28,7 +28,9 @@ function plan(b: Builder, op: 'add' | 'mul', inputs: BinaryInputs): { o: Tensor 
   const { a, b: right } = inputs;
   const tail = a.shape.slice(a.shape.length - right.shape.length);
   if (right.shape.length > a.shape.length || right.shape.some((n, axis) => n !== tail[axis])) {
-    throw new ShapeError(`${op}: b has shape [${right.shape}], expected the last axes of a, whose shape is [${a.shape}]`);
+    throw new ShapeError(
+      `${op}: b has shape [${right.shape}], expected the last axes of a, whose shape is [${a.shape}]`,
+    );
   }
   const o = b.output(a.shape);
   b.dispatch({

@@ -34,12 +34,16 @@ function plan(b: Builder, inputs: ForgettingAttnInputs, options: ForgettingAttnO
   expectNames(OP, 'input', inputs, ['q', 'k', 'v', 'g']);
   expectNames(OP, 'option', options, ['windowSize', 'scale']);
   const { q, k, v, g } = inputs;
-  const sizes = matchShapes<keyof ForgettingAttnInputs>(OP, { ...inputs }, {
-    q: 'B T Hq D',
-    k: 'B T Hkv D',
-    v: 'B T Hkv Dv',
-    g: 'B T Hq',
-  });
+  const sizes = matchShapes<keyof ForgettingAttnInputs>(
+    OP,
+    { ...inputs },
+    {
+      q: 'B T Hq D',
+      k: 'B T Hkv D',
+      v: 'B T Hkv Dv',
+      g: 'B T Hq',
+    },
+  );
   const { B, T, Hq } = sizes as Record<'B' | 'T' | 'Hq', number>;
   expectTypes(OP, { g }, ['f32']);
   expectContiguous(OP, { g });
@@ -68,7 +72,10 @@ function plan(b: Builder, inputs: ForgettingAttnInputs, options: ForgettingAttnO
  * @throws ShapeError, DTypeError, OptionError for operands or options that do not fit.
  * @example const { o } = await forgettingAttn({ q, k, v, g })
  */
-export function forgettingAttn(inputs: ForgettingAttnInputs, options: ForgettingAttnOptions = {}): Promise<{ o: Tensor }> {
+export function forgettingAttn(
+  inputs: ForgettingAttnInputs,
+  options: ForgettingAttnOptions = {},
+): Promise<{ o: Tensor }> {
   return run(OP, inputs, (b) => plan(b, inputs, options));
 }
 

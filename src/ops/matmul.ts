@@ -7,7 +7,7 @@ import { ACTIVATIONS, type Activation, gemm, gemmPack, packedSize } from '../eng
 import { expectContiguous, expectNames, expectRows, expectTypes, matchShapes } from '../engines/shapes.ts';
 import { OptionError, ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
-import { Tensor } from '../tensor.ts';
+import type { Tensor } from '../tensor.ts';
 
 /** A matrix [K, N] laid out for `matmul`; made by `packMatrix`. */
 export class PackedMatrix {

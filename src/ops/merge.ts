@@ -23,7 +23,11 @@ const OP = 'mergeState';
 
 function plan(b: Builder, inputs: MergeStateInputs): AttentionResult {
   expectNames(OP, 'input', inputs, ['oA', 'lseA', 'oB', 'lseB']);
-  matchShapes<keyof MergeStateInputs>(OP, { ...inputs }, { oA: 'B T H D', lseA: 'B T H', oB: 'B T H D', lseB: 'B T H' });
+  matchShapes<keyof MergeStateInputs>(
+    OP,
+    { ...inputs },
+    { oA: 'B T H D', lseA: 'B T H', oB: 'B T H D', lseB: 'B T H' },
+  );
   expectTypes(OP, { ...inputs }, ['f32']);
   expectContiguous(OP, { ...inputs });
   const { oA, lseA, oB, lseB } = inputs;

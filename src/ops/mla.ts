@@ -102,15 +102,19 @@ function plan(b: Builder, inputs: MlaInputs, options: MlaOptions): { o: Tensor }
   expectNames(OP, 'input', inputs, ['qNope', 'qRope', 'cKv', 'kRope', 'wUk', 'wUv', 'kvLens']);
   expectNames(OP, 'option', options, ['causal', 'window', 'scale', 'softcap', 'absorb']);
   const { qNope, qRope, cKv, kRope, wUk, wUv, kvLens } = inputs;
-  const sizes = matchShapes<keyof MlaInputs>(OP, { ...inputs }, {
-    qNope: 'B Tq H N',
-    qRope: 'B Tq H R',
-    cKv: 'B Tk C',
-    kRope: 'B Tk R',
-    wUk: 'H C N',
-    wUv: 'H C V',
-    kvLens: 'B',
-  }) as unknown as Sizes;
+  const sizes = matchShapes<keyof MlaInputs>(
+    OP,
+    { ...inputs },
+    {
+      qNope: 'B Tq H N',
+      qRope: 'B Tq H R',
+      cKv: 'B Tk C',
+      kRope: 'B Tk R',
+      wUk: 'H C N',
+      wUv: 'H C V',
+      kvLens: 'B',
+    },
+  ) as unknown as Sizes;
   expectTypes(OP, { qNope, qRope, cKv, kRope, wUk, wUv }, ['f32']);
   expectContiguous(OP, { qNope, qRope, wUk, wUv });
   const { B, Tq, Tk, H, N, R, C, V } = sizes;

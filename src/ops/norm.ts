@@ -31,7 +31,13 @@ export interface NormOptions {
 }
 
 /** Lays out a normalisation. */
-export function planNorm(b: Builder, op: string, inputs: LayerNormInputs, options: NormOptions, centered: boolean): { o: Tensor } {
+export function planNorm(
+  b: Builder,
+  op: string,
+  inputs: LayerNormInputs,
+  options: NormOptions,
+  centered: boolean,
+): { o: Tensor } {
   expectNames(op, 'input', inputs, centered ? ['x', 'weight', 'bias'] : ['x', 'weight']);
   expectNames(op, 'option', options, ['eps']);
   const { x, weight, bias } = inputs;

@@ -4,7 +4,15 @@
  * @module
  */
 import { decodeAttend, suitsDecode } from '../engines/decode.ts';
-import { expectContiguous, expectNames, expectRows, expectTypes, finite, integers, matchShapes } from '../engines/shapes.ts';
+import {
+  expectContiguous,
+  expectNames,
+  expectRows,
+  expectTypes,
+  finite,
+  integers,
+  matchShapes,
+} from '../engines/shapes.ts';
 import { DTypeError, ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -40,17 +48,21 @@ function plan(b: Builder, inputs: PagedAttentionInputs, options: PagedAttentionO
   expectNames(OP, 'input', inputs, INPUTS);
   expectNames(OP, 'option', options, ['causal', 'window', 'scale', 'softcap']);
   const { q, kCache, vCache, blockTable, seqLens, kScale, vScale, alibiSlopes, sinks } = inputs;
-  const sizes = matchShapes<keyof PagedAttentionInputs>(OP, { ...inputs }, {
-    q: 'B Tq Hq D',
-    kCache: 'pages pageSize Hkv D',
-    vCache: 'pages pageSize Hkv Dv',
-    blockTable: 'B maxPages',
-    seqLens: 'B',
-    kScale: 'pages pageSize Hkv',
-    vScale: 'pages pageSize Hkv',
-    alibiSlopes: 'Hq',
-    sinks: 'Hq',
-  }) as Record<'B' | 'Tq' | 'Hq' | 'D' | 'Dv' | 'pages' | 'pageSize' | 'Hkv' | 'maxPages', number>;
+  const sizes = matchShapes<keyof PagedAttentionInputs>(
+    OP,
+    { ...inputs },
+    {
+      q: 'B Tq Hq D',
+      kCache: 'pages pageSize Hkv D',
+      vCache: 'pages pageSize Hkv Dv',
+      blockTable: 'B maxPages',
+      seqLens: 'B',
+      kScale: 'pages pageSize Hkv',
+      vScale: 'pages pageSize Hkv',
+      alibiSlopes: 'Hq',
+      sinks: 'Hq',
+    },
+  ) as Record<'B' | 'Tq' | 'Hq' | 'D' | 'Dv' | 'pages' | 'pageSize' | 'Hkv' | 'maxPages', number>;
   const { B, Tq, Hq, Hkv, D, Dv, pages, pageSize, maxPages } = sizes;
   if (Hkv === 0 || Hq % Hkv !== 0) {
     throw new ShapeError(`${OP}: ${Hq} query heads cannot share ${Hkv} key/value heads: Hq must be a multiple of Hkv`);
@@ -62,16 +74,23 @@ function plan(b: Builder, inputs: PagedAttentionInputs, options: PagedAttentionO
   expectTypes(OP, { blockTable, seqLens }, ['i32']);
   expectRows(OP, { q, kCache, vCache, blockTable });
   expectContiguous(OP, { alibiSlopes, sinks, kScale, vScale });
-  for (const [name, tensor, scale] of [['kCache', kCache, kScale], ['vCache', vCache, vScale]] as const) {
+  for (const [name, tensor, scale] of [
+    ['kCache', kCache, kScale],
+    ['vCache', vCache, vScale],
+  ] as const) {
     if ((tensor.dtype === 'i8') !== (scale !== undefined)) {
-      throw new DTypeError(`${OP}: ${name} is ${tensor.dtype} ${scale ? 'with' : 'without'} a scale; i8 needs it, others have none`);
+      throw new DTypeError(
+        `${OP}: ${name} is ${tensor.dtype} ${scale ? 'with' : 'without'} a scale; i8 needs it, others have none`,
+      );
     }
   }
   const lengths = integers(OP, 'seqLens', seqLens);
   const table = integers(OP, 'blockTable', blockTable);
   lengths.forEach((length, batch) => {
     if (length < 0 || length > maxPages * pageSize) {
-      throw new ShapeError(`${OP}: seqLens[${batch}] is ${length}, expected 0 to maxPages * pageSize = ${maxPages * pageSize}`);
+      throw new ShapeError(
+        `${OP}: seqLens[${batch}] is ${length}, expected 0 to maxPages * pageSize = ${maxPages * pageSize}`,
+      );
     }
     for (let i = 0; i * pageSize < length; ++i) {
       const page = table[batch * maxPages + i]!;
@@ -91,7 +110,12 @@ function plan(b: Builder, inputs: PagedAttentionInputs, options: PagedAttentionO
     o: b.output([B, Tq, Hq, Dv]),
     lse: b.output([B, Tq, Hq]),
     sequences: Array.from(lengths, (kLength, batch) => ({
-      batch, qStart: 0, qLength: Tq, kStart: 0, kLength, offset: kLength - Tq,
+      batch,
+      qStart: 0,
+      qLength: Tq,
+      kStart: 0,
+      kLength,
+      offset: kLength - Tq,
     })),
     scale: finite(OP, 'scale', options.scale, D ** -0.5),
     softcap: finite(OP, 'softcap', options.softcap, 0, 0),
@@ -115,7 +139,10 @@ function plan(b: Builder, inputs: PagedAttentionInputs, options: PagedAttentionO
  * @throws ShapeError, DTypeError, OptionError for operands or options that do not fit.
  * @example const { o } = await pagedAttention({ q, kCache, vCache, blockTable, seqLens })
  */
-export function pagedAttention(inputs: PagedAttentionInputs, options: PagedAttentionOptions = {}): Promise<AttentionResult> {
+export function pagedAttention(
+  inputs: PagedAttentionInputs,
+  options: PagedAttentionOptions = {},
+): Promise<AttentionResult> {
   return run(OP, inputs, (b) => plan(b, inputs, options));
 }
 

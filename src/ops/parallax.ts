@@ -27,7 +27,11 @@ const OP = 'parallax';
 function plan(b: Builder, inputs: ParallaxInputs, options: AttentionOptions): AttentionResult {
   expectNames(OP, 'input', inputs, ['q', 'k', 'v', 'r']);
   const { q, k, v, r } = inputs;
-  matchShapes<keyof ParallaxInputs>(OP, { ...inputs }, { q: 'B Tq Hq D', k: 'B Tk Hkv D', v: 'B Tk Hkv Dv', r: 'B Tq Hq D' });
+  matchShapes<keyof ParallaxInputs>(
+    OP,
+    { ...inputs },
+    { q: 'B Tq Hq D', k: 'B Tk Hkv D', v: 'B Tk Hkv Dv', r: 'B Tq Hq D' },
+  );
   expectTypes(OP, { q, r }, ['f32']);
   if (q.strides.some((step, axis) => step !== r.strides[axis])) {
     throw new ShapeError(`${OP}: q and r must be laid out alike; their strides are [${q.strides}] and [${r.strides}]`);

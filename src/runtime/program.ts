@@ -86,7 +86,9 @@ export function runtimeOf(op: string, inputs: object): Runtime {
   for (const [name, value] of Object.entries(inputs)) {
     if (!(value instanceof Tensor)) continue;
     if (value.disposed) {
-      throw new DisposedError(`${op}: ${name} (shape [${value.shape}]) was disposed. Keep it alive until the call has ended.`);
+      throw new DisposedError(
+        `${op}: ${name} (shape [${value.shape}]) was disposed. Keep it alive until the call has ended.`,
+      );
     }
     if (first && value.runtime !== first.runtime) {
       throw new RuntimeMismatchError(
@@ -95,7 +97,8 @@ export function runtimeOf(op: string, inputs: object): Runtime {
     }
     first ??= { name, runtime: value.runtime };
   }
-  if (!first) throw new RuntimeMismatchError(`${op}: no input is a tensor. Make tensors with rt.tensor() or rt.empty().`);
+  if (!first)
+    throw new RuntimeMismatchError(`${op}: no input is a tensor. Make tensors with rt.tensor() or rt.empty().`);
   return first.runtime;
 }
 
@@ -167,6 +170,10 @@ export function explainProgram(op: string, inputs: object, build: (b: Builder) =
     variant: rt.variant,
     steps,
     flops: steps.reduce((sum, step) => sum + step.flops, 0),
-    notes: [...builder.notes, `variant '${info.variant}': ${info.variantReason}`, `${info.threads} threads: ${info.threadsReason}`],
+    notes: [
+      ...builder.notes,
+      `variant '${info.variant}': ${info.variantReason}`,
+      `${info.threads} threads: ${info.threadsReason}`,
+    ],
   };
 }

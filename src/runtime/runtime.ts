@@ -6,7 +6,16 @@
 import { BusyError, DisposedError, DTypeError, KernelTrapError, OptionError, ShapeError } from '../errors.ts';
 import { KERNELS, type Kernel, type ScratchMeasure } from '../generated/kernels.ts';
 import { ProbeParams } from '../generated/params.ts';
-import { type Block, bytesOf, contiguousStrides, type DType, sizeOf, Tensor, type TensorData, viewOf } from '../tensor.ts';
+import {
+  type Block,
+  bytesOf,
+  contiguousStrides,
+  type DType,
+  sizeOf,
+  Tensor,
+  type TensorData,
+  viewOf,
+} from '../tensor.ts';
 import { Arena, type MemoryReport } from './arena.ts';
 import { CONTROL, MEASURE, MEASURE_ROOM, PARAMS, PARAMS_BYTES } from './control.ts';
 import { detectHost, type Host } from './features.ts';
@@ -231,7 +240,8 @@ export class Runtime {
   /** For tests: fills all memory that no tensor holds with NaN bytes. */
   poison(): void {
     this.#arena.poison();
-    if (this.#scratch.bytes > 0) new Uint8Array(this.buffer).fill(0xff, this.#scratch.at, this.#scratch.at + this.#scratch.bytes);
+    if (this.#scratch.bytes > 0)
+      new Uint8Array(this.buffer).fill(0xff, this.#scratch.at, this.#scratch.at + this.#scratch.bytes);
   }
 
   /**
@@ -300,7 +310,8 @@ export class Runtime {
 
   /** @internal Threads that a dispatch would use. */
   threadsFor(dispatch: Dispatch): number {
-    if (!this.#pool || this.#pool.failure !== '' || dispatch.flops < THREADING_FLOPS) return 1;
+    const usable = this.#pool?.failure === '';
+    if (!usable || dispatch.flops < THREADING_FLOPS) return 1;
     return Math.min(this.threads, Math.ceil(dispatch.items / (dispatch.grain ?? 1)));
   }
 
@@ -449,10 +460,12 @@ export class Runtime {
 export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
   const known = ['backend', 'variant', 'threads', 'memory'];
   for (const name of Object.keys(options)) {
-    if (!known.includes(name)) throw new OptionError(`createRuntime has no option '${name}'; it has ${known.join(', ')}`);
+    if (!known.includes(name))
+      throw new OptionError(`createRuntime has no option '${name}'; it has ${known.join(', ')}`);
   }
   const { backend = 'auto', variant, threads = 'auto', memory = DEFAULT_MEMORY } = options;
-  if (backend !== 'auto' && backend !== 'wasm') throw new OptionError(`backend is '${backend}', expected 'auto' or 'wasm'`);
+  if (backend !== 'auto' && backend !== 'wasm')
+    throw new OptionError(`backend is '${backend}', expected 'auto' or 'wasm'`);
   if (variant !== undefined && variant !== 'simd' && variant !== 'relaxed') {
     throw new OptionError(`variant is '${variant}', expected 'simd' or 'relaxed'`);
   }
@@ -472,11 +485,21 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
       selfTest(kernels, arena.memory, candidate);
       const pool = count > 1 ? new Pool(module, arena.memory, count - 1) : undefined;
       const variantReason = [
-        variant ? 'asked for' : candidate === 'relaxed' ? 'the engine has relaxed SIMD' : 'the engine has no relaxed SIMD',
+        variant
+          ? 'asked for'
+          : candidate === 'relaxed'
+            ? 'the engine has relaxed SIMD'
+            : 'the engine has no relaxed SIMD',
         ...tried,
       ].join('; ');
       return new Runtime({
-        arena, kernels, pool, host, build, variantReason, threadsReason,
+        arena,
+        kernels,
+        pool,
+        host,
+        build,
+        variantReason,
+        threadsReason,
         variant: candidate,
         threads: count,
       });

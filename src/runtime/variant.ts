@@ -4,8 +4,8 @@
  * @module
  */
 import { UnsupportedError, WattnError } from '../errors.ts';
-import { FlashPackParams, FlashParams, Sequence } from '../generated/params.ts';
 import { ARENA_START } from '../generated/kernels.ts';
+import { FlashPackParams, FlashParams, Sequence } from '../generated/params.ts';
 import { WASM } from '../generated/wasm.ts';
 import { PARAMS } from './control.ts';
 import type { Host } from './features.ts';
@@ -61,7 +61,14 @@ export function selfTest(kernels: Record<string, KernelFunction>, memory: WebAss
   const value = (i: number) => ((i * 37) % 23) / 11 - 1;
   const base = ARENA_START;
   const [q, k, v, o, sequences, kPack, vPack, scratch] = [0, 1, 2, 3, 4, 5, 9, 13].map((i) => base + i * 1024) as [
-    number, number, number, number, number, number, number, number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
   ];
   const f32 = new Float32Array(memory.buffer);
   for (let i = 0; i < t * d; ++i) {
@@ -76,8 +83,22 @@ export function selfTest(kernels: Record<string, KernelFunction>, memory: WebAss
   kernels.flashPack!(PARAMS, 0, 1, scratch);
   words.set(
     encode(FlashParams, {
-      q, o, kPack, vPack, sequences, sequenceCount: 1, dk: d, dv: d, blocks: 1, heads: 1, group: 1,
-      qStrideT: d, oStrideT: d, blockQ: 12, scale: 0.5, windowLeft: -1,
+      q,
+      o,
+      kPack,
+      vPack,
+      sequences,
+      sequenceCount: 1,
+      dk: d,
+      dv: d,
+      blocks: 1,
+      heads: 1,
+      group: 1,
+      qStrideT: d,
+      oStrideT: d,
+      blockQ: 12,
+      scale: 0.5,
+      windowLeft: -1,
     }),
     PARAMS / 4,
   );

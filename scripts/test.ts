@@ -1,0 +1,75 @@
+/**
+ * `npm test`: every suite, on the Node it is started with and on a newer one, and the closing count.
+ *
+ * @module
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const NEWER_NODE = 'tests/runtimes/node_modules/node24/bin/node';
+
+interface Count {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const total: Count = { passed: 0, failed: 0, skipped: 0 };
+
+function record(title: string, count: Count): void {
+  total.passed += count.passed;
+  total.failed += count.failed;
+  total.skipped += count.skipped;
+  process.stdout.write(`\n== ${title}: ${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped\n\n`);
+}
+
+/** Runs test files under a Node and adds what its runner counted. */
+function runNode(title: string, node: string, files: string[]): void {
+  const folder = mkdtempSync(join(tmpdir(), 'wattn-test-'));
+  const tap = join(folder, 'tap');
+  const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout', '--test-reporter=tap'];
+  const { status } = spawnSync(node, ['--import', 'tsx', '--test', ...reporters, `--test-reporter-destination=${tap}`, ...files], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const text = existsSync(tap) ? readFileSync(tap, 'utf8') : '';
+  rmSync(folder, { recursive: true });
+  const counted = (what: string) => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
+  const failed = counted('fail') + counted('cancelled');
+  // a runner that fails without a failed test has not run at all
+  record(title, { passed: counted('pass'), failed: status === 0 ? failed : Math.max(1, failed), skipped: counted('skipped') });
+}
+
+/** Runs a script whose last line is `N passed, N failed`. */
+function runScript(title: string, file: string): void {
+  const { status, stdout } = spawnSync(process.execPath, ['--import', 'tsx', file], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
+  });
+  process.stdout.write(stdout);
+  const [, passed, failed] = /(\d+) passed, (\d+) failed\D*$/.exec(stdout.trimEnd()) ?? [];
+  record(title, {
+    passed: Number(passed ?? 0),
+    failed: status === 0 && failed !== undefined ? Number(failed) : Math.max(1, Number(failed ?? 1)),
+    skipped: 0,
+  });
+}
+
+const suites = (folder: string) =>
+  readdirSync(folder)
+    .filter((name) => name.endsWith('.test.ts'))
+    .map((name) => join(folder, name));
+
+spawnSync('sh', ['tests/runtimes/install.sh'], { stdio: 'inherit' });
+runScript('kernels (as-pect)', 'scripts/test-assembly.ts');
+runNode(`host Node ${process.version}`, process.execPath, suites('tests'));
+if (existsSync(NEWER_NODE)) runNode('Node 24', NEWER_NODE, suites('tests'));
+else {
+  process.stdout.write(`${NEWER_NODE} is missing: the suites were not run on a newer Node\n`);
+  if (process.env.CI) record('Node 24', { passed: 0, failed: 1, skipped: 0 });
+}
+runNode('the built package everywhere', process.execPath, suites('tests/portable'));
+
+process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
+process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
