@@ -225,10 +225,12 @@ export class CopyParams {
   d: i32;
 }
 
+
 @unmanaged
 export class NarrowParams extends CopyParams {
   oType: i32;
 }
+
 
 @unmanaged
 export class WeightsParams {

@@ -1,9 +1,10 @@
-import { closeRow, outputRow, type RowEnd, writeLse, writeOutput } from '../flash/output';
+import { closeRow, outputRow, RowEnd, writeLse, writeOutput } from '../flash/output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, modifyRow, plainScores, scoreFactor } from '../flash/rows';
+import { multiplyRow } from '../flash/scores';
 import { sequenceAt } from '../flash/sequence';
 import { softmaxStep } from '../flash/softmax';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR, SCORE_ROW } from '../flash/tile';
-import type { DecodeParams, Sequence } from '../params';
+import { DecodeParams, Sequence } from '../params';
 import { exp2 } from '../simd/exp2';
 import { max4, sum4 } from '../simd/reduce';
 import { BF16, elementBytes, F32, I8, widenRow } from '../simd/storage';
@@ -34,8 +35,8 @@ class Tiles {
   m: usize;
   l: usize;
   keyBias: usize;
-  /** f32 [64] and i16 [64]: weights of one row times the scales of i8 values, and quantised. */
-  scaled: usize;
+  /** f32 [64]: scales of i8 keys or values, then the values' weights times them; i16 [64]: those quantised. */
+  scales: usize;
   weights: usize;
   /** f32 [64, dk4] and [64, dv8] where rows must be widened. */
   kTile: usize;
@@ -66,8 +67,8 @@ function carve(p: DecodeParams, at: usize): Tiles {
   t.m = t.acc + rows * ((<usize>t.dv8) << 2);
   t.l = t.m + ((rows * 4 + 15) & ~15);
   t.keyBias = t.l + rows * 16;
-  t.scaled = t.keyBias + SCORE_ROW;
-  t.weights = t.scaled + SCORE_ROW;
+  t.scales = t.keyBias + SCORE_ROW;
+  t.weights = t.scales + SCORE_ROW;
   t.kTile = t.weights + 144;
   t.vTile = t.kTile + (t.kMode == WIDENED ? (<usize>(BLOCK_K * t.dk4)) << 2 : 0);
   t.end = t.vTile + (t.vMode == WIDENED ? (<usize>(BLOCK_K * t.dv8)) << 2 : 0);
@@ -97,10 +98,14 @@ function keyOffset(p: DecodeParams, s: Sequence, j: i32, h: i32, strideB: i32, s
   return <usize>s.batch * <usize>strideB + <usize>(s.kStart + j) * <usize>strideT + <usize>(h * strideH);
 }
 
-// @ts-ignore: decorator
-@inline
-function scaleAt(p: DecodeParams, s: Sequence, scales: usize, j: i32, h: i32): f32 {
-  return load<f32>(scales + (keyOffset(p, s, j, h, p.scaleStrideB, p.scaleStrideT, p.scaleStrideH) << 2));
+/** The scales of n keys from j on, which lie one stride apart. */
+function gatherScales(p: DecodeParams, s: Sequence, scales: usize, j: i32, h: i32, n: i32, dst: usize): void {
+  let src = scales + (keyOffset(p, s, j, h, p.scaleStrideB, p.scaleStrideT, p.scaleStrideH) << 2);
+  const stride = (<usize>p.scaleStrideT) << 2;
+  for (const end = dst + ((<usize>n) << 2); dst < end; dst += 4) {
+    store<f32>(dst, load<f32>(src));
+    src += stride;
+  }
 }
 
 /** Even and odd elements of each eight, from their natural order. */
@@ -176,19 +181,19 @@ function scoreRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32
       scoreBf16(t.q, rows, stride, out, n, p.dk);
     } else {
       scoreI8(t.q + 16, load<f32>(t.q), rows, stride, out, n, p.dk);
-      for (let i = 0; i < n; ++i) {
-        const at = out + ((<usize>i) << 2);
-        store<f32>(at, load<f32>(at) * scaleAt(p, s, p.kScale, j + i, h));
-      }
+      gatherScales(p, s, p.kScale, j, h, n, t.scales);
+      // whole vectors: what lies past the run is overwritten by the next one
+      multiplyRow(out, (n + 3) & ~3, t.scales);
     }
     return;
   }
   if (t.kMode == WIDENED) {
+    if (p.kScale) gatherScales(p, s, p.kScale, j, h, n, t.scales);
     const rowBytes = (<usize>t.dk4) << 2;
     for (let i = 0; i < n; ++i) {
       const row = t.kTile + <usize>i * rowBytes;
       v128.store(row + rowBytes - 16, i32x4.splat(0));
-      widenRow(rows + <usize>i * stride, p.kType, row, p.dk, p.kScale ? scaleAt(p, s, p.kScale, j + i, h) : 1);
+      widenRow(rows + <usize>i * stride, p.kType, row, p.dk, p.kScale ? load<f32>(t.scales + ((<usize>i) << 2)) : 1);
     }
     rows = t.kTile;
     stride = rowBytes;
@@ -213,26 +218,25 @@ function mixRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, 
       mixBf16(weights, rows, stride, t.acc, n, p.dv);
     } else {
       const padded = (n + 7) & ~7;
-      for (let i = 0; i < n; ++i) {
-        const at = (<usize>i) << 2;
-        store<f32>(t.scaled + at, load<f32>(weights + at) * scaleAt(p, s, p.vScale, j + i, h));
-      }
-      for (let i = n; i < padded; ++i) store<f32>(t.scaled + ((<usize>i) << 2), 0);
-      const most = largest(t.scaled, padded);
+      gatherScales(p, s, p.vScale, j, h, n, t.scales);
+      multiplyRow(t.scales, (n + 3) & ~3, weights);
+      for (let i = n; i < padded; ++i) store<f32>(t.scales + ((<usize>i) << 2), 0);
+      const most = largest(t.scales, padded);
       if (most == 0) return;
-      quantise(t.scaled, t.weights, padded, most < Infinity ? 32767 / most : 0);
+      quantise(t.scales, t.weights, padded, most < Infinity ? 32767 / most : 0);
       mixI8(t.weights, most < Infinity ? most / 32767 : most, rows, stride, t.acc, n, p.dv);
     }
     return;
   }
   let d = p.dv;
   if (t.vMode == WIDENED) {
+    if (p.vScale) gatherScales(p, s, p.vScale, j, h, n, t.scales);
     const rowBytes = (<usize>t.dv8) << 2;
     for (let i = 0; i < n; ++i) {
       const row = t.vTile + <usize>i * rowBytes;
       v128.store(row + rowBytes - 32, i32x4.splat(0));
       v128.store(row + rowBytes - 16, i32x4.splat(0));
-      widenRow(rows + <usize>i * stride, p.vType, row, p.dv, p.vScale ? scaleAt(p, s, p.vScale, j + i, h) : 1);
+      widenRow(rows + <usize>i * stride, p.vType, row, p.dv, p.vScale ? load<f32>(t.scales + ((<usize>i) << 2)) : 1);
     }
     rows = t.vTile;
     stride = rowBytes;

@@ -1,4 +1,4 @@
-import type { MergeStateParams } from '../params';
+import { MergeStateParams } from '../params';
 import { LOG2E } from '../simd/constants';
 import { exp2 } from '../simd/exp2';
 import { ln } from '../simd/log';

@@ -1,3 +1,4 @@
+import { UPPER_16 } from '../simd/constants';
 import { fma } from '../simd/fma';
 import { sum4, sum4x4 } from '../simd/reduce';
 
@@ -119,7 +120,7 @@ export function scoreF32x4(q: usize, k: usize, stride: usize, out: usize, n: i32
  */
 export function scoreBf16(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
   const bytes = (<usize>d) << 1;
-  const high = i32x4.splat(0xffff0000);
+  const high = v128.load(UPPER_16);
   let j = 0;
   for (; j + 4 <= n; j += 4) {
     const k1 = k + stride;

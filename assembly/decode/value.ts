@@ -1,3 +1,4 @@
+import { UPPER_16 } from '../simd/constants';
 import { fma } from '../simd/fma';
 
 /** Scores of one row of the tile of 64, in bytes. */
@@ -110,7 +111,7 @@ export function mixF32x4(p: usize, v: usize, stride: usize, acc: usize, accStrid
  */
 export function mixBf16(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32): void {
   const bytes = (<usize>d) << 1;
-  const high = i32x4.splat(0xffff0000);
+  const high = v128.load(UPPER_16);
   let j = 0;
   for (; j + 4 <= n; j += 4) {
     const p0 = v128.load_splat<f32>(p);

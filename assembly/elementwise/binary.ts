@@ -1,4 +1,4 @@
-import type { BinaryParams } from '../params';
+import { BinaryParams } from '../params';
 
 /** Elements of one work item. */
 const SPAN: i32 = 4096;

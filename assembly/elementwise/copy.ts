@@ -1,4 +1,4 @@
-import type { CopyParams } from '../params';
+import { CopyParams } from '../params';
 import { elementBytes, F32, widenRow } from '../simd/storage';
 
 /**

@@ -1,4 +1,4 @@
-import type { NormParams } from '../params';
+import { NormParams } from '../params';
 import { fma } from '../simd/fma';
 import { sum4 } from '../simd/reduce';
 

@@ -1,4 +1,4 @@
-import type { RopeParams } from '../params';
+import { RopeParams } from '../params';
 
 /** Pairs (x[i], x[i + half]) by the angles of one position. */
 function rotateHalves(x: usize, o: usize, cos: usize, sin: usize, half: i32): void {

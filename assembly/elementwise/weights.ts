@@ -7,9 +7,9 @@ import { max4, sum4 } from '../simd/reduce';
 function maxRow(x: usize, n: i32): f32 {
   let most = f32x4.splat(-Infinity);
   let i: usize = 0;
-  for (const whole = <usize>(n & ~3) << 2; i < whole; i += 16) most = f32x4.pmax(most, v128.load(x + i));
+  for (const whole = (<usize>(n & ~3)) << 2; i < whole; i += 16) most = f32x4.pmax(most, v128.load(x + i));
   let result = max4(most);
-  for (const all = <usize>n << 2; i < all; i += 4) {
+  for (const all = (<usize>n) << 2; i < all; i += 4) {
     const value = load<f32>(x + i);
     if (value > result) result = value;
   }
@@ -30,14 +30,14 @@ function expRow(x: usize, n: i32, reference: f32): f32 {
   const flush = v128.load(EXP2_FLUSH);
   let sums = i32x4.splat(0);
   let i: usize = 0;
-  for (const whole = <usize>(n & ~3) << 2; i < whole; i += 16) {
+  for (const whole = (<usize>(n & ~3)) << 2; i < whole; i += 16) {
     const s = f32x4.mul(f32x4.sub(v128.load(x + i), m), log2e);
     const w = exp2With(s, round, e1, e2, e3, e4, e5, one, flush);
     v128.store(x + i, w);
     sums = f32x4.add(sums, w);
   }
   let sum = sum4(sums);
-  for (const all = <usize>n << 2; i < all; i += 4) {
+  for (const all = (<usize>n) << 2; i < all; i += 4) {
     const w = exp2((load<f32>(x + i) - reference) * LOG2E);
     store<f32>(x + i, w);
     sum += w;
@@ -62,9 +62,9 @@ export function weights(params: usize, begin: i32, end: i32, _scratch: usize): v
     const inverse: f32 = sum == 0 ? 0 : 1 / sum;
     const factor = f32x4.splat(inverse);
     let i: usize = 0;
-    for (const whole = <usize>(p.n & ~3) << 2; i < whole; i += 16) {
+    for (const whole = (<usize>(p.n & ~3)) << 2; i < whole; i += 16) {
       v128.store(row + i, f32x4.mul(v128.load(row + i), factor));
     }
-    for (const all = <usize>p.n << 2; i < all; i += 4) store<f32>(row + i, load<f32>(row + i) * inverse);
+    for (const all = (<usize>p.n) << 2; i < all; i += 4) store<f32>(row + i, load<f32>(row + i) * inverse);
   }
 }

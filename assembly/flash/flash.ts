@@ -1,8 +1,8 @@
 import { MR, NR, panel } from '../gemm/panel';
-import type { FlashParams, Sequence } from '../params';
+import { FlashParams, Sequence } from '../params';
 import { sum4 } from '../simd/reduce';
 import { elementBytes, widenRow } from '../simd/storage';
-import { closeRow, outputRow, type RowEnd, writeLse, writeOutput } from './output';
+import { closeRow, outputRow, RowEnd, writeLse, writeOutput } from './output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, modifyRow, plainScores, scoreFactor } from './rows';
 import { multiplyRow } from './scores';
 import { sequenceAt, sequenceOfItem } from './sequence';

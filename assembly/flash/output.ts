@@ -1,4 +1,4 @@
-import type { AttentionParams, Sequence } from '../params';
+import { AttentionParams, Sequence } from '../params';
 import { LN2, LOG2E } from '../simd/constants';
 import { exp2 } from '../simd/exp2';
 import { ln } from '../simd/log';

@@ -1,6 +1,6 @@
 import { NR } from '../gemm/panel';
 import { transposePanel } from '../gemm/transpose';
-import type { FlashPackParams } from '../params';
+import { FlashPackParams } from '../params';
 import { elementBytes, F32, widenRow } from '../simd/storage';
 import { sequenceAt, sequenceOfBlock } from './sequence';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR } from './tile';

@@ -1,4 +1,4 @@
-import type { AttentionParams, Sequence } from '../params';
+import { AttentionParams, Sequence } from '../params';
 import { LN2, LOG2E } from '../simd/constants';
 import { addAlibiRow, addBiasRow, capRow, maskBitsRow, maskBytesRow, maskRangeRow } from './scores';
 import { BLOCK_K, BLOCK_K_SHIFT } from './tile';

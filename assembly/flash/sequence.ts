@@ -1,4 +1,4 @@
-import type { Sequence } from '../params';
+import { Sequence } from '../params';
 
 const SEQUENCE_BYTES: usize = offsetof<Sequence>();
 

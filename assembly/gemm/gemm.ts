@@ -1,4 +1,4 @@
-import type { GemmParams } from '../params';
+import { GemmParams } from '../params';
 import { activate4, NONE } from '../simd/activation';
 import { fma } from '../simd/fma';
 import { MR, NR, panel } from './panel';

@@ -1,4 +1,4 @@
-import type { GemmPackParams } from '../params';
+import { GemmPackParams } from '../params';
 import { elementBytes, F32, widenRow } from '../simd/storage';
 import { NR } from './panel';
 import { transposePanel } from './transpose';

@@ -1,4 +1,4 @@
-import type { ProbeParams } from '../params';
+import { ProbeParams } from '../params';
 import { fma } from '../simd/fma';
 
 /**

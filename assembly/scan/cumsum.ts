@@ -1,4 +1,4 @@
-import type { CumsumParams } from '../params';
+import { CumsumParams } from '../params';
 
 /**
  * Running sum along time, accumulated in f64: o_t = factor * sum_{s <= t} x_s.

@@ -29,6 +29,20 @@ const TABLE: usize = memory.data<f32>([
   -9, -9, -9, -9,
 ], 16);
 
+// prettier-ignore
+const BITS: usize = memory.data<u32>([
+  // the upper of two 16-bit elements
+  0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000,
+  // sign, exponent and mantissa of a sign-extended half after a shift by 13
+  0x8fffe000, 0x8fffe000, 0x8fffe000, 0x8fffe000,
+  // exponents of two halves
+  0x7c007c00, 0x7c007c00, 0x7c007c00, 0x7c007c00,
+], 16);
+
+export const UPPER_16: usize = BITS;
+export const HALF_FIELDS: usize = BITS + 16;
+export const HALF_EXPONENTS: usize = BITS + 32;
+
 export const ROUND: usize = TABLE;
 export const EXP2_1: usize = TABLE + 16;
 export const EXP2_2: usize = TABLE + 32;

@@ -43,7 +43,8 @@ export async function conform(path: string, options: ConformOptions, write: (lin
     }
   }
   const failed = results.filter((result) => !result.passed).length;
-  if (json) write(JSON.stringify({ info: rt.info(), passed: results.length - failed, failed, cases: results }, null, 2));
+  if (json)
+    write(JSON.stringify({ info: rt.info(), passed: results.length - failed, failed, cases: results }, null, 2));
   else write(`${results.length - failed} passed, ${failed} failed`);
   return failed === 0;
 }

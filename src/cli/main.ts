@@ -11,7 +11,8 @@ const write = (line: string) => process.stdout.write(`${line}\n`);
 
 function threadCount(text: string): number | 'auto' {
   const n = Number(text);
-  if (text !== 'auto' && !(Number.isInteger(n) && n > 0)) throw new InvalidArgumentError("expected 'auto' or a whole number");
+  if (text !== 'auto' && !(Number.isInteger(n) && n > 0))
+    throw new InvalidArgumentError("expected 'auto' or a whole number");
   return text === 'auto' ? 'auto' : n;
 }
 

@@ -98,7 +98,8 @@ export async function replay(rt: Runtime, bytes: Uint8Array, ops: readonly OpEnt
   try {
     return await rt.scope(async () => {
       const inputs: Record<string, Tensor> = {};
-      for (const [name, tensor] of tensors) if (name.startsWith('in.')) inputs[rename(name.slice(3))] = load(rt, tensor);
+      for (const [name, tensor] of tensors)
+        if (name.startsWith('in.')) inputs[rename(name.slice(3))] = load(rt, tensor);
       const start = performance.now();
       const outputs = await entry.run(inputs, options);
       const milliseconds = performance.now() - start;

@@ -139,9 +139,9 @@ export class Pool {
     const generation = Atomics.load(this.#words, CONTROL.generation);
     const start: WorkerStart = { module: this.#module, memory: this.#memory, id, generation };
     const threads = nodeModule<typeof import('node:worker_threads')>('node:worker_threads');
-    if (threads && this.#host.runtime === 'node') {
+    // a parked worker must not keep the process alive: Deno's own Worker has no unref
+    if (threads && (this.#host.runtime === 'node' || this.#host.runtime === 'deno')) {
       const worker = new threads.Worker(workerSource(true), { eval: true, workerData: start });
-      // a parked worker must not keep the process alive
       worker.unref();
       const thread: Thread = { id, alive: true, terminate: () => void worker.terminate() };
       worker.on('error', () => {

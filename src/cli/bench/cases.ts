@@ -1,0 +1,377 @@
+import { attention, matmul, packMatrix, type Runtime } from '../../index.ts';
+import type { Contender, Peer } from './contender.ts';
+import type { Probe } from './measure.ts';
+import {
+  type AttentionProblem,
+  attentionProblem,
+  flopsOf,
+  type MatmulProblem,
+  matmulProblem,
+  type Problem,
+} from './problem.ts';
+
+/** A contender with what it computes: the work behind its rates and the problem that its result is checked against. */
+export interface Entry extends Contender {
+  problem: Problem;
+  flops: number;
+  /** bytes of the cache that one call must read, where that is what limits it */
+  bytes?: number;
+  /** threads it uses; its share of the FMA peak counts that many */
+  threads?: number;
+  /** error allowed, as a share of the largest value, where it is more than the float32 bound */
+  relative?: number;
+  peer?: boolean;
+}
+
+/** A floor that a case holds itself to. Ratios are of medians: time of `against` over time of `of`. */
+export interface Goal {
+  of: string;
+  /** an entry, the fastest peer, or a measured peak of the machine */
+  against: string | { fastestPeer: true } | { peak: 'fma' | 'read' };
+  /** compare operations per second instead of times (the two do different amounts of work) */
+  perFlop?: boolean;
+  floor: number | { simd: number; relaxed: number };
+}
+
+/** What a case needs to set itself up. */
+export interface BenchContext {
+  rt: Runtime;
+  /** one thread, only for probes: their buffers stay out of the memory that is measured */
+  probes: Runtime;
+  /** further runtimes; they are disposed after the case */
+  runtime(threads: number): Promise<Runtime>;
+  threads: number;
+  peers: readonly Peer[];
+  /** peers that use another number of threads */
+  peersWith(threads: number): Promise<readonly Peer[]>;
+}
+
+/** Entries and probes of a case; the first entry is the one that ratios are given for. */
+export interface PreparedCase {
+  entries: Entry[];
+  probes: Probe[];
+  goals: Goal[];
+}
+
+/** One row group of the benchmark. */
+export interface BenchCase {
+  op: string;
+  name: string;
+  title: string;
+  prepare(context: BenchContext): Promise<PreparedCase>;
+}
+
+/** Probe of multiply-adds per second, in GFLOP/s of one thread. */
+export const FMA_PEAK = 'fma';
+/** Probe of a plain SIMD read of as many bytes as the case reads, in GB/s. */
+export const READ_PEAK = 'read';
+
+const fmaProbe = (rt: Runtime): Probe => ({ name: FMA_PEAK, read: () => rt.probe('fma', 5) });
+const readProbe = (rt: Runtime, bytes: number): Probe => ({ name: READ_PEAK, read: () => rt.probe('read', bytes) });
+
+/** An entry that calls attention on tensors that are already in the runtime's memory. */
+function attentionEntry(
+  rt: Runtime,
+  name: string,
+  problem: AttentionProblem,
+  {
+    dtype = 'f32',
+    bytes,
+    relative,
+    threads,
+  }: { dtype?: 'f32' | 'f16' | 'bf16' | 'i8'; bytes?: number; relative?: number; threads?: number } = {},
+): Entry {
+  const { heads, queries, keys, dim, causal, scale } = problem;
+  const q = rt.tensor(problem.q, [1, queries, heads, dim]);
+  const cacheShape = [1, keys, heads, dim];
+  // int8 tensors hold codes; the kernel multiplies them by the step
+  const cache = (data: Float32Array) =>
+    dtype === 'i8'
+      ? rt.tensor(
+          Int8Array.from(data, (x) => x / CACHE_STEP),
+          cacheShape,
+        )
+      : rt.tensor(data, cacheShape, dtype);
+  const steps = () => rt.tensor(new Float32Array(keys * heads).fill(CACHE_STEP), [1, keys, heads]);
+  const inputs = {
+    q,
+    k: cache(problem.k),
+    v: cache(problem.v),
+    ...(dtype === 'i8' ? { kScale: steps(), vScale: steps() } : {}),
+  };
+  return {
+    name,
+    problem,
+    flops: flopsOf(problem),
+    ...(bytes === undefined ? {} : { bytes }),
+    ...(relative === undefined ? {} : { relative }),
+    ...(threads === undefined ? {} : { threads }),
+    async run() {
+      const { o, lse } = await attention(inputs, { causal, scale });
+      o.dispose();
+      lse.dispose();
+    },
+    async output() {
+      const { o, lse } = await attention(inputs, { causal, scale });
+      const data = (await o.data()) as Float32Array;
+      o.dispose();
+      lse.dispose();
+      return data;
+    },
+    dispose() {
+      for (const tensor of Object.values(inputs)) tensor.dispose();
+    },
+  };
+}
+
+/** The same call from arrays to an array: the copies that a package without shared memory makes on every call. */
+function copyingAttentionEntry(rt: Runtime, problem: AttentionProblem, bytes?: number): Entry {
+  const { heads, queries, keys, dim, causal, scale } = problem;
+  const output = async () => {
+    const q = rt.tensor(problem.q, [1, queries, heads, dim]);
+    const k = rt.tensor(problem.k, [1, keys, heads, dim]);
+    const v = rt.tensor(problem.v, [1, keys, heads, dim]);
+    const { o, lse } = await attention({ q, k, v }, { causal, scale });
+    const data = (await o.data()) as Float32Array;
+    for (const tensor of [q, k, v, o, lse]) tensor.dispose();
+    return data;
+  };
+  return {
+    name: 'wattn from arrays',
+    note: 'copies q, k, v in and o out on every call',
+    problem,
+    flops: flopsOf(problem),
+    ...(bytes === undefined ? {} : { bytes }),
+    run: output,
+    output,
+  };
+}
+
+async function matmulEntry(rt: Runtime, name: string, problem: MatmulProblem, packed: boolean): Promise<Entry> {
+  const a = rt.tensor(problem.a, [problem.m, problem.k]);
+  const plain = rt.tensor(problem.b, [problem.k, problem.n]);
+  const b = packed ? await packMatrix(plain) : plain;
+  return {
+    name,
+    problem,
+    flops: flopsOf(problem),
+    async run() {
+      const { o } = await matmul({ a, b });
+      o.dispose();
+    },
+    async output() {
+      const { o } = await matmul({ a, b });
+      const data = (await o.data()) as Float32Array;
+      o.dispose();
+      return data;
+    },
+    dispose() {
+      a.dispose();
+      plain.dispose();
+      if (b !== plain) b.dispose();
+    },
+  };
+}
+
+async function peerEntries(peers: readonly Peer[], problem: Problem, bytes?: number): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  for (const peer of peers) {
+    const contender = await peer.prepare(problem);
+    if (!contender) continue;
+    entries.push({
+      name: contender.name,
+      run: () => contender.run(),
+      output: () => contender.output(),
+      dispose: () => contender.dispose?.(),
+      ...(contender.note === undefined ? {} : { note: contender.note }),
+      ...(bytes === undefined ? {} : { bytes }),
+      problem,
+      flops: flopsOf(problem),
+      // they need only compute the same thing; this is ONNX's own tolerance
+      relative: 1e-3,
+      peer: true,
+    });
+  }
+  return entries;
+}
+
+/** Bytes of K and V, which one decoding step reads once. */
+const cacheBytes = ({ keys, heads, dim }: AttentionProblem, bytesPerElement = 4) =>
+  2 * keys * heads * dim * bytesPerElement;
+
+/** One step of the cache values: with whole multiples of it, f16, bf16 and int8 hold the same numbers as f32. */
+const CACHE_STEP = 1 / 64;
+
+function onCacheGrid(problem: AttentionProblem): AttentionProblem {
+  const snap = (data: Float32Array) =>
+    data.map((x) => Math.max(-127, Math.min(127, Math.round(x / CACHE_STEP))) * CACHE_STEP);
+  return { ...problem, k: snap(problem.k), v: snap(problem.v) };
+}
+
+interface DenseCase {
+  name: string;
+  title: string;
+  size: Parameters<typeof attentionProblem>[0];
+  goals?: Goal[];
+  fromArrays?: boolean;
+}
+
+const dense = ({ name, title, size, goals = [], fromArrays = false }: DenseCase): BenchCase => ({
+  op: 'attention',
+  name,
+  title,
+  async prepare({ rt, probes, peers }) {
+    const problem = attentionProblem(size);
+    const entries = [attentionEntry(rt, 'wattn', problem)];
+    if (fromArrays) entries.push(copyingAttentionEntry(rt, problem));
+    return { entries: [...entries, ...(await peerEntries(peers, problem))], probes: [fmaProbe(probes)], goals };
+  },
+});
+
+const decode = (name: string, title: string, keys: number, fromArrays: boolean, goals: Goal[]): BenchCase => ({
+  op: 'attention',
+  name,
+  title,
+  async prepare({ rt, probes, peers }) {
+    const problem = attentionProblem({ heads: 8, queries: 1, keys, dim: 64 });
+    const bytes = cacheBytes(problem);
+    return {
+      entries: [
+        attentionEntry(rt, 'wattn', problem, { bytes }),
+        ...(fromArrays ? [copyingAttentionEntry(rt, problem, bytes)] : []),
+        ...(await peerEntries(peers, problem, bytes)),
+      ],
+      probes: [readProbe(probes, bytes)],
+      goals,
+    };
+  },
+});
+
+/** Two logit distributions, the same work: denormal numbers would show as a slow-down of the peaked one. */
+const peaked = (name: string, title: string, causal: boolean): BenchCase => ({
+  op: 'attention',
+  name,
+  title,
+  async prepare({ rt, probes, peers }) {
+    const size = { heads: 8, queries: 1024, dim: 64, causal };
+    const problem = attentionProblem({ ...size, logits: 30 });
+    return {
+      entries: [
+        attentionEntry(rt, 'wattn, peaked logits', problem),
+        attentionEntry(rt, 'wattn, easy logits', attentionProblem(size)),
+        ...(await peerEntries(peers, problem)),
+      ],
+      probes: [fmaProbe(probes)],
+      goals: [{ of: 'wattn, peaked logits', against: 'wattn, easy logits', floor: 0.9 }],
+    };
+  },
+});
+
+/** Every case of `wattn bench`, in the order of the report. */
+export const benchCases: BenchCase[] = [
+  dense({ name: 'full-512', title: 'full attention, H8 N512 D64', size: { heads: 8, queries: 512, dim: 64 } }),
+  dense({
+    name: 'full-1024',
+    title: 'full attention, H8 N1024 D64',
+    size: { heads: 8, queries: 1024, dim: 64 },
+    fromArrays: true,
+    goals: [{ of: 'wattn', against: 'onnxruntime-web', floor: { relaxed: 2.1, simd: 1.5 } }],
+  }),
+  dense({ name: 'full-2048', title: 'full attention, H8 N2048 D64', size: { heads: 8, queries: 2048, dim: 64 } }),
+  dense({
+    name: 'full-1024-d128',
+    title: 'full attention, H8 N1024 D128',
+    size: { heads: 8, queries: 1024, dim: 128 },
+    goals: [{ of: 'wattn', against: { peak: 'fma' }, floor: 0.85 }],
+  }),
+  dense({
+    name: 'causal-1024',
+    title: 'causal attention, H8 N1024 D64',
+    size: { heads: 8, queries: 1024, dim: 64, causal: true },
+    goals: [{ of: 'wattn', against: 'onnxruntime-web', floor: { relaxed: 4, simd: 2.9 } }],
+  }),
+  {
+    op: 'attention',
+    name: 'causal-4096',
+    title: 'long causal mask, H2 N4096 D64',
+    async prepare({ rt, probes }) {
+      const size = { heads: 2, queries: 4096, dim: 64 };
+      return {
+        entries: [
+          attentionEntry(rt, 'wattn, causal', attentionProblem({ ...size, causal: true })),
+          attentionEntry(rt, 'wattn, full', attentionProblem(size)),
+        ],
+        probes: [fmaProbe(probes)],
+        goals: [{ of: 'wattn, causal', against: 'wattn, full', perFlop: true, floor: 0.9 }],
+      };
+    },
+  },
+  peaked('peaked-1024', 'peaked logits (std 30), full, H8 N1024 D64', false),
+  peaked('peaked-causal-1024', 'peaked logits (std 30), causal, H8 N1024 D64', true),
+  decode('decode-4k', 'decode, 1 query, 4096 keys, H8 D64 f32', 4096, true, [
+    { of: 'wattn', against: 'onnxruntime-web', floor: 2 },
+  ]),
+  decode('decode-64k', 'decode, 1 query, 65536 keys, H8 D64 f32', 65536, false, [
+    { of: 'wattn', against: { peak: 'read' }, floor: 0.9 },
+  ]),
+  {
+    op: 'attention',
+    name: 'caches-16k',
+    title: 'decode, 1 query, 16384 keys, H8 D64, cache types',
+    async prepare({ rt, probes }) {
+      const problem = onCacheGrid(attentionProblem({ heads: 8, queries: 1, keys: 16384, dim: 64 }));
+      return {
+        entries: [
+          attentionEntry(rt, 'wattn, f32 cache', problem, { bytes: cacheBytes(problem) }),
+          attentionEntry(rt, 'wattn, bf16 cache', problem, { dtype: 'bf16', bytes: cacheBytes(problem, 2) }),
+          attentionEntry(rt, 'wattn, f16 cache', problem, { dtype: 'f16', bytes: cacheBytes(problem, 2) }),
+          attentionEntry(rt, 'wattn, int8 cache', problem, {
+            dtype: 'i8',
+            bytes: cacheBytes(problem, 1),
+            relative: 1e-3,
+          }),
+        ],
+        probes: [readProbe(probes, cacheBytes(problem))],
+        goals: [
+          { of: 'wattn, bf16 cache', against: 'wattn, f32 cache', floor: 1.2 },
+          { of: 'wattn, int8 cache', against: 'wattn, f32 cache', floor: 1.8 },
+        ],
+      };
+    },
+  },
+  {
+    op: 'attention',
+    name: 'two-threads',
+    title: 'two threads, full attention, H8 N1024 D64',
+    async prepare({ runtime, probes, peersWith }) {
+      const problem = attentionProblem({ heads: 8, queries: 1024, dim: 64 });
+      const one = await runtime(1);
+      return {
+        entries: [
+          attentionEntry(await runtime(2), 'wattn, 2 threads', problem, { threads: 2 }),
+          attentionEntry(one, 'wattn, 1 thread', problem, { threads: 1 }),
+          ...(await peerEntries(await peersWith(2), problem)).map((entry) => ({ ...entry, threads: 2 })),
+        ],
+        probes: [fmaProbe(probes)],
+        goals: [{ of: 'wattn, 2 threads', against: 'wattn, 1 thread', floor: 1.85 }],
+      };
+    },
+  },
+  {
+    op: 'matmul',
+    name: 'matmul-512',
+    title: 'matrix product, 512 x 512 x 512',
+    async prepare({ rt, probes, peers }) {
+      const problem = matmulProblem(512, 512, 512);
+      return {
+        entries: [
+          await matmulEntry(rt, 'wattn, packed b', problem, true),
+          await matmulEntry(rt, 'wattn, b as it is', problem, false),
+          ...(await peerEntries(peers, problem)),
+        ],
+        probes: [fmaProbe(probes)],
+        goals: [{ of: 'wattn, packed b', against: { fastestPeer: true }, floor: 1.7 }],
+      };
+    },
+  },
+];

@@ -1,0 +1,31 @@
+/**
+ * ONNX operators by their ONNX names, inputs, attributes and layouts: what an ONNX engine can call.
+ *
+ * @module
+ */
+export {
+  Attention,
+  type AttentionAttributes,
+  type AttentionInputs,
+  type AttentionOutputs,
+  AttentionSync,
+} from './attention.ts';
+export { ONNX_OPS } from './registry.ts';
+export {
+  RMSNormalization,
+  type RMSNormalizationAttributes,
+  type RMSNormalizationInputs,
+  RMSNormalizationSync,
+} from './rms-normalization.ts';
+export {
+  RotaryEmbedding,
+  type RotaryEmbeddingAttributes,
+  type RotaryEmbeddingInputs,
+  RotaryEmbeddingSync,
+} from './rotary-embedding.ts';
+export {
+  TensorScatter,
+  type TensorScatterAttributes,
+  type TensorScatterInputs,
+  TensorScatterSync,
+} from './tensor-scatter.ts';

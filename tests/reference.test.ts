@@ -1,0 +1,91 @@
+// The references that every property test trusts, against golden cases of public implementations.
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { readSafetensors, tensorValues } from '../src/cli/safetensors.ts';
+import { attention } from './reference/attention.ts';
+import { differentialAttention } from './reference/differential.ts';
+import { forgettingAttn } from './reference/forgetting.ts';
+import { mla, mlaAbsorbed } from './reference/mla.ts';
+import { float32, float32Base2, float64, type NdArray, type Round } from './reference/ndarray.ts';
+import { pagedAttention } from './reference/paged.ts';
+import { parallax } from './reference/parallax.ts';
+import { rope } from './reference/rope.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: a case's inputs and attributes are known only when it is read
+type Reference = (inputs: any, options: any, round: Round) => Record<string, NdArray>;
+
+const references: Record<string, Reference[]> = {
+  attention: [attention],
+  differential_attention: [differentialAttention],
+  forgetting_attn: [forgettingAttn],
+  mla: [mla, mlaAbsorbed],
+  paged_attention: [pagedAttention],
+  parallax: [parallax],
+  rope: [rope],
+};
+
+const folder = new URL('vectors/', import.meta.url);
+
+function camelCase(name: string): string {
+  return name.replace(/_$/, '').replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function renamed<T>(entries: Iterable<readonly [string, T]>): Record<string, T> {
+  return Object.fromEntries([...entries].map(([name, value]) => [camelCase(name), value]));
+}
+
+function readCase(file: string) {
+  const { tensors, metadata } = readSafetensors(readFileSync(new URL(file, folder)));
+  const side = (prefix: string) =>
+    renamed(
+      [...tensors]
+        .filter(([name]) => name.startsWith(prefix))
+        .map(([name, tensor]): [string, NdArray] => [
+          name.slice(prefix.length),
+          { shape: tensor.shape, data: tensorValues(tensor) },
+        ]),
+    );
+  return {
+    op: metadata.get('op') ?? '',
+    options: renamed(Object.entries(JSON.parse(metadata.get('attrs') ?? '{}'))),
+    rtol: Number(metadata.get('rtol')),
+    atol: Number(metadata.get('atol')),
+    inputs: side('in.'),
+    outputs: side('out.'),
+  };
+}
+
+/** Largest |got - want| over what the case allows; 1 or less passes, and NaN is Infinity. */
+function shareOfTolerance(got: NdArray, want: NdArray, rtol: number, atol: number): number {
+  assert.deepEqual([...got.shape], [...want.shape]);
+  const values = Array.from(want.data);
+  const allowed = atol + rtol * values.reduce((max, w) => (Number.isFinite(w) ? Math.max(max, Math.abs(w)) : max), 0);
+  return values.reduce((worst, w, n) => {
+    const g = got.data[n]!;
+    const share = g === w ? 0 : Math.abs(g - w) / allowed;
+    return Math.max(worst, Number.isNaN(share) ? Number.POSITIVE_INFINITY : share);
+  }, 0);
+}
+
+const files = readdirSync(folder).filter((file) => file.endsWith('.safetensors'));
+
+test('there are golden cases of every family', () => {
+  assert.deepEqual(new Set(files.map((file) => file.split('--')[0])), new Set(Object.keys(references)));
+});
+
+for (const file of files) {
+  test(`${file}: the references pass in float64 and in both naive float32 versions`, () => {
+    const { op, inputs, options, outputs, rtol, atol } = readCase(file);
+    for (const reference of references[op] ?? assert.fail(`no reference for ${op}`)) {
+      for (const [precision, round] of Object.entries({ float64, float32, float32Base2 })) {
+        const got = reference(inputs, options, round);
+        for (const [name, want] of Object.entries(outputs)) {
+          const output = got[name] ?? assert.fail(`${reference.name} has no output ${name}`);
+          const share = shareOfTolerance(output, want, rtol, atol);
+          assert.ok(share <= 1, `${reference.name} in ${precision}: ${name} is off by ${share} of the tolerance`);
+        }
+      }
+    }
+  });
+}
