@@ -351,25 +351,23 @@ for (const [dtype, round] of [
   ['f16', roundToHalf],
   ['bf16', roundToBfloat],
 ] as const) {
-  test(`keys and values stored as ${dtype}`, () =>
+  test(`queries, keys and values stored as ${dtype}`, () =>
     property(
-      fc.record({ shape: shapes, causal: fc.boolean(), tiny: fc.boolean() }),
+      fc.record({ shape: shapes, causal: fc.boolean(), tiny: fc.boolean(), narrowQueries: fc.boolean() }),
       25,
-      async ({ shape, causal, tiny }) => {
+      async ({ shape, causal, tiny, narrowQueries }) => {
         const random = randomFrom(shape.seed);
-        const inputs = qkv(shape, random);
+        const { q, k, ...rest } = qkv(shape, random);
         // Values down to the subnormals of float16.
-        if (tiny) inputs.v = mapped(inputs.v, (x) => x * 10 ** (-8 * random()));
-        const stored = { ...inputs, k: mapped(inputs.k, round), v: mapped(inputs.v, round) };
+        const v = tiny ? mapped(rest.v, (x) => x * 10 ** (-8 * random())) : rest.v;
+        const stored = { q: narrowQueries ? mapped(q, round) : q, k: mapped(k, round), v: mapped(v, round) };
         const wanted = expected((precision) => reference(stored, { causal }, precision));
         for (const rt of runtimes) {
-          const [k, v] = [
-            rt.tensor(inputs.k.data, [...inputs.k.shape], dtype),
-            rt.tensor(inputs.v.data, [...inputs.v.shape], dtype),
-          ];
-          assertAccurate(await call(rt, attention, { ...inputs, k, v }, { causal }), wanted, rt.variant);
-          k.dispose();
-          v.dispose();
+          await rt.scope(async () => {
+            const tensor = (x: FloatSample) => rt.tensor(x.data, x.shape, dtype);
+            const inputs = { q: narrowQueries ? tensor(q) : q, k: tensor(k), v: tensor(v) };
+            assertAccurate(await call(rt, attention, inputs, { causal }), wanted, rt.variant);
+          });
         }
       },
     ));
@@ -452,6 +450,38 @@ test('views: heads-first storage, slices of one packed projection', async () => 
         );
       });
     }
+  }
+});
+
+test('values that are a slice of the keys', async () => {
+  for (const tq of [1, 65]) {
+    const { q, k } = qkv({ batch: 2, hkv: 1, group: 2, tq, tk: 70, d: 24, dv: 24 }, randomFrom(27));
+    const v = floats([2, 70, 1, 16], (n) => k.data[Math.floor(n / 16) * 24 + (n % 16)]!);
+    const wanted = expected((round) => reference({ q, k, v }, {}, round));
+    for (const rt of runtimes) {
+      await rt.scope(async () => {
+        const keys = rt.tensor(k.data, k.shape);
+        assertAccurate(
+          await call(rt, attention, { q, k: keys, v: keys.slice(3, 0, 16) }),
+          wanted,
+          `${rt.variant}, Tq ${tq}`,
+        );
+      });
+    }
+  }
+});
+
+test('axes of length 0', async () => {
+  for (const [batch, tq, tk] of [
+    [0, 5, 7],
+    [2, 0, 7],
+    [2, 5, 0],
+    [2, 40, 0],
+    [2, 0, 0],
+  ] as const) {
+    const inputs = qkv({ batch, hkv: 2, group: 2, tq, tk, d: 18, dv: 20 }, randomFrom(28));
+    await check(inputs);
+    await check(inputs, { causal: true, window: [3, 0] });
   }
 });
 

@@ -56,7 +56,7 @@ const decodeCases = fc
 test('few queries against long caches', () =>
   property(
     decodeCases,
-    90,
+    70,
     async ({ seed, batch, tq, tk, hkv, group, d, dv = d, stored, causal, window, softcap, sinks, alibi, kvLens }) => {
       const random = randomFrom(seed);
       const heads = hkv * group;
@@ -229,7 +229,7 @@ test('i8 caches: one row per head with 16-bit queries, several rows exactly', ()
       d: fc.constantFrom(16, 18, 64, 128, 256),
       dv: fc.constantFrom(16, 20, 64, 128),
     }),
-    40,
+    30,
     async ({ seed, batch, tq, group, tk, hkv, d, dv }) => {
       const random = randomFrom(seed);
       const q = normal(random, [batch, tq, hkv * group, d]);

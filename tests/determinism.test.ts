@@ -4,14 +4,23 @@ import {
   attention,
   attentionSync,
   differentialAttention,
+  differentialAttentionSync,
   forgettingAttn,
+  forgettingAttnSync,
   layerNorm,
+  layerNormSync,
   matmul,
+  matmulSync,
   mla,
+  mlaSync,
   pagedAttention,
+  pagedAttentionSync,
   parallax,
+  parallaxSync,
   rmsNorm,
+  rmsNormSync,
   rope,
+  ropeSync,
   type Tensor,
   WattnError,
 } from '../src/index.ts';
@@ -32,18 +41,27 @@ const shape = (...sizes: number[]) => normal(random, sizes);
 
 // biome-ignore lint/suspicious/noExplicitAny: every op's inputs and options are its own
 type AnyOp = (inputs: any, options?: any) => Promise<object>;
+// biome-ignore lint/suspicious/noExplicitAny: likewise
+type AnySyncOp = (inputs: any, options?: any) => object;
 
-const calls: [string, AnyOp, CallInputs, object?][] = [
-  ['attention', attention, { q: shape(2, 130, 4, 64), k: shape(2, 130, 2, 64), v: shape(2, 130, 2, 64) }],
+const calls: [string, AnyOp, AnySyncOp, CallInputs, object?][] = [
+  [
+    'attention',
+    attention,
+    attentionSync,
+    { q: shape(2, 130, 4, 64), k: shape(2, 130, 2, 64), v: shape(2, 130, 2, 64) },
+  ],
   [
     'attention causal',
     attention,
+    attentionSync,
     { q: shape(1, 500, 3, 18), k: shape(1, 557, 3, 18), v: shape(1, 557, 3, 20) },
     { causal: true },
   ],
   [
     'attention with everything',
     attention,
+    attentionSync,
     {
       q: shape(2, 400, 4, 18),
       k: shape(2, 430, 2, 18),
@@ -59,24 +77,28 @@ const calls: [string, AnyOp, CallInputs, object?][] = [
   [
     'attention packed',
     attention,
+    attentionSync,
     { q: shape(1, 330, 2, 64), k: shape(1, 330, 2, 64), v: shape(1, 330, 2, 64), cuSeqlens: ints([0, 1, 65, 65, 330]) },
     { causal: true },
   ],
   [
     'decode',
     attention,
+    attentionSync,
     { q: shape(1, 1, 8, 64), k: shape(1, 5000, 4, 64), v: shape(1, 5000, 4, 64) },
     { causal: true },
   ],
   [
     'decode of 16 queries',
     attention,
+    attentionSync,
     { q: shape(2, 16, 2, 64), k: shape(2, 1031, 2, 64), v: shape(2, 1031, 2, 64) },
     { causal: true },
   ],
   [
     'pagedAttention',
     pagedAttention,
+    pagedAttentionSync,
     {
       q: shape(2, 4, 4, 64),
       kCache: shape(200, 16, 2, 64),
@@ -91,6 +113,7 @@ const calls: [string, AnyOp, CallInputs, object?][] = [
   [
     'mla',
     mla,
+    mlaSync,
     {
       qNope: shape(1, 100, 4, 32),
       qRope: shape(1, 100, 4, 8),
@@ -104,6 +127,7 @@ const calls: [string, AnyOp, CallInputs, object?][] = [
   [
     'mla decode',
     mla,
+    mlaSync,
     {
       qNope: shape(1, 1, 4, 32),
       qRope: shape(1, 1, 4, 8),
@@ -117,6 +141,7 @@ const calls: [string, AnyOp, CallInputs, object?][] = [
   [
     'differentialAttention',
     differentialAttention,
+    differentialAttentionSync,
     {
       q1: shape(1, 300, 2, 18),
       k1: shape(1, 300, 2, 18),
@@ -130,6 +155,7 @@ const calls: [string, AnyOp, CallInputs, object?][] = [
   [
     'forgettingAttn',
     forgettingAttn,
+    forgettingAttnSync,
     {
       q: shape(1, 300, 2, 18),
       k: shape(1, 300, 2, 18),
@@ -140,13 +166,20 @@ const calls: [string, AnyOp, CallInputs, object?][] = [
   [
     'parallax',
     parallax,
+    parallaxSync,
     { q: shape(1, 300, 2, 18), k: shape(1, 300, 2, 18), v: shape(1, 300, 2, 20), r: shape(1, 300, 2, 18) },
     { causal: true },
   ],
-  ['rope', rope, { x: shape(2, 600, 16, 128) }],
-  ['rmsNorm', rmsNorm, { x: shape(2000, 700) }],
-  ['layerNorm', layerNorm, { x: shape(2000, 700), weight: shape(700), bias: shape(700) }],
-  ['matmul', matmul, { a: shape(130, 257), b: shape(257, 65), bias: shape(65) }, { activation: 'geluTanh' }],
+  ['rope', rope, ropeSync, { x: shape(2, 600, 16, 128) }],
+  ['rmsNorm', rmsNorm, rmsNormSync, { x: shape(2000, 700) }],
+  ['layerNorm', layerNorm, layerNormSync, { x: shape(2000, 700), weight: shape(700), bias: shape(700) }],
+  [
+    'matmul',
+    matmul,
+    matmulSync,
+    { a: shape(130, 257), b: shape(257, 65), bias: shape(65) },
+    { activation: 'geluTanh' },
+  ],
 ];
 
 test('the teams have the thread counts asked for', () => {
@@ -156,8 +189,8 @@ test('the teams have the thread counts asked for', () => {
   );
 });
 
-for (const [what, op, inputs, options] of calls) {
-  test(`${what}: 1, 2 and 4 threads give the same bits, call after call`, async () => {
+for (const [what, op, sync, inputs, options] of calls) {
+  test(`${what}: 1, 2 and 4 threads and the synchronous twin give the same bits, call after call`, async () => {
     const [single = []] = teams;
     for (const [n, alone] of single.entries()) {
       const want = await call(alone, op, inputs, options);
@@ -166,8 +199,8 @@ for (const [what, op, inputs, options] of calls) {
         'NaN from memory that was not written',
       );
       for (const rt of teams.map((team) => team[n]).filter((x) => x !== undefined)) {
-        for (let round = 0; round < 2; round++) {
-          const got = (await call(rt, op, inputs, options)) as Record<string, NdArray>;
+        for (const form of [op, op, async (...args: Parameters<AnySyncOp>) => sync(...args)]) {
+          const got = (await call(rt, form, inputs, options)) as Record<string, NdArray>;
           for (const [name, output] of Object.entries(want))
             assertSameBits(got[name] as NdArray, output, `${rt.variant}, ${rt.threads} threads: ${name}`);
         }

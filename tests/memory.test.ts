@@ -116,3 +116,12 @@ test('16-bit floats round to nearest even and widen exactly', async () => {
   const bf = rt.tensor([1, 1.00390625, 1.01171875, 3.4e38, Number.NaN], [5], 'bf16').dataSync();
   assert.deepEqual(bf, Float32Array.of(1, 1, 1.015625, Infinity, Number.NaN));
 });
+
+test('a tensor can be made from a live view, even when that makes the memory grow', async () => {
+  for (const dtype of ['f32', 'f16'] as const) {
+    using rt = await createRuntime({ threads: 1 });
+    const a = rt.tensor(new Float32Array(200_000).fill(3), [200_000]);
+    const copy = rt.tensor(a.view() as Float32Array, [200_000], dtype);
+    assert.ok(copy.dataSync().every((x) => x === 3));
+  }
+});

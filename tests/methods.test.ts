@@ -25,7 +25,7 @@ import { layerNorm as layerNormReference, rmsNorm as rmsNormReference } from './
 import { parallax as parallaxReference } from './reference/parallax.ts';
 import { rope as ropeReference } from './reference/rope.ts';
 import { variants } from './runtimes.ts';
-import { floats, ints, normal, randomFrom } from './samples.ts';
+import { floats, ints, normal, randomFrom, roundToBfloat, roundToHalf } from './samples.ts';
 
 const runtimes = await variants();
 after(() => {
@@ -345,6 +345,53 @@ test('matmul at odd shapes, with every activation, packed and not', () =>
       }
     },
   ));
+
+test('matmul by a slice of a matrix stored as f32, f16 or bf16', async () => {
+  const random = randomFrom(35);
+  for (const [stored, round] of [
+    ['f32', (x: number) => x],
+    ['f16', roundToHalf],
+    ['bf16', roundToBfloat],
+  ] as const) {
+    for (const transposeB of [false, true]) {
+      const a = normal(random, [7, 18]);
+      const [rows, columns] = transposeB ? [9, 18] : [18, 9];
+      const whole = normal(random, [rows! + 4, columns! + 5]);
+      const b = floats([rows!, columns!], (n) =>
+        round(whole.data[(Math.floor(n / columns!) + 2) * (columns! + 5) + (n % columns!) + 3]!),
+      );
+      const wanted = expected((precision) => matmulReference({ a, b }, { transposeB }, precision));
+      for (const rt of runtimes) {
+        await rt.scope(async () => {
+          const slice = rt
+            .tensor(whole.data, whole.shape, stored)
+            .slice(0, 2, 2 + rows!)
+            .slice(1, 3, 3 + columns!);
+          assertAccurate(await call(rt, matmul, { a, b: slice }, { transposeB }), wanted, `${rt.variant}, ${stored}`);
+        });
+      }
+    }
+  }
+});
+
+test('rope of views', async () => {
+  const random = randomFrom(36);
+  const whole = normal(random, [2, 3, 9, 20]);
+  // [B,H,T,D] storage seen as [B,T,H,D], of it the rows 2 to 9 and channels 4 to 20.
+  const x = floats([2, 7, 3, 16], (n) => {
+    const [c, h, t, b] = [n % 16, Math.floor(n / 16) % 3, Math.floor(n / 48) % 7, Math.floor(n / 336)];
+    return whole.data[((b * 3 + h) * 9 + t + 2) * 20 + c + 4]!;
+  });
+  for (const interleaved of [false, true]) {
+    const wanted = expected((round) => ropeReference({ x }, { interleaved }, round));
+    for (const rt of runtimes) {
+      await rt.scope(async () => {
+        const view = rt.tensor(whole.data, whole.shape).permute([0, 2, 1, 3]).slice(1, 2, 9).slice(3, 4, 20);
+        assertAccurate(await call(rt, rope, { x: view }, { interleaved }), wanted, rt.variant);
+      });
+    }
+  }
+});
 
 test('add and mul, with b broadcast over leading axes', () =>
   property(

@@ -6,10 +6,10 @@ import { softmaxStep } from '../flash/softmax';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR, SCORE_ROW } from '../flash/tile';
 import { DecodeParams, Sequence } from '../params';
 import { exp2 } from '../simd/exp2';
-import { max4, sum4 } from '../simd/reduce';
+import { sum4 } from '../simd/reduce';
 import { BF16, elementBytes, F32, I8, widenRow } from '../simd/storage';
-import { scoreBf16, scoreF32, scoreF32x4, scoreI8 } from './score';
-import { mixBf16, mixF32, mixF32x4, mixI8 } from './value';
+import { quantiseQuery, scoreBf16, scoreF32, scoreF32x4, scoreI8 } from './score';
+import { mixBf16, mixF32, mixF32x4, mixI8, quantiseWeights } from './value';
 
 /** How a row of keys or values is read. */
 const DIRECT: i32 = 0;
@@ -26,8 +26,11 @@ class Tiles {
   /** dk and dv rounded up to whole vectors. */
   dk4: i32;
   dv8: i32;
-  /** f32 [rows, dk4], scaled; bf16 keys: eights as even, odd; i8 keys: i16 [dk] behind one unit. */
+  /** f32 [rows, dk4], scaled; bf16 keys: eights as even, odd. */
   q: usize;
+  /** i8 keys: the quantised query, and f32 the unit of its products. */
+  codes: usize;
+  unit: usize;
   /** f32 [rows, 64] */
   s: usize;
   /** f32 [rows, dv8] */
@@ -44,7 +47,7 @@ class Tiles {
   end: usize;
 }
 
-const TILES_BYTES: usize = 80;
+const TILES_BYTES: usize = 96;
 
 /** One narrow row at a time has kernels of its own; several share a widened tile. */
 function modeOf(type: i32, d: i32, rows: i32): i32 {
@@ -62,7 +65,9 @@ function carve(p: DecodeParams, at: usize): Tiles {
   t.dv8 = roundUpNR(p.dv);
   const rows = <usize>t.rows;
   t.q = at + TILES_BYTES;
-  t.s = t.q + rows * ((<usize>t.dk4) << 2) + 16;
+  t.codes = t.q + rows * ((<usize>t.dk4) << 2);
+  t.unit = t.codes + (p.kType == I8 ? (<usize>t.dk4) << 1 : 0);
+  t.s = t.unit + 16;
   t.acc = t.s + rows * SCORE_ROW;
   t.m = t.acc + rows * ((<usize>t.dv8) << 2);
   t.l = t.m + ((rows * 4 + 15) & ~15);
@@ -128,24 +133,6 @@ function joinEights(x: usize, d: i32): void {
   }
 }
 
-/** Largest magnitude of n (a multiple of 4) values. */
-function largest(x: usize, n: i32): f32 {
-  let m = i32x4.splat(0);
-  for (const end = x + ((<usize>n) << 2); x < end; x += 16) m = f32x4.pmax(m, f32x4.abs(v128.load(x)));
-  return max4(m);
-}
-
-/** dst i16 [n] = round(x * factor), n a multiple of 8. */
-function quantise(x: usize, dst: usize, n: i32, factor: f32): void {
-  const f = f32x4.splat(factor);
-  for (const end = x + ((<usize>n) << 2); x < end; x += 32) {
-    const low = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(f, v128.load(x))));
-    const high = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(f, v128.load(x, 16))));
-    v128.store(dst, i16x8.narrow_i32x4_s(low, high));
-    dst += 16;
-  }
-}
-
 /** The query rows that share key/value head h, in the form that the keys' type wants. */
 function loadQueries(p: DecodeParams, s: Sequence, t: Tiles, h: i32, rows: i32): void {
   const rowBytes = (<usize>t.dk4) << 2;
@@ -161,12 +148,7 @@ function loadQueries(p: DecodeParams, s: Sequence, t: Tiles, h: i32, rows: i32):
   if (p.kType == BF16) {
     splitEights(t.q, p.dk);
   } else {
-    // 16-bit queries: products with 8-bit codes stay exact in 32 bits for every head dimension
-    const levels: f32 = p.dk <= 512 ? 32767 : 16383;
-    const most = largest(t.q, p.dk);
-    const usable = most > 0 && most < Infinity;
-    quantise(t.q, t.q + 16, p.dk, usable ? levels / most : 0);
-    store<f32>(t.q, usable ? most / levels : most);
+    store<f32>(t.unit, quantiseQuery(t.q, t.codes, p.dk));
   }
 }
 
@@ -180,7 +162,7 @@ function scoreRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32
     if (p.kType == BF16) {
       scoreBf16(t.q, rows, stride, out, n, p.dk);
     } else {
-      scoreI8(t.q + 16, load<f32>(t.q), rows, stride, out, n, p.dk);
+      scoreI8(t.codes, load<f32>(t.unit), rows, stride, out, n, p.dk);
       gatherScales(p, s, p.kScale, j, h, n, t.scales);
       // whole vectors: what lies past the run is overwritten by the next one
       multiplyRow(out, (n + 3) & ~3, t.scales);
@@ -221,10 +203,8 @@ function mixRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, 
       gatherScales(p, s, p.vScale, j, h, n, t.scales);
       multiplyRow(t.scales, (n + 3) & ~3, weights);
       for (let i = n; i < padded; ++i) store<f32>(t.scales + ((<usize>i) << 2), 0);
-      const most = largest(t.scales, padded);
-      if (most == 0) return;
-      quantise(t.scales, t.weights, padded, most < Infinity ? 32767 / most : 0);
-      mixI8(t.weights, most < Infinity ? most / 32767 : most, rows, stride, t.acc, n, p.dv);
+      const unit = quantiseWeights(t.scales, t.weights, padded);
+      mixI8(t.weights, unit, rows, stride, t.acc, n, p.dv);
     }
     return;
   }
@@ -310,8 +290,8 @@ function partialAt(p: DecodeParams, sequence: i32, h: i32, split: i32, row: i32)
  *   other operands as in flash
  *
  * All query heads that share a key/value head go through its keys together. Flash-Decoding (Dao 2023).
- * i8 keys and values of single rows use 16-bit queries and weights and exact integer sums: the relative error of
- * a score is below 2^-16 of |q| max |k| times the dimension.
+ * i8 keys and values of single rows use quantised queries and weights (at least 14 bits) and exact integer sums: a score
+ * is off by at most max |q| / 16382 times the sum of |k|, which is 64 times below the step of the keys themselves.
  *
  * Item: one (sequence, split, key/value head). Scratch: decodeScratchBytes.
  */

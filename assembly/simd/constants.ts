@@ -37,11 +37,15 @@ const BITS: usize = memory.data<u32>([
   0x8fffe000, 0x8fffe000, 0x8fffe000, 0x8fffe000,
   // exponents of two halves
   0x7c007c00, 0x7c007c00, 0x7c007c00, 0x7c007c00,
+  // sixteen ones
+  0x01010101, 0x01010101, 0x01010101, 0x01010101,
 ], 16);
 
 export const UPPER_16: usize = BITS;
 export const HALF_FIELDS: usize = BITS + 16;
 export const HALF_EXPONENTS: usize = BITS + 32;
+
+export const ONES_8: usize = BITS + 48;
 
 export const ROUND: usize = TABLE;
 export const EXP2_1: usize = TABLE + 16;

@@ -45,8 +45,7 @@ export function decodeAttend(b: Builder, call: AttentionCall, pages?: Pages): vo
   const table = sequenceTable(call.sequences, () => 0, BLOCK_K);
   const partials = b.temporary([count, kvHeads, splits, rows, Math.ceil(dv / 8) * 8 + 8]);
   const scale = call.kScale ?? call.vScale;
-  const params = encode(DecodeParams, {
-    ...attentionParams(call, b.table(table.words)),
+  const params = encode(DecodeParams, attentionParams(call, b.table(table.words)), {
     qType: storageOf(q),
     k: k.address,
     kStrideB: k.strides[0]!,
@@ -88,7 +87,8 @@ export function decodeAttend(b: Builder, call: AttentionCall, pages?: Pages): vo
     flops: count * heads * longestQ * splits * dv * 2,
   });
   b.note(
-    `decode engine: ${splits} splits of ${SPLIT_KEYS} keys, ${rows} query rows share each key/value head, ` +
+    () =>
+      `decode engine: ${splits} splits of ${SPLIT_KEYS} keys, ${rows} query rows share each key/value head, ` +
       `${k.dtype} keys, ${v.dtype} values${pages ? `, pages of ${pages.size}` : ''}`,
   );
 }

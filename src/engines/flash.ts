@@ -90,8 +90,7 @@ export function flashAttend(b: Builder, call: AttentionCall, extras: FlashExtras
     scratchBytes: BLOCK_K * Math.max(dk, dv) * 4,
     flops: table.blocks * kvHeads * BLOCK_K * (dk + dv),
   });
-  const params = encode(FlashParams, {
-    ...attentionParams(call, sequences),
+  const params = encode(FlashParams, attentionParams(call, sequences), {
     qType: storageOf(q),
     kPack: kPack.address,
     vPack: vPack.address,
@@ -110,9 +109,12 @@ export function flashAttend(b: Builder, call: AttentionCall, extras: FlashExtras
     scratchBytes: b.runtime.scratchBytes('flashScratchBytes', params),
     flops: pairs * 2 * (dk + dv) * (extras.r ? 2 : 1),
   });
-  const all = call.sequences.reduce((n, s) => n + s.qLength * s.kLength, 0) * heads;
-  b.note(
-    `flash engine: ${table.items} query blocks of ${blockQ} rows, ${table.blocks} key blocks of ${BLOCK_K}; ` +
-      `${all === 0 ? 0 : ((100 * pairs) / all).toFixed(1)} % of the query-key pairs are computed`,
-  );
+  b.note(() => {
+    const all = call.sequences.reduce((n, s) => n + s.qLength * s.kLength, 0) * heads;
+    const share = all === 0 ? 0 : ((100 * pairs) / all).toFixed(1);
+    return (
+      `flash engine: ${table.items} query blocks of ${blockQ} rows, ${table.blocks} key blocks of ${BLOCK_K}; ` +
+      `${share} % of the query-key pairs are computed`
+    );
+  });
 }

@@ -139,7 +139,7 @@ function plan(b: Builder, inputs: MlaInputs, options: MlaOptions): { o: Tensor }
     const mixed = b.temporary([B, Tq, H, C]);
     attend(b, { ...common, q, k, v: k.slice(3, 0, C), o: mixed });
     perHead(b, mixed, wUv, false, o);
-    b.note(`absorbed: attention over latents of ${C} + ${R}, shared by ${H} heads`);
+    b.note(() => `absorbed: attention over latents of ${C} + ${R}, shared by ${H} heads`);
   } else {
     const latents = axisForHeads(cKv);
     const k = b.temporary([B, Tk, H, N + R]);
@@ -152,7 +152,7 @@ function plan(b: Builder, inputs: MlaInputs, options: MlaOptions): { o: Tensor }
     copyRows(b, qNope, q.slice(3, 0, N));
     copyRows(b, qRope, q.slice(3, N, N + R));
     attend(b, { ...common, q, k, v, o });
-    b.note(`expanded: keys of ${N} + ${R} and values of ${V} for each of ${H} heads`);
+    b.note(() => `expanded: keys of ${N} + ${R} and values of ${V} for each of ${H} heads`);
   }
   return { o };
 }

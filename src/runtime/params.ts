@@ -27,9 +27,10 @@ export function encodeInto<L extends Layout>(layout: L, values: Values<L>, image
   }
 }
 
-/** The words of one params object. */
-export function encode<L extends Layout>(layout: L, values: Values<L>): Int32Array {
+/** The words of one params object, from the fields of one or more objects: the last that has a field gives it. */
+export function encode<L extends Layout>(layout: L, first: Values<L>, ...rest: Values<L>[]): Int32Array {
   const image = new Int32Array(layout.length);
-  encodeInto(layout, values, image, 0);
+  // not by spreading: engines keep an object of so many spread fields as a slow dictionary
+  encodeInto(layout, Object.assign(first, ...rest), image, 0);
   return image;
 }

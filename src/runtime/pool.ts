@@ -65,7 +65,8 @@ export class Pool {
   /** Waits until the workers have reported, at most `ms` milliseconds. */
   async ready(ms: number): Promise<void> {
     this.start();
-    for (const end = performance.now() + ms; this.running < this.#threads.length && performance.now() < end; ) {
+    const end = performance.now() + ms;
+    while (this.#failure === '' && this.running < this.#threads.length && performance.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
   }
@@ -154,11 +155,17 @@ export class Pool {
     }
     const url = URL.createObjectURL(new Blob([workerSource(false)], { type: 'text/javascript' }));
     const worker = new Worker(url, { name: `wattn ${id}`, type: 'module' });
-    const thread: Thread = { id, alive: true, terminate: () => worker.terminate() };
+    const terminate = () => {
+      worker.terminate();
+      URL.revokeObjectURL(url);
+    };
+    const thread: Thread = { id, alive: true, terminate };
     worker.onerror = (event) => {
       event.preventDefault?.();
       thread.alive = false;
-      this.#failure = `a worker could not run: ${event.message ?? 'no reason given'}`;
+      // a worker that the page's policy forbids fails without a message
+      const reason = event.message || "it was not loaded; a Content-Security-Policy must allow 'worker-src blob:'";
+      this.#failure = `a worker could not run: ${reason}`;
     };
     worker.postMessage(start);
     (worker as unknown as { unref?: () => void }).unref?.();

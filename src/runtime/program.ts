@@ -12,7 +12,7 @@ export class Builder {
   readonly runtime: Runtime;
   readonly dispatches: Dispatch[] = [];
   /** Sentences for `explain`: which way was chosen, and why. */
-  readonly notes: string[] = [];
+  readonly notes: (() => string)[] = [];
   readonly #outputs: Tensor[] = [];
   readonly #temporaries: Tensor[] = [];
   readonly #blocks: number[] = [];
@@ -55,7 +55,7 @@ export class Builder {
     if (dispatch.items > 0) this.dispatches.push(dispatch);
   }
 
-  note(text: string): void {
+  note(text: () => string): void {
     this.notes.push(text);
   }
 
@@ -171,7 +171,7 @@ export function explainProgram(op: string, inputs: object, build: (b: Builder) =
     steps,
     flops: steps.reduce((sum, step) => sum + step.flops, 0),
     notes: [
-      ...builder.notes,
+      ...builder.notes.map((note) => note()),
       `variant '${info.variant}': ${info.variantReason}`,
       `${info.threads} threads: ${info.threadsReason}`,
     ],

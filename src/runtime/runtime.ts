@@ -138,6 +138,8 @@ export class Runtime {
     if (data.length !== sizeOf(shape)) {
       throw new ShapeError(`${data.length} elements were given for shape [${shape}], which holds ${sizeOf(shape)}`);
     }
+    // a view of this runtime's memory detaches when the new tensor makes it grow
+    if (ArrayBuffer.isView(data) && data.buffer === this.buffer) data = data.slice();
     const tensor = this.empty(shape, dtype ?? defaultType(data));
     try {
       storeAs(data, tensor.dtype, viewOf(this.buffer, tensor.dtype, tensor.address, tensor.size));
