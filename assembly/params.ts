@@ -20,9 +20,9 @@ export class Sequence {
   firstItem: i32;
 }
 
-
+/** Where keys and values lie. */
 @unmanaged
-export class FlashPackParams {
+export class CacheParams {
   k: usize;
   kStrideB: i32;
   kStrideT: i32;
@@ -39,6 +39,15 @@ export class FlashPackParams {
   scaleStrideB: i32;
   scaleStrideT: i32;
   scaleStrideH: i32;
+  /** i32 [B, pagesPerSequence] page of each span of pageSize keys; with it, stride B counts pages. */
+  pageTable: usize;
+  pageSize: i32;
+  pagesPerSequence: i32;
+}
+
+
+@unmanaged
+export class FlashPackParams extends CacheParams {
   kPack: usize;
   vPack: usize;
   sequences: usize;
@@ -52,7 +61,7 @@ export class FlashPackParams {
 
 /** What flash and decode share. */
 @unmanaged
-export class AttentionParams {
+export class AttentionParams extends CacheParams {
   q: usize;
   qStrideB: i32;
   qStrideT: i32;
@@ -126,26 +135,6 @@ export class FlashParams extends AttentionParams {
 
 @unmanaged
 export class DecodeParams extends AttentionParams {
-  k: usize;
-  kStrideB: i32;
-  kStrideT: i32;
-  kStrideH: i32;
-  kType: i32;
-  kScale: usize;
-  v: usize;
-  vStrideB: i32;
-  vStrideT: i32;
-  vStrideH: i32;
-  vType: i32;
-  vScale: usize;
-  /** Strides of kScale and vScale. */
-  scaleStrideB: i32;
-  scaleStrideT: i32;
-  scaleStrideH: i32;
-  /** i32 [B, pagesPerSequence] page of each span of pageSize keys; with it, stride B counts pages. */
-  pageTable: usize;
-  pageSize: i32;
-  pagesPerSequence: i32;
   kvHeads: i32;
   /** Keys of one work item, a multiple of 64, and the work items of the longest sequence. */
   splitKeys: i32;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { loadPeers } from '../bench/peers/index.ts';
 import { checkResult, referenceOf } from '../src/cli/bench/check.ts';
 import { compareSamples, quantile } from '../src/cli/bench/measure.ts';
 import { attentionProblem, flopsOf, matmulProblem } from '../src/cli/bench/problem.ts';
@@ -143,4 +144,21 @@ test('quantiles and the comparison of samples', () => {
   assert.equal(compareSamples(fast, slow), 1);
   assert.equal(compareSamples(slow, fast), -1);
   assert.equal(compareSamples(fast, [...fast]), 0);
+});
+
+test('every peer solves what the reference solves', async () => {
+  const problems = [
+    problem,
+    attentionProblem({ heads: 3, queries: 1, keys: 10, dim: 8 }),
+    attentionProblem({ heads: 2, queries: 6, dim: 4, logits: 30 }),
+    matmulProblem(5, 6, 7),
+  ];
+  for (const peer of await loadPeers(1)) {
+    for (const [i, each] of problems.entries()) {
+      const contender = (await peer.prepare(each))!;
+      const check = checkResult(await contender.output(), referenceOf(each), 1e-3);
+      assert.ok(check.ok, `${peer.name}, problem ${i}: ${check.reason}`);
+      await contender.dispose?.();
+    }
+  }
 });

@@ -1,7 +1,12 @@
-/** Distance of an f32 from the exact value, in units of the last place of an f32 of that size. */
-export function ulpError(got: f32, exact: f64): f64 {
-  if (isNaN(exact)) return isNaN(got) ? 0 : Infinity;
-  if (<f64>got == exact) return 0;
-  const exponent = max(-126, ((<i32>(reinterpret<u64>(exact) >> 52)) & 0x7ff) - 1023);
-  return NativeMath.abs(<f64>got - exact) / reinterpret<f64>((<u64>(exponent - 23 + 1023)) << 52);
+/** A value's place among all f32, counted from zero. */
+function place(x: f32): i64 {
+  const bits = reinterpret<u32>(x);
+  const magnitude = <i64>(bits & 0x7fffffff);
+  return bits >> 31 ? -magnitude : magnitude;
+}
+
+/** Steps between neighbouring f32 from the exact value, correctly rounded, to `got`; 0 for NaN where NaN is due. */
+export function ulpSteps(got: f32, exact: f64): i64 {
+  if (isNaN(exact) || isNaN(got)) return isNaN(exact) && isNaN(got) ? 0 : i64.MAX_VALUE;
+  return abs(place(got) - place(<f32>exact));
 }

@@ -1,3 +1,4 @@
+import { gatherScales, keyOffset, runLength } from '../flash/cache';
 import { closeRow, outputRow, RowEnd, writeLse, writeOutput } from '../flash/output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, modifyRow, plainScores, scoreFactor } from '../flash/rows';
 import { multiplyRow } from '../flash/scores';
@@ -85,34 +86,6 @@ export function decodeScratchBytes(params: usize, scratch: usize): i32 {
   return <i32>(carve(changetype<DecodeParams>(params), scratch).end - scratch);
 }
 
-/** Keys from j on that lie one stride apart, at most n: to the end of j's page. */
-// @ts-ignore: decorator
-@inline
-function runLength(p: DecodeParams, j: i32, n: i32): i32 {
-  return p.pageTable ? min(n, p.pageSize - (j % p.pageSize)) : n;
-}
-
-/** Element offset of key j by strides of batch (or page), time and head. */
-// @ts-ignore: decorator
-@inline
-function keyOffset(p: DecodeParams, s: Sequence, j: i32, h: i32, strideB: i32, strideT: i32, strideH: i32): usize {
-  if (p.pageTable) {
-    const page = load<i32>(p.pageTable + ((<usize>(s.batch * p.pagesPerSequence + j / p.pageSize)) << 2));
-    return <usize>page * <usize>strideB + <usize>((j % p.pageSize) * strideT + h * strideH);
-  }
-  return <usize>s.batch * <usize>strideB + <usize>(s.kStart + j) * <usize>strideT + <usize>(h * strideH);
-}
-
-/** The scales of n keys from j on, which lie one stride apart. */
-function gatherScales(p: DecodeParams, s: Sequence, scales: usize, j: i32, h: i32, n: i32, dst: usize): void {
-  let src = scales + (keyOffset(p, s, j, h, p.scaleStrideB, p.scaleStrideT, p.scaleStrideH) << 2);
-  const stride = (<usize>p.scaleStrideT) << 2;
-  for (const end = dst + ((<usize>n) << 2); dst < end; dst += 4) {
-    store<f32>(dst, load<f32>(src));
-    src += stride;
-  }
-}
-
 /** Even and odd elements of each eight, from their natural order. */
 function splitEights(x: usize, d: i32): void {
   for (const end = x + ((<usize>d) << 2); x < end; x += 32) {
@@ -163,14 +136,14 @@ function scoreRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32
       scoreBf16(t.q, rows, stride, out, n, p.dk);
     } else {
       scoreI8(t.codes, load<f32>(t.unit), rows, stride, out, n, p.dk);
-      gatherScales(p, s, p.kScale, j, h, n, t.scales);
+      gatherScales(p, s, p.kScale, j, n, h, t.scales);
       // whole vectors: what lies past the run is overwritten by the next one
       multiplyRow(out, (n + 3) & ~3, t.scales);
     }
     return;
   }
   if (t.kMode == WIDENED) {
-    if (p.kScale) gatherScales(p, s, p.kScale, j, h, n, t.scales);
+    if (p.kScale) gatherScales(p, s, p.kScale, j, n, h, t.scales);
     const rowBytes = (<usize>t.dk4) << 2;
     for (let i = 0; i < n; ++i) {
       const row = t.kTile + <usize>i * rowBytes;
@@ -200,7 +173,7 @@ function mixRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, 
       mixBf16(weights, rows, stride, t.acc, n, p.dv);
     } else {
       const padded = (n + 7) & ~7;
-      gatherScales(p, s, p.vScale, j, h, n, t.scales);
+      gatherScales(p, s, p.vScale, j, n, h, t.scales);
       multiplyRow(t.scales, (n + 3) & ~3, weights);
       for (let i = n; i < padded; ++i) store<f32>(t.scales + ((<usize>i) << 2), 0);
       const unit = quantiseWeights(t.scales, t.weights, padded);
@@ -210,7 +183,7 @@ function mixRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, 
   }
   let d = p.dv;
   if (t.vMode == WIDENED) {
-    if (p.vScale) gatherScales(p, s, p.vScale, j, h, n, t.scales);
+    if (p.vScale) gatherScales(p, s, p.vScale, j, n, h, t.scales);
     const rowBytes = (<usize>t.dv8) << 2;
     for (let i = 0; i < n; ++i) {
       const row = t.vTile + <usize>i * rowBytes;

@@ -3,20 +3,28 @@
  *
  * @module
  */
-import type { Tensor } from '../tensor.ts';
+import { storageOf, type Tensor } from '../tensor.ts';
 import type { SequenceSpan } from './sequences.ts';
+
+/** Where the keys of a paged cache lie. */
+export interface Pages {
+  /** i32 [B, pagesPerSequence] */
+  readonly table: Tensor;
+  readonly size: number;
+}
 
 /** Operands are checked by the op; any strides, last axes contiguous. */
 export interface AttentionCall {
   /** [B, Tq, Hq, dk] */
   readonly q: Tensor;
-  /** [B, Tk, Hkv, dk] */
+  /** [B, Tk, Hkv, dk]; of a paged cache [pages, pageSize, Hkv, dk], and so are the other operands of its shape. */
   readonly k: Tensor;
   /** [B, Tk, Hkv, dv]; may be a view of k. */
   readonly v: Tensor;
   /** [B, Tk, Hkv], for i8 keys and values. */
   readonly kScale?: Tensor | undefined;
   readonly vScale?: Tensor | undefined;
+  readonly pages?: Pages | undefined;
   /** f32 [B, Tq, Hq, dv] */
   readonly o: Tensor;
   /** f32 [B, Tq, Hq] */
@@ -45,12 +53,41 @@ export interface AttentionCall {
 
 const STAGES = { scaled: 0, capped: 1, masked: 2 };
 
-/** Params that flash and decode share. */
+function stride(tensor: Tensor | undefined, axis: number): number {
+  return tensor?.strides[axis] ?? 0;
+}
+
+/** Params that say where keys and values lie. */
+export function cacheParams({ k, v, kScale, vScale, pages }: AttentionCall) {
+  const scale = kScale ?? vScale;
+  return {
+    k: k.address,
+    kStrideB: stride(k, 0),
+    kStrideT: stride(k, 1),
+    kStrideH: stride(k, 2),
+    kType: storageOf(k),
+    kScale: kScale?.address ?? 0,
+    v: v.address,
+    vStrideB: stride(v, 0),
+    vStrideT: stride(v, 1),
+    vStrideH: stride(v, 2),
+    vType: storageOf(v),
+    vScale: vScale?.address ?? 0,
+    scaleStrideB: stride(scale, 0),
+    scaleStrideT: stride(scale, 1),
+    scaleStrideH: stride(scale, 2),
+    pageTable: pages?.table.address ?? 0,
+    pageSize: pages?.size ?? 0,
+    pagesPerSequence: stride(pages?.table, 0),
+  };
+}
+
+/** Params that flash and decode share, but for cacheParams. */
 export function attentionParams(call: AttentionCall, sequences: number) {
   const { q, k, v, o, lse, bias, mask, keyBias, scores } = call;
-  const stride = (tensor: Tensor | undefined, axis: number) => tensor?.strides[axis] ?? 0;
   return {
     q: q.address,
+    qType: storageOf(q),
     qStrideB: stride(q, 0),
     qStrideT: stride(q, 1),
     qStrideH: stride(q, 2),

@@ -6,8 +6,8 @@
 import { DecodeParams, MergeStateParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
-import { storageOf, type Tensor } from '../tensor.ts';
-import { type AttentionCall, attentionParams, visiblePairs } from './attention-call.ts';
+import type { Tensor } from '../tensor.ts';
+import { type AttentionCall, attentionParams, cacheParams, visiblePairs } from './attention-call.ts';
 import { BLOCK_K } from './flash.ts';
 import { sequenceTable } from './sequences.ts';
 
@@ -17,13 +17,6 @@ const MOST_ROWS = 128;
 /** Keys of one work item: K and V of all heads stay in the second-level cache, and long caches make items for all threads. */
 const SPLIT_KEYS = 512;
 
-/** Where the keys of a paged cache lie. */
-export interface Pages {
-  /** i32 [B, pagesPerSequence] */
-  readonly table: Tensor;
-  readonly size: number;
-}
-
 /** Whether a call is for the decode engine. */
 export function suitsDecode(call: AttentionCall): boolean {
   const longest = Math.max(0, ...call.sequences.map((s) => s.qLength));
@@ -31,9 +24,9 @@ export function suitsDecode(call: AttentionCall): boolean {
   return longest <= MOST_QUERIES && longest * group <= MOST_ROWS && !call.scores;
 }
 
-/** Adds the dispatches of a decode call; k and v of a paged call are [pages, pageSize, Hkv, D]. */
-export function decodeAttend(b: Builder, call: AttentionCall, pages?: Pages): void {
-  const { q, k, v } = call;
+/** Adds the dispatches of a decode call. */
+export function decodeAttend(b: Builder, call: AttentionCall): void {
+  const { q, k, v, pages } = call;
   const [heads, kvHeads] = [q.shape[2]!, k.shape[2]!];
   const [dk, dv] = [q.shape[3]!, v.shape[3]!];
   const longestK = Math.max(1, ...call.sequences.map((s) => s.kLength));
@@ -44,27 +37,7 @@ export function decodeAttend(b: Builder, call: AttentionCall, pages?: Pages): vo
   if (rows === 0 || count === 0) return;
   const table = sequenceTable(call.sequences, () => 0, BLOCK_K);
   const partials = b.temporary([count, kvHeads, splits, rows, Math.ceil(dv / 8) * 8 + 8]);
-  const scale = call.kScale ?? call.vScale;
-  const params = encode(DecodeParams, attentionParams(call, b.table(table.words)), {
-    qType: storageOf(q),
-    k: k.address,
-    kStrideB: k.strides[0]!,
-    kStrideT: k.strides[1]!,
-    kStrideH: k.strides[2]!,
-    kType: storageOf(k),
-    kScale: call.kScale?.address ?? 0,
-    v: v.address,
-    vStrideB: v.strides[0]!,
-    vStrideT: v.strides[1]!,
-    vStrideH: v.strides[2]!,
-    vType: storageOf(v),
-    vScale: call.vScale?.address ?? 0,
-    scaleStrideB: scale?.strides[0] ?? 0,
-    scaleStrideT: scale?.strides[1] ?? 0,
-    scaleStrideH: scale?.strides[2] ?? 0,
-    pageTable: pages?.table.address ?? 0,
-    pageSize: pages?.size ?? 0,
-    pagesPerSequence: pages?.table.strides[0] ?? 0,
+  const params = encode(DecodeParams, attentionParams(call, b.table(table.words)), cacheParams(call), {
     kvHeads,
     splitKeys: SPLIT_KEYS,
     splits,

@@ -7,8 +7,8 @@ import { OptionError } from '../errors.ts';
 import { FlashPackParams, FlashParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
-import { storageOf, type Tensor } from '../tensor.ts';
-import { type AttentionCall, attentionParams, visiblePairs } from './attention-call.ts';
+import type { Tensor } from '../tensor.ts';
+import { type AttentionCall, attentionParams, cacheParams, visiblePairs } from './attention-call.ts';
 import { sequenceTable } from './sequences.ts';
 
 /** Keys of one block. */
@@ -57,25 +57,9 @@ export function flashAttend(b: Builder, call: AttentionCall, extras: FlashExtras
   const stripsV = Math.ceil(dv / 8);
   const kPack = b.temporary([kvHeads, table.blocks, BLOCK_K, dk]);
   const vPack = b.temporary([kvHeads, table.blocks, BLOCK_K, stripsV * 8]);
-  const scale = call.kScale ?? call.vScale;
   b.dispatch({
     kernel: 'flashPack',
-    params: encode(FlashPackParams, {
-      k: k.address,
-      kStrideB: k.strides[0]!,
-      kStrideT: k.strides[1]!,
-      kStrideH: k.strides[2]!,
-      kType: storageOf(k),
-      kScale: call.kScale?.address ?? 0,
-      v: v.address,
-      vStrideB: v.strides[0]!,
-      vStrideT: v.strides[1]!,
-      vStrideH: v.strides[2]!,
-      vType: storageOf(v),
-      vScale: call.vScale?.address ?? 0,
-      scaleStrideB: scale?.strides[0] ?? 0,
-      scaleStrideT: scale?.strides[1] ?? 0,
-      scaleStrideH: scale?.strides[2] ?? 0,
+    params: encode(FlashPackParams, cacheParams(call), {
       kPack: kPack.address,
       vPack: vPack.address,
       sequences,
@@ -87,11 +71,10 @@ export function flashAttend(b: Builder, call: AttentionCall, extras: FlashExtras
     }),
     items: table.blocks * kvHeads,
     grain: 4,
-    scratchBytes: BLOCK_K * Math.max(dk, dv) * 4,
+    scratchBytes: BLOCK_K * (1 + Math.max(dk, dv)) * 4,
     flops: table.blocks * kvHeads * BLOCK_K * (dk + dv),
   });
   const params = encode(FlashParams, attentionParams(call, sequences), {
-    qType: storageOf(q),
     kPack: kPack.address,
     vPack: vPack.address,
     blocks: table.blocks,

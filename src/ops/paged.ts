@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { decodeAttend, suitsDecode } from '../engines/decode.ts';
 import {
   expectContiguous,
   expectNames,
@@ -16,11 +15,11 @@ import {
 import { DTypeError, ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
-import { type AttentionOptions, type AttentionResult, windowOf } from './attention.ts';
+import { type AttentionOptions, type AttentionResult, attend, windowOf } from './attention.ts';
 
 /** Operands of `pagedAttention`. */
 export interface PagedAttentionInputs {
-  /** [B, Tq, Hq, D], Tq at most 16; f32, f16 or bf16. */
+  /** [B, Tq, Hq, D]; f32, f16 or bf16. */
   readonly q: Tensor;
   /** [pages, pageSize, Hkv, D]; f32, f16, bf16, or i8 with kScale. */
   readonly kCache: Tensor;
@@ -105,6 +104,7 @@ function plan(b: Builder, inputs: PagedAttentionInputs, options: PagedAttentionO
     v: vCache,
     kScale,
     vScale,
+    pages: { table: blockTable, size: pageSize },
     alibiSlopes,
     sinks,
     o: b.output([B, Tq, Hq, Dv]),
@@ -121,13 +121,7 @@ function plan(b: Builder, inputs: PagedAttentionInputs, options: PagedAttentionO
     softcap: finite(OP, 'softcap', options.softcap, 0, 0),
     window: windowOf(OP, { causal: options.causal ?? Tq > 1, window: options.window }),
   };
-  if (!suitsDecode(call)) {
-    throw new ShapeError(
-      `${OP}: ${Tq} queries of ${Hq / Hkv} heads per key/value head are too many, expected at most 16 queries and 128 rows. ` +
-        'For a prefill use attention() on the contiguous keys and values.',
-    );
-  }
-  decodeAttend(b, call, { table: blockTable, size: pageSize });
+  attend(b, call);
   return { o: call.o, lse: call.lse };
 }
 

@@ -48,7 +48,7 @@ describe('silu', () => {
       const exact = silu(x);
       // -x log2(e) is rounded: that alone is |x| units in the quotient; product, exp2 and division add a few
       const error =
-        NativeMath.abs(activated(x, SILU) - exact) / (NativeMath.abs(exact) * (NativeMath.abs(x) + 4) * UNIT + 1e-30);
+        NativeMath.abs(activated(x, SILU) - exact) / (NativeMath.abs(exact) * (NativeMath.abs(x) + 4) * UNIT + 1e-44);
       if (error > worst) {
         worst = error;
         at = x;
@@ -63,7 +63,7 @@ describe('silu', () => {
       expect<f32>(activated(large[i], SILU)).toBe(large[i]);
       const below = activated(-large[i], SILU);
       expect<f32>(below).toBeLessThanOrEqual(0, `silu(-${large[i]})`);
-      expect<f32>(below).toBeGreaterThanOrEqual(-1e-28, `silu(-${large[i]})`);
+      expect<f32>(below).toBeGreaterThanOrEqual(-1e-35, `silu(-${large[i]})`);
     }
     expect<f32>(activated(Infinity, SILU)).toBe(Infinity);
   });
@@ -94,7 +94,9 @@ describe('gelu', () => {
     const large: StaticArray<f32> = [10, 100, 1e6, 1e13, 1e20, 3.4e38];
     for (let i = 0; i < large.length; ++i) {
       expect<f32>(activated(large[i], GELU_TANH)).toBe(large[i]);
-      expect<f32>(activated(-large[i], GELU_TANH)).toBe(0);
+      const below = activated(-large[i], GELU_TANH);
+      expect<f32>(below).toBeLessThanOrEqual(0, `gelu(-${large[i]})`);
+      expect<f32>(below).toBeGreaterThanOrEqual(-1e-35, `gelu(-${large[i]})`);
     }
     expect<f32>(activated(Infinity, GELU_TANH)).toBe(Infinity);
   });

@@ -1,3 +1,4 @@
+import { WattnError } from '../../errors.ts';
 import type { Problem } from './problem.ts';
 
 /** One implementation of a problem, ready to be called again and again on the same inputs. */
@@ -26,9 +27,7 @@ export interface PeerModule {
 }
 
 /** The peers of the repository's bench folder are not there: wattn was installed as a package, or development packages are missing. */
-export class PeersMissingError extends Error {
-  override readonly name = 'PeersMissingError';
-}
+export class PeersMissingError extends WattnError {}
 
 /**
  * Loads the peers. They are development packages of the repository and no part of wattn, so this needs a checkout.
@@ -49,7 +48,6 @@ export async function loadPeers(threads: number): Promise<Peer[]> {
     if ((error as { code?: string }).code !== 'ERR_MODULE_NOT_FOUND') throw error;
     throw new PeersMissingError(
       `--peers compares with packages that only a checkout of the wattn repository has: ${(error as Error).message}; clone the repository and run npm ci there`,
-      { cause: error },
     );
   }
 }

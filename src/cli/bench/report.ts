@@ -26,7 +26,9 @@ export interface EntryReport {
 /** Whether a case kept what it promises. `value` is absent when an entry failed its check or was not run. */
 export interface GoalReport {
   text: string;
-  floor: number;
+  /** at least this, or at most where `atMost` is set */
+  limit: number;
+  atMost?: boolean;
   value?: number;
   reached: boolean;
 }
@@ -80,8 +82,11 @@ function entryRow(entry: EntryReport): Cell[] {
   ];
 }
 
-const goalLine = ({ text, floor, value, reached }: GoalReport) =>
-  `${reached ? 'reached' : value === undefined ? 'no value' : 'MISSED '} ${value === undefined ? '   -' : value.toFixed(2)} (floor ${floor}) ${text}`;
+function goalLine({ text, limit, atMost, value, reached }: GoalReport): string {
+  const state = reached ? 'reached' : value === undefined ? 'no value' : 'MISSED';
+  const figure = value === undefined ? '-' : value.toFixed(atMost ? 0 : 2);
+  return `${state.padEnd(8)} ${figure.padStart(5)} (at ${atMost ? 'most' : 'least'} ${limit}) ${text}`;
+}
 
 /** The table of one case. */
 export function caseTable({ name, title, peaks, entries, goals, error }: CaseReport): string {
@@ -125,7 +130,7 @@ export function closing({ startup, size, goals, cases, failed }: BenchReport): s
   const reached = all.filter((goal) => goal.reached).length;
   const missed = all.filter((goal) => !goal.reached && goal.value !== undefined).length;
   lines.push(
-    `floors: ${reached} reached, ${missed} missed, ${all.length - reached - missed} without a value; cases: ${cases.length - failed} right, ${failed} failed`,
+    `goals: ${reached} reached, ${missed} missed, ${all.length - reached - missed} without a value; cases: ${cases.length - failed} right, ${failed} failed`,
   );
   return `${lines.join('\n')}\n`;
 }

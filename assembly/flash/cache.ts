@@ -1,0 +1,37 @@
+import { CacheParams, Sequence } from '../params';
+
+/** Keys from j on that lie one stride apart, at most n: to the end of j's page. */
+// @ts-ignore: decorator
+@inline
+export function runLength(p: CacheParams, j: i32, n: i32): i32 {
+  return p.pageTable ? min(n, p.pageSize - (j % p.pageSize)) : n;
+}
+
+/** Element offset of key j by strides of batch (or page), time and head. */
+// @ts-ignore: decorator
+@inline
+export function keyOffset(
+  p: CacheParams,
+  s: Sequence,
+  j: i32,
+  h: i32,
+  strideB: i32,
+  strideT: i32,
+  strideH: i32,
+): usize {
+  if (p.pageTable) {
+    const page = load<i32>(p.pageTable + ((<usize>(s.batch * p.pagesPerSequence + j / p.pageSize)) << 2));
+    return <usize>page * <usize>strideB + <usize>((j % p.pageSize) * strideT + h * strideH);
+  }
+  return <usize>s.batch * <usize>strideB + <usize>(s.kStart + j) * <usize>strideT + <usize>(h * strideH);
+}
+
+/** The scales of n keys from j on, which lie one stride apart. */
+export function gatherScales(p: CacheParams, s: Sequence, scales: usize, j: i32, n: i32, h: i32, dst: usize): void {
+  let src = scales + (keyOffset(p, s, j, h, p.scaleStrideB, p.scaleStrideT, p.scaleStrideH) << 2);
+  const stride = (<usize>p.scaleStrideT) << 2;
+  for (const end = dst + ((<usize>n) << 2); dst < end; dst += 4) {
+    store<f32>(dst, load<f32>(src));
+    src += stride;
+  }
+}
