@@ -32,9 +32,10 @@ type Inputs = { q: FloatSample; k: FloatSample; v: FloatSample } & {
 };
 
 /** Runs attention on every variant and holds o and lse to the reference's accuracy. */
-async function check(inputs: Inputs, options: AttentionOptions = {}): Promise<void> {
+async function check(inputs: Inputs, options: AttentionOptions = {}, what = ''): Promise<void> {
   const wanted = expected((round) => reference(inputs, options, round));
-  for (const rt of runtimes) assertAccurate(await call(rt, attention, inputs, options as object), wanted, rt.variant);
+  for (const rt of runtimes)
+    assertAccurate(await call(rt, attention, inputs, options as object), wanted, `${rt.variant} ${what}`);
 }
 
 const lengths = [1, 2, 5, 63, 64, 65, 130];
@@ -105,6 +106,31 @@ test('random shapes with random options', () =>
       });
     },
   ));
+
+test('every pair of options, for many queries and for few', async () => {
+  const features: [string, (random: () => number) => Partial<Inputs>, AttentionOptions][] = [
+    ['causal', () => ({}), { causal: true }],
+    ['window', () => ({}), { window: [40, 3] }],
+    ['scale', () => ({}), { scale: 0.5 }],
+    ['softcap', () => ({}), { softcap: 3 }],
+    ['bias', (random) => ({ bias: normal(random, [2, 4, 1, 150], 2) }), {}],
+    ['mask', (random) => ({ mask: bits(random, [2, 1, 1, 150], 0.5) }), {}],
+    ['kvLens', () => ({ kvLens: ints([149, 71]) }), {}],
+    ['sinks', (random) => ({ sinks: normal(random, [4], 3) }), {}],
+    ['alibiSlopes', (random) => ({ alibiSlopes: floats([4], () => random() / 10) }), {}],
+    ['colBias', (random) => ({ colBias: normal(random, [2, 150, 4], 4) }), {}],
+  ];
+  for (const [n, [one, addOne, first]] of features.entries()) {
+    for (const [other, addOther, second] of features.slice(n)) {
+      for (const tq of [3, 40]) {
+        const random = randomFrom(n);
+        const inputs = qkv({ batch: 2, hkv: 2, group: 2, tq, tk: 150, d: 10, dv: 12 }, random);
+        const all = { ...inputs, ...addOne(random), ...addOther(random) };
+        await check(all, { ...first, ...second }, `${one} and ${other}`);
+      }
+    }
+  }
+});
 
 test('packed sequences of random lengths, empty ones too', () =>
   property(

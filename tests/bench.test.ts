@@ -150,12 +150,16 @@ test('every peer solves what the reference solves', async () => {
   const problems = [
     problem,
     attentionProblem({ heads: 3, queries: 1, keys: 10, dim: 8 }),
-    attentionProblem({ heads: 2, queries: 6, dim: 4, logits: 30 }),
+    attentionProblem({ heads: 2, queries: 6, dim: 4, causal: true, logits: 30 }),
     matmulProblem(5, 6, 7),
   ];
   for (const peer of await loadPeers(1)) {
     for (const [i, each] of problems.entries()) {
-      const contender = (await peer.prepare(each))!;
+      const contender = await peer.prepare(each);
+      if (!contender) {
+        assert.equal(`${peer.name} ${i}`, 'onnxruntime-web 0');
+        continue;
+      }
       const check = checkResult(await contender.output(), referenceOf(each), 1e-3);
       assert.ok(check.ok, `${peer.name}, problem ${i}: ${check.reason}`);
       await contender.dispose?.();

@@ -10,11 +10,14 @@ export function capRow(s: usize, n: i32, amplitude: f32): void {
   for (const end = s + ((<usize>n) << 2); s < end; s += 16) v128.store(s, f32x4.mul(a, tanh4(v128.load(s))));
 }
 
-/** s += factor * bias. */
+/** s += factor * bias; a finite bias stays finite, so that a row hidden by f32's lowest number is still averaged. */
 export function addBiasRow(s: usize, n: i32, bias: usize, factor: f32): void {
   const f = f32x4.splat(factor);
+  const lowest = f32x4.splat(-f32.MAX_VALUE);
   for (const end = s + ((<usize>n) << 2); s < end; s += 16) {
-    v128.store(s, f32x4.add(v128.load(s), f32x4.mul(f, v128.load(bias))));
+    const b = v128.load(bias);
+    const scaled = f32x4.pmax(f32x4.mul(f, b), lowest);
+    v128.store(s, f32x4.add(v128.load(s), v128.bitselect(b, scaled, f32x4.lt(b, lowest))));
     bias += 16;
   }
 }

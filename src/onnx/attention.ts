@@ -90,7 +90,6 @@ const WEIGHTS_MODE = 3;
 /** Q, K and V as [B, T, H, D]. */
 function operands(inputs: AttentionInputs, attributes: AttentionAttributes): { q: Tensor; k: Tensor; v: Tensor } {
   const { Q, K, V } = inputs;
-  expectTensors(OP, { Q, K, V });
   const ranks = [Q, K, V].map(({ shape }) => shape.length);
   if (ranks.some((rank) => rank !== ranks[0])) {
     throw new ShapeError(
@@ -101,8 +100,15 @@ function operands(inputs: AttentionInputs, attributes: AttentionAttributes): { q
   const q = splitHeads(OP, 'Q', Q, 'q_num_heads', attributes.q_num_heads);
   const k = splitHeads(OP, 'K', K, 'kv_num_heads', attributes.kv_num_heads);
   const v = splitHeads(OP, 'V', V, 'kv_num_heads', attributes.kv_num_heads);
-  const { Hq, Hkv, D, Dv } = matchShapes(OP, { q, k, v }, { q: 'B Tq Hq D', k: 'B Tk Hkv D', v: 'B Tk Hkv Dv' });
-  expectRows(OP, { q, k, v });
+  // shapes are matched, and named in errors, in ONNX's order
+  const name = (input: string) => (Q.shape.length === 4 ? input : `${input} as [B, H, T, D]`);
+  const ordered = (x: Tensor) => x.permute([0, 2, 1, 3]);
+  const { Hq, Hkv, D, Dv } = matchShapes<string>(
+    OP,
+    { [name('Q')]: ordered(q), [name('K')]: ordered(k), [name('V')]: ordered(v) },
+    { [name('Q')]: 'B Hq Tq D', [name('K')]: 'B Hkv Tk D', [name('V')]: 'B Hkv Tk Dv' },
+  );
+  expectRows(OP, { Q, K, V });
   if (Hkv === 0 || Hq! % Hkv! !== 0) {
     throw new ShapeError(`${OP}: ${Hq} query heads cannot share ${Hkv} key/value heads: Hq must be a multiple of Hkv`);
   }
@@ -168,7 +174,7 @@ function spans(
   });
 }
 
-/** Adds the call, with its scores where `scores` is given. */
+/** Adds the call, and writes what `mode` asks for to `scores`, f32 [B, Hq, Tq, total]. */
 function attendWithScores(b: Builder, call: AttentionCall, mode: number, scores: Tensor): void {
   const total = scores.shape[3]!;
   const stage = STAGES[mode]!;
@@ -202,6 +208,7 @@ function attendWithScores(b: Builder, call: AttentionCall, mode: number, scores:
 function plan(b: Builder, inputs: AttentionInputs, attributes: AttentionAttributes): AttentionOutputs {
   expectNames(OP, 'input', inputs, INPUTS);
   expectNames(OP, 'option', attributes, ATTRIBUTES);
+  expectTensors(OP, inputs, ['Q', 'K', 'V']);
   const { Q, attn_mask, past_key, past_value, nonpad_kv_seqlen } = inputs;
   const { q, ...next } = operands(inputs, attributes);
   if (!past_key !== !past_value) {

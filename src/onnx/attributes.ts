@@ -6,14 +6,14 @@
 import { OptionError, ShapeError } from '../errors.ts';
 import { Tensor } from '../tensor.ts';
 
-/** @throws ShapeError if an input is missing or not a tensor. */
-export function expectTensors(op: string, inputs: Readonly<Record<string, unknown>>): void {
-  for (const [name, value] of Object.entries(inputs)) {
-    if (!(value instanceof Tensor)) {
-      throw new ShapeError(
-        `${op}: ${name} is ${value === null ? null : typeof value}, expected a tensor. Make one with rt.tensor().`,
-      );
-    }
+/** @throws ShapeError if a required input is missing, or one that is given is not a tensor. */
+export function expectTensors(op: string, inputs: object, required: readonly string[]): void {
+  const given = inputs as Readonly<Record<string, unknown>>;
+  for (const name of new Set([...required, ...Object.keys(given)])) {
+    const value = given[name];
+    if (value instanceof Tensor || (value === undefined && !required.includes(name))) continue;
+    const what = value instanceof Object ? value.constructor.name : String(value);
+    throw new ShapeError(`${op}: ${name} is ${what}, expected a tensor. Make one with rt.tensor().`);
   }
 }
 

@@ -51,7 +51,7 @@ function plan(b: Builder, inputs: RMSNormalizationInputs, attributes: RMSNormali
   expectNames(OP, 'input', inputs, ['X', 'scale']);
   expectNames(OP, 'option', attributes, ['axis', 'epsilon', 'stash_type']);
   const { X, scale } = inputs;
-  expectTensors(OP, { X, scale });
+  expectTensors(OP, inputs, ['X', 'scale']);
   expectTypes(OP, { X, scale }, ['f32', 'f16', 'bf16']);
   expectContiguous(OP, { X });
   expectFloatType(OP, 'stash_type', attributes.stash_type);

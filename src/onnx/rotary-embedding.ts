@@ -56,12 +56,12 @@ function plan(b: Builder, inputs: RotaryEmbeddingInputs, attributes: RotaryEmbed
   expectNames(OP, 'input', inputs, INPUTS);
   expectNames(OP, 'option', attributes, ATTRIBUTES);
   const { input, cos_cache, sin_cache, position_ids } = inputs;
-  expectTensors(OP, { input, cos_cache, sin_cache });
+  expectTensors(OP, inputs, ['input', 'cos_cache', 'sin_cache']);
   expectTypes(OP, { input, cos_cache, sin_cache }, ['f32', 'f16', 'bf16']);
   expectContiguous(OP, { cos_cache, sin_cache, position_ids });
   const heads = attributes.num_heads || undefined;
   const x = splitHeads(OP, 'input', input, 'num_heads', heads);
-  expectRows(OP, { input: x });
+  expectRows(OP, { input });
   const [B, T, , D] = x.shape as [number, number, number, number];
   const rotated = whole(OP, 'rotary_embedding_dim', attributes.rotary_embedding_dim, 0, 0, D) || D;
   if (rotated % 2 !== 0) {

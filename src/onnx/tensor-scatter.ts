@@ -79,7 +79,7 @@ function plan(b: Builder, inputs: TensorScatterInputs, attributes: TensorScatter
   expectNames(OP, 'input', inputs, ['past_cache', 'update', 'write_indices']);
   expectNames(OP, 'option', attributes, ['axis', 'mode']);
   const { past_cache, update } = inputs;
-  expectTensors(OP, { past_cache, update });
+  expectTensors(OP, inputs, ['past_cache', 'update']);
   expectTypes(OP, { update }, [past_cache.dtype]);
   const { shape } = past_cache;
   const axis = axisOf(OP, attributes.axis ?? -2, shape.length, 1);

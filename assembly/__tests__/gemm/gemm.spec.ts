@@ -88,7 +88,7 @@ function error(m: i32, k: i32, n: i32, withBias: bool, activation: i32, unit: f6
   const scratchEnd = ((<usize>(MR * k) * 4 + 15) & ~15) + <usize>(MR * NR) * 4;
   memory.fill(scratch, 0xff, scratchEnd + 16);
   const items = batch * ((m + p.blockM - 1) / p.blockM) * ((n + p.blockN - 1) / p.blockN);
-  if (oneByOne) for (let item = items; item-- > 0; ) gemm(changetype<usize>(p), item, item + 1, scratch);
+  if (oneByOne) for (let item = items; item-- > 0;) gemm(changetype<usize>(p), item, item + 1, scratch);
   else gemm(changetype<usize>(p), 0, items, scratch);
 
   let worst: f64 = 0;
@@ -189,8 +189,14 @@ describe('gemm', () => {
     for (let m = 1; m <= 7; ++m) {
       for (let n = 5; n <= 17; n += 3) {
         // k + 1 roundings of half a unit, and the activation's own few
-        expect<f64>(error(m, 9, n, true, SILU, 16 * 5.960464477539063e-8)).toBeLessThanOrEqual(1, `silu, m ${m}, n ${n}`);
-        expect<f64>(error(m, 9, n, true, GELU_TANH, 16 * 5.960464477539063e-8)).toBeLessThanOrEqual(1, `gelu, m ${m}, n ${n}`);
+        expect<f64>(error(m, 9, n, true, SILU, 16 * 5.960464477539063e-8)).toBeLessThanOrEqual(
+          1,
+          `silu, m ${m}, n ${n}`,
+        );
+        expect<f64>(error(m, 9, n, true, GELU_TANH, 16 * 5.960464477539063e-8)).toBeLessThanOrEqual(
+          1,
+          `gelu, m ${m}, n ${n}`,
+        );
       }
     }
   });

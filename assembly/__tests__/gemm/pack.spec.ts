@@ -54,7 +54,7 @@ function mismatches(k: i32, n: i32, type: i32, transposed: i32, gap: i32, oneByO
   memory.fill(bPack, 0xff, <usize>(packed + 1) * 4);
   memory.fill(scratch, 0xff, <usize>(8 * k + 1) * 4);
   const items = BATCH * panels;
-  if (oneByOne) for (let item = items; item-- > 0; ) gemmPack(changetype<usize>(p), item, item + 1, scratch);
+  if (oneByOne) for (let item = items; item-- > 0;) gemmPack(changetype<usize>(p), item, item + 1, scratch);
   else gemmPack(changetype<usize>(p), 0, items, scratch);
   let wrong = 0;
   for (let item = 0; item < items; ++item) {

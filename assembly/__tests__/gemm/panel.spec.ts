@@ -47,7 +47,10 @@ describe('panel', () => {
       for (let gap = 0; gap < 4; ++gap) {
         const k = DEPTHS[d];
         for (let accumulate = 0; accumulate < 2; ++accumulate) {
-          expect<i32>(mismatches(k, gap & 1 ? 3 : 0, gap & 2 ? 5 : 0, accumulate)).toBe(0, `k ${k}, gap ${gap}, accumulate ${accumulate}`);
+          expect<i32>(mismatches(k, gap & 1 ? 3 : 0, gap & 2 ? 5 : 0, accumulate)).toBe(
+            0,
+            `k ${k}, gap ${gap}, accumulate ${accumulate}`,
+          );
         }
       }
     }
