@@ -30,15 +30,23 @@ function runNode(title: string, node: string, files: string[]): void {
   const folder = mkdtempSync(join(tmpdir(), 'wattn-test-'));
   const tap = join(folder, 'tap');
   const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout', '--test-reporter=tap'];
-  const { status } = spawnSync(node, ['--import', 'tsx', '--test', ...reporters, `--test-reporter-destination=${tap}`, ...files], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
+  const { status } = spawnSync(
+    node,
+    ['--import', 'tsx', '--test', ...reporters, `--test-reporter-destination=${tap}`, ...files],
+    {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    },
+  );
   const text = existsSync(tap) ? readFileSync(tap, 'utf8') : '';
   rmSync(folder, { recursive: true });
   const counted = (what: string) => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
   const failed = counted('fail') + counted('cancelled');
   // a runner that fails without a failed test has not run at all
-  record(title, { passed: counted('pass'), failed: status === 0 ? failed : Math.max(1, failed), skipped: counted('skipped') });
+  record(title, {
+    passed: counted('pass'),
+    failed: status === 0 ? failed : Math.max(1, failed),
+    skipped: counted('skipped'),
+  });
 }
 
 /** Runs a script whose last line is `N passed, N failed`. */

@@ -6,38 +6,56 @@
 
 /** Base of every error that wattn throws on purpose. */
 export class WattnError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = new.target.name;
-  }
+  // a literal: a bundler that minifies renames the class
+  override name = 'WattnError';
 }
 
 /** A tensor's shape does not fit the operation. */
-export class ShapeError extends WattnError {}
+export class ShapeError extends WattnError {
+  override name = 'ShapeError';
+}
 
 /** A tensor's element type does not fit the operation. */
-export class DTypeError extends WattnError {}
+export class DTypeError extends WattnError {
+  override name = 'DTypeError';
+}
 
 /** An option is unknown, not finite or out of range. */
-export class OptionError extends WattnError {}
+export class OptionError extends WattnError {
+  override name = 'OptionError';
+}
 
 /** A tensor or runtime is used after it was disposed. */
-export class DisposedError extends WattnError {}
+export class DisposedError extends WattnError {
+  override name = 'DisposedError';
+}
 
 /** Tensors of two runtimes meet in one call. */
-export class RuntimeMismatchError extends WattnError {}
+export class RuntimeMismatchError extends WattnError {
+  override name = 'RuntimeMismatchError';
+}
 
 /** An allocation would pass the memory limit, or the engine refused to grow the memory. */
-export class MemoryLimitError extends WattnError {}
+export class MemoryLimitError extends WattnError {
+  override name = 'MemoryLimitError';
+}
 
 /** A kernel trapped; the runtime stays usable, the call's outputs are not. */
-export class KernelTrapError extends WattnError {}
+export class KernelTrapError extends WattnError {
+  override name = 'KernelTrapError';
+}
 
 /** A worker thread ended or stopped answering; the next call starts a new one. */
-export class WorkerLostError extends WattnError {}
+export class WorkerLostError extends WattnError {
+  override name = 'WorkerLostError';
+}
 
 /** A synchronous call is made while an asynchronous one of the same runtime is in flight. */
-export class BusyError extends WattnError {}
+export class BusyError extends WattnError {
+  override name = 'BusyError';
+}
 
 /** The device or runtime lacks what was asked for explicitly. */
-export class UnsupportedError extends WattnError {}
+export class UnsupportedError extends WattnError {
+  override name = 'UnsupportedError';
+}

@@ -299,7 +299,7 @@ test('paged caches: permuted pages, lengths 0, 1 and multiples of a page', () =>
   property(
     fc.record({
       seed: fc.nat(),
-      pageSize: fc.constantFrom(1, 4, 16, 32, 64),
+      pageSize: fc.constantFrom(1, 4, 5, 16, 24, 64, 100),
       lens: fc.array(fc.oneof(fc.constantFrom(0, 1, 16, 32, 64, 128), fc.nat(300)), { minLength: 1, maxLength: 3 }),
       tq: fc.constantFrom(1, 1, 1, 2, 5, 16),
       hkv: fc.integer({ min: 1, max: 2 }),

@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import * as threads from 'node:worker_threads';
-import { attention, attentionSync, BusyError, createRuntime, KernelTrapError, type Runtime, WorkerLostError } from '../src/index.ts';
+import { fileURLToPath } from 'node:url';
+import type * as threads from 'node:worker_threads';
+import {
+  attention,
+  attentionSync,
+  BusyError,
+  createRuntime,
+  KernelTrapError,
+  type Runtime,
+  WorkerLostError,
+} from '../src/index.ts';
 
 const ENTRY = fileURLToPath(new URL('../src/index.ts', import.meta.url));
 
@@ -70,7 +78,9 @@ test('a worker that dies between calls is replaced; one that dies in a call give
   assert.equal(made.length, 2, 'a new worker was started');
   await rt.ready();
   // a long dispatch during which the worker is killed
-  const busy = rt.run([{ kernel: 'probeFma', params: new Int32Array([0, 3_000_000]), items: 40, scratchBytes: 64, flops: 1e10 }]);
+  const busy = rt.run([
+    { kernel: 'probeFma', params: new Int32Array([0, 3_000_000]), items: 40, scratchBytes: 64, flops: 1e10 },
+  ]);
   await new Promise((resolve) => setTimeout(resolve, 30));
   void made[1]!.terminate();
   await assert.rejects(busy, WorkerLostError);
@@ -81,7 +91,9 @@ test('a synchronous call during an asynchronous one is refused, and overlapping 
   using rt = await createRuntime({ threads: 2 });
   const inputs = problem(rt);
   const expected = attentionSync(inputs).o.dataSync();
-  const long = rt.run([{ kernel: 'probeFma', params: new Int32Array([0, 500_000]), items: 40, scratchBytes: 64, flops: 1e10 }]);
+  const long = rt.run([
+    { kernel: 'probeFma', params: new Int32Array([0, 500_000]), items: 40, scratchBytes: 64, flops: 1e10 },
+  ]);
   const calls = [attention(inputs), attention(inputs), attention(inputs)];
   await new Promise((resolve) => setTimeout(resolve, 5));
   assert.throws(() => attentionSync(inputs), BusyError);
@@ -95,7 +107,9 @@ test('a long asynchronous call leaves the event loop its turns', async () => {
   const timer = setInterval(() => {
     ticks += 1;
   }, 1);
-  await rt.run([{ kernel: 'probeFma', params: new Int32Array([0, 100_000]), items: 400, scratchBytes: 64, flops: 1e10 }]);
+  await rt.run([
+    { kernel: 'probeFma', params: new Int32Array([0, 100_000]), items: 400, scratchBytes: 64, flops: 1e10 },
+  ]);
   clearInterval(timer);
   assert.ok(ticks > 3, `${ticks} ticks`);
 });

@@ -4,8 +4,6 @@ import { max4 } from '../simd/reduce';
 
 /** A row's reference is raised only when its scores pass it by this many powers of two: f32 has room for them. */
 const SLACK: f32 = 20;
-/** References of up to this magnitude keep the rounding constant exact. */
-const WHOLE: f32 = 1048576;
 
 /** Largest of n (a multiple of 8) scores; NaN is passed over. */
 function maxRow(s: usize, n: i32): f32 {
@@ -18,32 +16,22 @@ function maxRow(s: usize, n: i32): f32 {
   return max4(f32x4.pmax(m0, m1));
 }
 
-/** s -= reference. */
-function shiftRow(s: usize, n: i32, reference: f32): void {
-  const m = f32x4.splat(reference);
-  for (const end = s + ((<usize>n) << 2); s < end; s += 16) v128.store(s, f32x4.sub(v128.load(s), m));
-}
-
 /** s = 2^(s - reference) in place, n a multiple of 8; returns the four partial sums added to `sum`. */
 function expRow(s: usize, n: i32, reference: f32, sum: v128): v128 {
-  // a whole reference within f32's whole numbers joins the rounding constant, which saves a subtraction
-  if (!(abs(reference) <= WHOLE)) {
-    shiftRow(s, n, reference);
-    reference = 0;
-  }
-  const round = f32x4.sub(v128.load(ROUND), f32x4.splat(reference));
+  const m = f32x4.splat(reference);
+  const round = v128.load(ROUND);
   const e1 = v128.load(EXP2_1);
   const e2 = v128.load(EXP2_2);
   const e3 = v128.load(EXP2_3);
   const e4 = v128.load(EXP2_4);
   const e5 = v128.load(EXP2_5);
   const one = v128.load(ONE);
-  const flush = f32x4.add(v128.load(EXP2_FLUSH), f32x4.splat(reference));
+  const flush = v128.load(EXP2_FLUSH);
   for (const end = s + ((<usize>n) << 2); s < end; s += 32) {
-    const p0 = exp2With(v128.load(s), round, e1, e2, e3, e4, e5, one, flush);
+    const p0 = exp2With(f32x4.sub(v128.load(s), m), round, e1, e2, e3, e4, e5, one, flush);
     v128.store(s, p0);
     sum = f32x4.add(sum, p0);
-    const p1 = exp2With(v128.load(s, 16), round, e1, e2, e3, e4, e5, one, flush);
+    const p1 = exp2With(f32x4.sub(v128.load(s, 16), m), round, e1, e2, e3, e4, e5, one, flush);
     v128.store(s, p1, 16);
     sum = f32x4.add(sum, p1);
   }
@@ -63,7 +51,7 @@ function rescaleStrips(x: usize, strips: i32, stride: usize, factor: v128): void
  * One online-softmax step of one row over n (a multiple of 8) new scores.
  *
  *   s    f32 [n]            log2 scores in, unnormalised weights 2^(s - m) out; -Infinity gives exactly 0
- *   m    f32                the row's reference so far, a whole number, -Infinity before its first visible key
+ *   m    f32                the row's reference so far, -Infinity before its first visible key
  *   l    f32 [4]            partial sums of the weights
  *   acc  f32 [strips][8]    the row of the output tile, `stride` bytes between strips; rescaled when m rises
  *
@@ -72,7 +60,7 @@ function rescaleStrips(x: usize, strips: i32, stride: usize, factor: v128): void
 export function softmaxStep(s: usize, n: i32, m: usize, l: usize, acc: usize, strips: i32, stride: usize): void {
   let reference = load<f32>(m);
   let sum = v128.load(l);
-  const highest = ceil(maxRow(s, n));
+  const highest = maxRow(s, n);
   if (highest > reference + SLACK || reference == -Infinity) {
     if (reference != -Infinity) {
       const factor = f32x4.splat(exp2(reference - highest));

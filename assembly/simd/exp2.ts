@@ -2,8 +2,7 @@ import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, ONE, ROUND } from '
 import { fma } from './fma';
 
 /**
- * 2^x on four lanes for x <= 127, zero below `flush`, NaN for NaN. With a whole number m taken from `round` and added
- * to `flush` it is 2^(x - m). The coefficients come in as arguments so that a loop keeps them in registers.
+ * 2^x on four lanes for x <= 127, zero below `flush`, NaN for NaN. The coefficients come in as arguments so that a loop keeps them in registers.
  */
 // @ts-ignore: decorator
 @inline

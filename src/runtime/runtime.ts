@@ -552,15 +552,16 @@ function tensorsIn(result: unknown): Set<Tensor> {
   return found;
 }
 
-interface Scheduler {
-  setImmediate?: (callback: () => void) => void;
-  scheduler?: { yield?: () => Promise<void> };
-}
-
-/** One turn of the event loop, without a timer's minimum delay where the host allows. */
+/** One turn of the event loop without a timer's minimum delay. scheduler.yield() would come back before any timer ran. */
 function turn(): Promise<void> {
-  const { setImmediate, scheduler } = globalThis as unknown as Scheduler;
+  const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => void };
   if (setImmediate) return new Promise((resolve) => setImmediate(resolve));
-  if (scheduler?.yield) return scheduler.yield();
-  return new Promise((resolve) => setTimeout(resolve, 0));
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(0);
+  });
 }

@@ -1,0 +1,47 @@
+/**
+ * Runs in a process of Node, Deno or Bun: prints each answer as a line of JSON and must then end by itself.
+ *
+ * @module
+ */
+import { readFile } from 'node:fs/promises';
+import process from 'node:process';
+import type * as Wattn from '../../src/index.ts';
+import type { Expectation, GoldenCase, Package, runSuite } from './suite.ts';
+
+/** What a process is asked for. */
+export interface Job {
+  /** 'suite' disposes every runtime; 'parked' leaves one with idle workers behind; 'early' disposes while they start. */
+  readonly what: 'suite' | 'parked' | 'early';
+  /** URL of the folder of the built package. */
+  readonly build: string;
+  /** URL of the compiled suite. */
+  readonly suite: string;
+  readonly cases: readonly { readonly name: string; readonly path: string }[];
+  readonly expected: Expectation;
+}
+
+const job = JSON.parse(process.argv[2]!) as Job;
+const wattn = (await import(`${job.build}index.js`)) as typeof Wattn;
+
+if (job.what === 'suite') {
+  const { replay } = (await import(`${job.build}cli/replay.js`)) as Pick<Package, 'replay'>;
+  const { CONTROL } = (await import(`${job.build}runtime/control.js`)) as { CONTROL: Package['control'] };
+  const suite = (await import(job.suite)) as { runSuite: typeof runSuite };
+  const cases: GoldenCase[] = [];
+  for (const { name, path } of job.cases) cases.push({ name, bytes: new Uint8Array(await readFile(path)) });
+  for (const check of await suite.runSuite({ wattn, replay, control: CONTROL }, cases, job.expected)) {
+    console.log(JSON.stringify(check));
+  }
+} else {
+  const rt = await wattn.createRuntime({ threads: 2 });
+  if (job.what === 'early') {
+    const waiting = rt.ready();
+    rt.dispose();
+    await waiting;
+  } else {
+    await rt.ready();
+  }
+  const failure = rt.info().threads === 2 ? '' : rt.info().threadsReason;
+  console.log(JSON.stringify({ name: `${job.what}: workers start`, failure, detail: '' }));
+}
+console.log('"end"');

@@ -1,0 +1,232 @@
+/**
+ * What the built package must do in every runtime. It imports nothing: a host hands in the package, the golden cases and
+ * what that host is expected to be.
+ *
+ * @module
+ */
+import type { CaseResult } from '../../src/cli/replay.ts';
+import type * as Wattn from '../../src/index.ts';
+import type { CONTROL } from '../../src/runtime/control.ts';
+
+/** The built package, as the host imported it. */
+export interface Package {
+  readonly wattn: typeof Wattn;
+  readonly replay: (rt: Wattn.Runtime, bytes: Uint8Array) => Promise<CaseResult>;
+  /** Words through which threads agree on work: the only outside proof that a worker took part. */
+  readonly control: typeof CONTROL;
+}
+
+/** What a host is expected to be. */
+export interface Expectation {
+  readonly runtime: Wattn.Host['runtime'];
+  readonly variants: readonly Wattn.Variant[];
+  /** true, or words that the reason for one thread must contain. */
+  readonly threads: true | string;
+  /** Whether the calling thread may block; if not, synchronous calls spin. */
+  readonly canBlock: boolean;
+}
+
+/** A golden case: its name and the bytes of its safetensors file. */
+export interface GoldenCase {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** How one check went. */
+export interface Check {
+  readonly name: string;
+  /** Why it failed; empty if it passed. */
+  readonly failure: string;
+  /** What was seen. */
+  readonly detail: string;
+}
+
+/** Runs every check that applies to the host; a check that fails does not stop the others. */
+export async function runSuite(
+  { wattn, replay, control }: Package,
+  cases: readonly GoldenCase[],
+  expected: Expectation,
+): Promise<Check[]> {
+  const { attention, attentionSync, createRuntime } = wattn;
+  const counts = expected.threads === true ? [1, 2] : [1];
+  const checks: Check[] = [];
+  const check = async (name: string, body: () => Promise<string>) => {
+    try {
+      checks.push({ name, failure: '', detail: await body() });
+    } catch (error) {
+      const { name: kind, message } = error as Error;
+      checks.push({ name, failure: `${kind}: ${message}`, detail: '' });
+    }
+  };
+
+  await check('says what the host is', async () => {
+    using rt = await createRuntime();
+    const { host, variant, threads, threadsReason } = rt.info();
+    expectEqual('runtime', host.runtime, expected.runtime);
+    expectEqual('simd', host.simd, true);
+    expectEqual('relaxedSimd', host.relaxedSimd, expected.variants.includes('relaxed'));
+    expectEqual('canBlock', host.canBlock, expected.canBlock);
+    expectEqual('variant', variant, expected.variants.at(-1));
+    if (expected.threads === true) {
+      expectEqual('threads', threads, Math.min(8, host.processors));
+    } else {
+      expectEqual('threads', threads, 1);
+      if (!threadsReason.includes(expected.threads)) {
+        throw new Error(`threadsReason is '${threadsReason}', expected it to say '${expected.threads}'`);
+      }
+    }
+    return `${variant}, ${threads} threads: ${threadsReason}`;
+  });
+
+  for (const variant of expected.variants) {
+    for (const threads of counts) {
+      await check(`replays ${cases.length} golden cases, ${variant}, ${threads} threads`, async () => {
+        using rt = await createRuntime({ variant, threads });
+        const failures: string[] = [];
+        for (const { name, bytes } of cases) {
+          const { passed, reason } = await replay(rt, bytes);
+          if (!passed) failures.push(`${name}: ${reason}`);
+        }
+        if (failures.length > 0) throw new Error(failures.join('\n'));
+        // the kernels' scratch stays
+        if (rt.memory().blocks > 1) throw new Error(`${rt.memory().blocks} blocks are still in use`);
+        return '';
+      });
+    }
+  }
+
+  const variant = expected.variants.at(-1);
+  const long = [1, 1024, 4, 64];
+
+  await check('a synchronous call gives the bits of an asynchronous one', async () => {
+    using rt = await createRuntime({ variant, threads: counts.at(-1) });
+    await rt.ready();
+    const inputs = operands(rt, [1, 512, 4, 64]);
+    const { o } = await attention(inputs, { causal: true });
+    sameBits(attentionSync(inputs, { causal: true }).o, o);
+    return '';
+  });
+
+  await check('the event loop turns during a long call', async () => {
+    using rt = await createRuntime({ variant, threads: 1 });
+    const inputs = operands(rt, [1, 2048, 4, 64]);
+    let ticks = 0;
+    const timer = setInterval(() => {
+      ticks += 1;
+    }, 1);
+    const start = performance.now();
+    await attention(inputs);
+    const milliseconds = performance.now() - start;
+    clearInterval(timer);
+    // the call yields every 12 ms or after an item of work, which a slow machine takes longer for
+    const wanted = Math.max(2, Math.floor(milliseconds / 100));
+    if (ticks < wanted) {
+      throw new Error(`a timer ticked ${ticks} times in ${milliseconds.toFixed(0)} ms, expected at least ${wanted}`);
+    }
+    return `${ticks} ticks in ${milliseconds.toFixed(0)} ms`;
+  });
+
+  await check('errors are named and say what to do', async () => {
+    using rt = await createRuntime({ variant, threads: 1 });
+    const { q, k } = operands(rt, [1, 8, 4, 16]);
+    const v = rt.zeros([1, 9, 4, 16]);
+    await refused('ShapeError', wattn.ShapeError, () => attention({ q, k, v }));
+    await refused('OptionError', wattn.OptionError, () => createRuntime({ threads: 0 }));
+    v.dispose();
+    return refused('DisposedError', wattn.DisposedError, () => attention({ q, k, v }));
+  });
+
+  if (!expected.variants.includes('relaxed')) {
+    await check("asking for 'relaxed' is refused", () =>
+      refused('UnsupportedError', wattn.UnsupportedError, () => createRuntime({ variant: 'relaxed' })),
+    );
+  }
+
+  if (expected.threads !== true) {
+    await check('asking for 2 threads is refused', () =>
+      refused('OptionError', wattn.OptionError, () => createRuntime({ threads: 2 })),
+    );
+    return checks;
+  }
+
+  await check('a worker takes part, and two threads give the bits of one', async () => {
+    using one = await createRuntime({ variant, threads: 1 });
+    using two = await createRuntime({ variant, threads: 2 });
+    const want = await attention(operands(one, long), { causal: true });
+    await allReady(two);
+    const got = await attention(operands(two, long), { causal: true });
+    expectEqual('info().threads', two.info().threads, 2);
+    expectEqual('workers in the last dispatch', new Int32Array(two.buffer)[control.done], 1);
+    sameBits(got.o, want.o);
+    sameBits(got.lse, want.lse);
+    return two.info().threadsReason;
+  });
+
+  await check('workers see memory that grew after they started', async () => {
+    using one = await createRuntime({ variant, threads: 1 });
+    using two = await createRuntime({ variant, threads: 2 });
+    await allReady(two);
+    const before = two.memory().reserved;
+    two.zeros([2 ** 24]);
+    const want = await attention(operands(one, long));
+    const got = await attention(operands(two, long));
+    expectEqual('workers in the last dispatch', new Int32Array(two.buffer)[control.done], 1);
+    sameBits(got.o, want.o);
+    return `${before} bytes, then ${two.memory().reserved}`;
+  });
+
+  await check('a synchronous first call does not wait for workers', async () => {
+    using one = await createRuntime({ variant, threads: 1 });
+    using two = await createRuntime({ variant, threads: 2 });
+    const want = attentionSync(operands(one, long));
+    const got = attentionSync(operands(two, long));
+    sameBits(got.o, want.o);
+    return `${new Int32Array(two.buffer)[control.done]} workers joined`;
+  });
+
+  return checks;
+}
+
+/** Waits longer than a loaded machine needs to start workers; returns at once when they run. */
+async function allReady(rt: Wattn.Runtime): Promise<void> {
+  for (let i = 0; i < 10; ++i) await rt.ready();
+}
+
+/** The same q, k and v for the same shape, in any runtime. */
+function operands(rt: Wattn.Runtime, shape: number[]): { q: Wattn.Tensor; k: Wattn.Tensor; v: Wattn.Tensor } {
+  const size = shape.reduce((product, n) => product * n, 1);
+  let state = 1;
+  const next = () => {
+    const data = new Float32Array(size);
+    for (let i = 0; i < size; ++i) {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      data[i] = state / 2 ** 31 - 1;
+    }
+    return rt.tensor(data, shape);
+  };
+  return { q: next(), k: next(), v: next() };
+}
+
+function expectEqual<T>(what: string, got: T, want: T): void {
+  if (got !== want) throw new Error(`${what} is ${got}, expected ${want}`);
+}
+
+function sameBits(got: Wattn.Tensor, want: Wattn.Tensor): void {
+  const bits = (tensor: Wattn.Tensor) => new Int32Array((tensor.dataSync() as Float32Array).buffer);
+  const [a, b] = [bits(got), bits(want)];
+  expectEqual('size', a.length, b.length);
+  const at = a.findIndex((word, i) => word !== b[i]);
+  if (at >= 0) throw new Error(`element ${at} is ${got.dataSync()[at]}, expected the bits of ${want.dataSync()[at]}`);
+}
+
+/** The message of the error that `body` must throw. */
+async function refused(name: string, kind: new (message: string) => Error, body: () => Promise<unknown>) {
+  try {
+    await body();
+  } catch (error) {
+    if (!(error instanceof kind)) throw error;
+    expectEqual('error.name', error.name, name);
+    return error.message;
+  }
+  throw new Error(`nothing was thrown, expected ${name}`);
+}
