@@ -11,7 +11,8 @@ export type Sizes = Readonly<Record<string, number>>;
 
 /**
  * Matches tensors against axis names, such as `{ q: 'B Tq Hq D', k: 'B Tk Hkv D' }`: the same name must have the same
- * length everywhere. `A|1` also takes length 1; a number takes just that length. Inputs left out are skipped.
+ * length everywhere. `A|1` also takes length 1; a number takes just that length. An input whose pattern begins with ?
+ * may be left out.
  *
  * @returns the lengths by name.
  * @throws ShapeError naming the input, its shape, and where the expected lengths come from.
@@ -25,13 +26,10 @@ export function matchShapes<Name extends string>(
   const origin: Record<string, string> = {};
   for (const [name, pattern] of Object.entries(patterns) as [Name, string][]) {
     const tensor = inputs[name];
-    if (tensor === undefined) continue;
-    if (!(tensor instanceof Tensor)) {
-      throw new ShapeError(
-        `${op}: ${name} is ${typeof tensor}, expected a tensor [${pattern}]. Make one with rt.tensor().`,
-      );
-    }
-    const axes = pattern.split(' ');
+    const optional = pattern.startsWith('?');
+    if (tensor === undefined && optional) continue;
+    const axes = pattern.slice(optional ? 1 : 0).split(' ');
+    expectTensor(op, name, tensor, `[${axes.join(', ')}]`);
     const fits = (axis: string, i: number) => {
       const n = tensor.shape[i]!;
       const [label, alternative] = axis.split('|') as [string, string | undefined];
@@ -54,6 +52,13 @@ export function matchShapes<Name extends string>(
     }
   }
   return sizes;
+}
+
+/** @throws ShapeError if an input is missing or no tensor. */
+export function expectTensor(op: string, name: string, tensor: unknown, shape: string): asserts tensor is Tensor {
+  if (tensor instanceof Tensor) return;
+  const given = tensor === undefined ? 'missing' : typeof tensor;
+  throw new ShapeError(`${op}: ${name} is ${given}, expected a tensor ${shape}. Make one with rt.tensor().`);
 }
 
 /** @throws DTypeError if an input that is present has none of the types. */

@@ -74,7 +74,7 @@ function plan(b: Builder, inputs: RotaryEmbeddingInputs, attributes: RotaryEmbed
   const { positions } = matchShapes<'cos_cache' | 'sin_cache' | 'position_ids'>(
     OP,
     { cos_cache, sin_cache, position_ids },
-    { cos_cache: cache, sin_cache: cos_cache.shape.join(' '), position_ids: `${B} ${T}` },
+    { cos_cache: cache, sin_cache: cos_cache.shape.join(' '), position_ids: `?${B} ${T}` },
   );
   if (position_ids) {
     const wrong = integers(OP, 'position_ids', position_ids).find((at) => at < 0 || at >= positions!);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { expectContiguous, expectNames, expectTypes } from '../engines/shapes.ts';
+import { expectContiguous, expectNames, expectTensor, expectTypes } from '../engines/shapes.ts';
 import { ShapeError } from '../errors.ts';
 import { BinaryParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';
@@ -23,6 +23,8 @@ const SPAN = 4096;
 
 function plan(b: Builder, op: 'add' | 'mul', inputs: BinaryInputs): { o: Tensor } {
   expectNames(op, 'input', inputs, ['a', 'b']);
+  expectTensor(op, 'a', inputs.a, 'of any shape');
+  expectTensor(op, 'b', inputs.b, 'of the last axes of a');
   expectTypes(op, { a: inputs.a, b: inputs.b }, ['f32']);
   expectContiguous(op, { a: inputs.a, b: inputs.b });
   const { a, b: right } = inputs;

@@ -4,7 +4,14 @@
  * @module
  */
 import { ACTIVATIONS, type Activation, gemm, gemmPack, packedSize } from '../engines/gemm.ts';
-import { expectContiguous, expectNames, expectRows, expectTypes, matchShapes } from '../engines/shapes.ts';
+import {
+  expectContiguous,
+  expectNames,
+  expectRows,
+  expectTensor,
+  expectTypes,
+  matchShapes,
+} from '../engines/shapes.ts';
 import { OptionError, ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -72,6 +79,7 @@ export function planMatmul(b: Builder, inputs: MatmulInputs, options: MatmulOpti
     throw new OptionError(`${op}: activation is '${activation}', expected ${ACTIVATIONS.join(', ')}`);
   }
   const { a, bias } = inputs;
+  expectTensor(op, 'a', a, '[..., M, K]');
   if (a.shape.length < 2) throw new ShapeError(`${op}: a has shape [${a.shape}], expected [..., M, K]`);
   expectTypes(op, { a, bias }, ['f32']);
   expectContiguous(op, { a, bias });

@@ -112,7 +112,7 @@ function plan(b: Builder, inputs: MlaInputs, options: MlaOptions): { o: Tensor }
       kRope: 'B Tk R',
       wUk: 'H C N',
       wUv: 'H C V',
-      kvLens: 'B',
+      kvLens: '?B',
     },
   ) as unknown as Sizes;
   expectTypes(OP, { qNope, qRope, cKv, kRope, wUk, wUv }, ['f32']);

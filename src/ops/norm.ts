@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { expectContiguous, expectNames, expectTypes, finite, matchShapes } from '../engines/shapes.ts';
+import { expectContiguous, expectNames, expectTensor, expectTypes, finite, matchShapes } from '../engines/shapes.ts';
 import { ShapeError } from '../errors.ts';
 import { NormParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';
@@ -41,11 +41,12 @@ export function planNorm(
   expectNames(op, 'input', inputs, centered ? ['x', 'weight', 'bias'] : ['x', 'weight']);
   expectNames(op, 'option', options, ['eps']);
   const { x, weight, bias } = inputs;
+  expectTensor(op, 'x', x, '[..., C]');
   expectTypes(op, { x, weight, bias }, ['f32']);
   expectContiguous(op, { x, weight, bias });
   const n = x.shape.at(-1);
   if (n === undefined || n === 0) throw new ShapeError(`${op}: x has shape [${x.shape}], expected [..., C] with C > 0`);
-  matchShapes(op, { weight, bias }, { weight: `${n}`, bias: `${n}` });
+  matchShapes(op, { weight, bias }, { weight: `?${n}`, bias: `?${n}` });
   const o = b.output(x.shape);
   b.dispatch({
     kernel: 'norm',

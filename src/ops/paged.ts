@@ -56,10 +56,10 @@ function plan(b: Builder, inputs: PagedAttentionInputs, options: PagedAttentionO
       vCache: 'pages pageSize Hkv Dv',
       blockTable: 'B maxPages',
       seqLens: 'B',
-      kScale: 'pages pageSize Hkv',
-      vScale: 'pages pageSize Hkv',
-      alibiSlopes: 'Hq',
-      sinks: 'Hq',
+      kScale: '?pages pageSize Hkv',
+      vScale: '?pages pageSize Hkv',
+      alibiSlopes: '?Hq',
+      sinks: '?Hq',
     },
   ) as Record<'B' | 'Tq' | 'Hq' | 'D' | 'Dv' | 'pages' | 'pageSize' | 'Hkv' | 'maxPages', number>;
   const { B, Tq, Hq, Hkv, D, Dv, pages, pageSize, maxPages } = sizes;

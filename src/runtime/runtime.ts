@@ -158,6 +158,9 @@ export class Runtime {
    */
   empty(shape: readonly number[], dtype: DType = 'f32'): Tensor {
     this.#check();
+    if (bytesOf(dtype) === undefined) {
+      throw new DTypeError(`'${dtype}' is not an element type: expected f32, f16, bf16, i8, i32 or u8`);
+    }
     if (shape.some((n) => !Number.isInteger(n) || n < 0)) {
       throw new ShapeError(`[${shape}] is not a shape: every length must be a whole number >= 0`);
     }
