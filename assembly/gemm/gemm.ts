@@ -77,6 +77,8 @@ export function gemm(params: usize, begin: i32, end: i32, scratch: usize): void 
   const blocksM = (p.m + p.blockM - 1) / p.blockM;
   const blocksN = (p.n + p.blockN - 1) / p.blockN;
   const aStride = (<usize>p.aStride) << 2;
+  const panelBytes = (<usize>k) << 5;
+  const bare = !p.bias && p.activation == NONE;
   const tile = scratch + ((<usize>(MR * k) * 4 + 15) & ~15);
   for (let item = begin; item < end; ++item) {
     const product = item / (blocksM * blocksN);
@@ -98,20 +100,23 @@ export function gemm(params: usize, begin: i32, end: i32, scratch: usize): void 
         else memory.fill(row, 0, (<usize>k) << 2);
       }
     }
-    for (let column = n0; column < columnsEnd; column += NR) {
-      const columns = b + <usize>(column >> 3) * <usize>k * 32;
-      const direct = !p.bias && p.activation == NONE && column + NR <= p.n;
-      for (let g = 0; g < whole; ++g) {
+    // a group of rows stays in the first-level cache while the panels stream past it
+    for (let g = 0; g < whole; ++g) {
+      const rowsA = a + <usize>(g * MR) * aStride;
+      for (let column = n0; column < columnsEnd; column += NR) {
+        const columns = b + <usize>(column >> 3) * panelBytes;
         const out = o + ((<usize>(g * MR * p.oStride + column)) << 2);
-        const rowsA = a + <usize>(g * MR) * aStride;
-        if (direct) {
+        if (bare && column + NR <= p.n) {
           panel(rowsA, aStride, columns, out, (<usize>p.oStride) << 2, k, 0);
         } else {
           panel(rowsA, aStride, columns, tile, 32, k, 0);
           storeTile(p, tile, out, MR, column);
         }
       }
-      if (rest > 0) {
+    }
+    if (rest > 0) {
+      for (let column = n0; column < columnsEnd; column += NR) {
+        const columns = b + <usize>(column >> 3) * panelBytes;
         const out = o + ((<usize>(whole * MR * p.oStride + column)) << 2);
         if (rest == 1) panelRow(a + <usize>(whole * MR) * aStride, columns, tile, k);
         else panel(scratch, (<usize>k) << 2, columns, tile, 32, k, 0);

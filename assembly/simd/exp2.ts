@@ -2,7 +2,8 @@ import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, ONE, ROUND } from '
 import { fma } from './fma';
 
 /**
- * 2^x on four lanes for x <= 127, zero below `flush`, NaN for NaN. The coefficients come in as arguments so that a loop keeps them in registers.
+ * 2^x on four lanes, zero below `flush` (at least -126), infinity from 128 on, NaN for NaN. The coefficients come in as
+ * arguments so that a loop keeps them in registers.
  */
 // @ts-ignore: decorator
 @inline
@@ -20,7 +21,7 @@ export function exp2With(
   const shifted = f32x4.add(x, round);
   const r = f32x4.sub(x, f32x4.sub(shifted, round));
   const p = fma(fma(fma(fma(fma(e5, r, e4), r, e3), r, e2), r, e1), r, one);
-  const scaled = i32x4.add(p, i32x4.shl(shifted, 23));
+  const scaled = f32x4.mul(p, i32x4.shl(shifted, 23));
   return v128.andnot(scaled, f32x4.lt(x, flush));
 }
 

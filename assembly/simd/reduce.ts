@@ -6,7 +6,7 @@ export function sum4(x: v128): f32 {
   return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
 }
 
-/** Largest of the four lanes; a NaN lane is passed over unless it is lane 0. */
+/** Largest of the four lanes, none of them NaN. */
 // @ts-ignore: decorator
 @inline
 export function max4(x: v128): f32 {

@@ -94,8 +94,9 @@ function widenAs(src: usize, type: i32, dst: usize, n: i32, scale: f32): void {
 /** dst[n] = scale * src[n], from any storage type to f32; neither needs alignment. */
 export function widenRow(src: usize, type: i32, dst: usize, n: i32, scale: f32): void {
   if (type == F32) widenAs(src, F32, dst, n, scale);
-  else if (type == F16) widenHalves(src, dst, n, scale);
+  else if (type == F16 && !(abs(scale) >= 65536)) widenHalves(src, dst, n, scale);
   else if (type == BF16) widenAs(src, BF16, dst, n, scale);
+  else if (type == F16) widenAs(src, F16, dst, n, scale);
   else widenAs(src, I8, dst, n, scale);
 }
 

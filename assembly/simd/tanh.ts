@@ -5,7 +5,7 @@ import { fma } from './fma';
 // @ts-ignore: decorator
 @inline
 export function tanh4(x: v128): v128 {
-  const t = f32x4.pmax(v128.load(TANH_MIN), f32x4.pmin(v128.load(TANH_MAX), x));
+  const t = f32x4.pmax(f32x4.pmin(x, v128.load(TANH_MAX)), v128.load(TANH_MIN));
   const s = f32x4.mul(t, t);
   let p = fma(v128.load(TANH_P0, 80), s, v128.load(TANH_P0, 64));
   p = fma(p, s, v128.load(TANH_P0, 48));
