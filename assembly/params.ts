@@ -100,6 +100,8 @@ export class AttentionParams extends CacheParams {
   keyBiasStrideB: i32;
   keyBiasStrideT: i32;
   keyBiasStrideH: i32;
+  /** 1: keyBias holds f64. */
+  keyBiasWide: i32;
   alibiSlopes: usize;
   sinks: usize;
   /** f32 [B, H, Tq, Tk] scores to write out, in natural units. */
@@ -141,6 +143,8 @@ export class DecodeParams extends AttentionParams {
   splits: i32;
   /** Query rows of the longest sequence that share a key/value head: its length times group. */
   rows: i32;
+  /** 1: the engine's relaxed dot product of 8-bit integers was found to be right. */
+  relaxedDot: i32;
   /** f32 [sequence, kvHead, split, row, ceil8(dv) + 8] unnormalised o, then m and l. */
   partials: usize;
 }
@@ -244,6 +248,7 @@ export class BinaryParams {
 @unmanaged
 export class CumsumParams {
   x: usize;
+  /** f64 */
   o: usize;
   /** Factor on every sum. */
   factor: f32;

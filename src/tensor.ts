@@ -221,6 +221,11 @@ export class Tensor {
     return this.#like(shape, strides, this.#offset);
   }
 
+  /** @internal What views of one tensor share. */
+  get block(): Block {
+    return this.#block;
+  }
+
   /** @internal A view from the same first element on, under any shape and strides inside the tensor's block. */
   restride(shape: readonly number[], strides: readonly number[]): Tensor {
     this.#check();

@@ -101,6 +101,8 @@ test('a scope frees what it made but its result, also when it throws', async () 
     }),
   );
   assert.equal(rt.memory().used, used);
+  const view = rt.scope(() => rt.tensor([7, 8], [2]).slice(0, 1, 2));
+  assert.deepEqual(view.dataSync(), Float32Array.of(8));
   const outer = rt.scope(() => {
     const inner = rt.scope(() => rt.tensor([5], [1]));
     assert.equal(inner.disposed, false);

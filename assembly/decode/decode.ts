@@ -9,8 +9,8 @@ import { DecodeParams, Sequence } from '../params';
 import { exp2 } from '../simd/exp2';
 import { sum4 } from '../simd/reduce';
 import { BF16, elementBytes, F32, I8, widenRow } from '../simd/storage';
-import { quantiseQuery, scoreBf16, scoreF32, scoreF32x4, scoreI8 } from './score';
-import { mixBf16, mixF32, mixF32x4, mixI8, quantiseWeights } from './value';
+import { quantiseQuery, scoreBf16, scoreF32, scoreF32x4, scoreI8, scoreI8Dot } from './score';
+import { mixBf16, mixF32, mixF32x4, mixI8, mixI8Dot, quantiseWeights } from './value';
 
 /** How a row of keys or values is read. */
 const DIRECT: i32 = 0;
@@ -73,7 +73,7 @@ function carve(p: DecodeParams, at: usize): Tiles {
   t.m = t.acc + rows * ((<usize>t.dv8) << 2);
   t.l = t.m + ((rows * 4 + 15) & ~15);
   t.keyBias = t.l + rows * 16;
-  t.scales = t.keyBias + SCORE_ROW;
+  t.scales = t.keyBias + SCORE_ROW * 2;
   t.weights = t.scales + SCORE_ROW;
   t.kTile = t.weights + 144;
   t.vTile = t.kTile + (t.kMode == WIDENED ? (<usize>(BLOCK_K * t.dk4)) << 2 : 0);
@@ -84,6 +84,13 @@ function carve(p: DecodeParams, at: usize): Tiles {
 /** Bytes of scratch that one thread of `decode` needs; `scratch` has room for 128 bytes. */
 export function decodeScratchBytes(params: usize, scratch: usize): i32 {
   return <i32>(carve(changetype<DecodeParams>(params), scratch).end - scratch);
+}
+
+/** Whether i8 products run on the relaxed dot product, whose right operand has seven bits. */
+// @ts-ignore: decorator
+@inline
+function levels(p: DecodeParams): bool {
+  return ASC_FEATURE_RELAXED_SIMD && p.relaxedDot != 0;
 }
 
 /** Even and odd elements of each eight, from their natural order. */
@@ -121,7 +128,7 @@ function loadQueries(p: DecodeParams, s: Sequence, t: Tiles, h: i32, rows: i32):
   if (p.kType == BF16) {
     splitEights(t.q, p.dk);
   } else {
-    store<f32>(t.unit, quantiseQuery(t.q, t.codes, p.dk));
+    store<f32>(t.unit, quantiseQuery(t.q, t.codes, p.dk, levels(p)));
   }
 }
 
@@ -135,7 +142,8 @@ function scoreRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32
     if (p.kType == BF16) {
       scoreBf16(t.q, rows, stride, out, n, p.dk);
     } else {
-      scoreI8(t.codes, load<f32>(t.unit), rows, stride, out, n, p.dk);
+      if (ASC_FEATURE_RELAXED_SIMD && p.relaxedDot) scoreI8Dot(t.codes, load<f32>(t.unit), rows, stride, out, n, p.dk);
+      else scoreI8(t.codes, load<f32>(t.unit), rows, stride, out, n, p.dk);
       gatherScales(p, s, p.kScale, j, n, h, t.scales);
       // whole vectors: what lies past the run is overwritten by the next one
       multiplyRow(out, (n + 3) & ~3, t.scales);
@@ -176,8 +184,9 @@ function mixRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, 
       gatherScales(p, s, p.vScale, j, n, h, t.scales);
       multiplyRow(t.scales, (n + 3) & ~3, weights);
       for (let i = n; i < padded; ++i) store<f32>(t.scales + ((<usize>i) << 2), 0);
-      const unit = quantiseWeights(t.scales, t.weights, padded);
-      mixI8(t.weights, unit, rows, stride, t.acc, n, p.dv);
+      const unit = quantiseWeights(t.scales, t.weights, padded, levels(p));
+      if (ASC_FEATURE_RELAXED_SIMD && p.relaxedDot) mixI8Dot(t.weights, unit, rows, stride, t.acc, n, p.dv);
+      else mixI8(t.weights, unit, rows, stride, t.acc, n, p.dv);
     }
     return;
   }
@@ -223,7 +232,7 @@ function attendKeys(p: DecodeParams, s: Sequence, t: Tiles, h: i32, live: i32, f
     if (!plain || firstKey(p, s, i) > first || endKey(p, s, i) < first + n) {
       if (p.keyBias) {
         const block = first >> BLOCK_K_SHIFT;
-        loadKeyBias(p, s, head, block, keyBiasBase(p, s, head, i), t.keyBias);
+        loadKeyBias(p, s, head, block, t.keyBias);
       }
       modifyRow(p, s, head, i, first, row, padded, t.keyBias + ((<usize>(first & (BLOCK_K - 1))) << 2), ~0);
     }

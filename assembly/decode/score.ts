@@ -1,6 +1,6 @@
 import { ONES_8, UPPER_16 } from '../simd/constants';
 import { fma } from '../simd/fma';
-import { max4, sum4, sum4x4 } from '../simd/reduce';
+import { maxOrNaN4, sum4, sum4x4 } from '../simd/reduce';
 
 /** Scores of one row of the tile of 64, in bytes. */
 const ROW: usize = 256;
@@ -179,7 +179,52 @@ function sumIntegers4x4(a: v128, b: v128, c: v128, d: v128): v128 {
   return f32x4.convert_i32x4_s(i32x4.add(i32x4.shuffle(ab, cd, 0, 2, 4, 6), i32x4.shuffle(ab, cd, 1, 3, 5, 7)));
 }
 
-/** Products of 16 codes with 16 quantised query elements, in four 32-bit sums; see quantiseQuery for the forms. */
+/** Largest magnitude of f32 [n], n a multiple of 4; NaN if any value is. */
+function largestMagnitude(x: usize, n: i32): f32 {
+  let highest = i32x4.splat(0);
+  for (const end = x + ((<usize>n) << 2); x < end; x += 16) highest = f32x4.max(highest, f32x4.abs(v128.load(x)));
+  return maxOrNaN4(highest);
+}
+
+/** Eight values times `factor`, rounded, as i16. */
+// @ts-ignore: decorator
+@inline
+export function roundEight(x: usize, factor: v128): v128 {
+  const low = f32x4.nearest(f32x4.mul(factor, v128.load(x)));
+  const high = f32x4.nearest(f32x4.mul(factor, v128.load(x, 16)));
+  return i16x8.narrow_i32x4_s(i32x4.trunc_sat_f32x4_s(low), i32x4.trunc_sat_f32x4_s(high));
+}
+
+/** Stores eight 14-bit values as their upper and lower seven bits, `apart` bytes between. */
+// @ts-ignore: decorator
+@inline
+export function storeLevels(dst: usize, apart: usize, x: v128): void {
+  const upper = i16x8.shr_u(x, 7);
+  const lower = v128.and(x, i16x8.splat(127));
+  v128.store_lane<u64>(dst, i8x16.narrow_i16x8_u(upper, upper), 0);
+  v128.store_lane<u64>(dst + apart, i8x16.narrow_i16x8_u(lower, lower), 0);
+}
+
+/**
+ * dst = the query as whole numbers, from f32 [d], d a multiple of 16; returns their unit, NaN where a query is.
+ *
+ *   i16 [d]      |q| <= 32767 (16383 above 512 dimensions): sums of products with codes stay below 2^31
+ *   u7 [2, d]    if `levels`: q + 8192 = 128 upper + lower, the operand range of the relaxed dot product
+ */
+export function quantiseQuery(x: usize, dst: usize, d: i32, levels: bool): f32 {
+  const steps: f32 = levels ? 8191 : d <= 512 ? 32767 : 16383;
+  const most = largestMagnitude(x, d);
+  const usable = most > 0 && most < Infinity;
+  const factor = f32x4.splat(usable ? steps / most : 0);
+  for (let i: usize = 0; i < <usize>d; i += 8) {
+    const q = roundEight(x + (i << 2), factor);
+    if (levels) storeLevels(dst + i, <usize>d, i16x8.add(q, i16x8.splat(8192)));
+    else v128.store(dst + (i << 1), q);
+  }
+  return usable ? most / steps : most;
+}
+
+/** Products of 16 codes with 16 query elements, added to four 32-bit sums. */
 // @ts-ignore: decorator
 @inline
 function dotCodes(codes: v128, q0: v128, q1: v128, sum: v128): v128 {
@@ -187,53 +232,15 @@ function dotCodes(codes: v128, q0: v128, q1: v128, sum: v128): v128 {
   return i32x4.add(i32x4.add(sum, low), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(codes), q1));
 }
 
-/** 128 upper + lower - 8192 codes, from their sums of products. */
-// @ts-ignore: decorator
-@inline
-function joinLevels(upper: v128, lower: v128, codes: v128): v128 {
-  return i32x4.add(lower, i32x4.sub(i32x4.shl(upper, 7), i32x4.shl(codes, 13)));
-}
-
-/**
- * dst = the query in the form that scoreI8 reads, from f32 [d], d a multiple of 16; returns the unit.
- *
- *   plain:   i16 [d]             |q| <= 32767 (16383 above 512 dimensions): products with codes stay below 2^31
- *   relaxed: u7 [2, d]           q + 8192 = 128 upper + lower, the operand range of the relaxed dot product
- */
-export function quantiseQuery(x: usize, dst: usize, d: i32): f32 {
-  const levels: f32 = ASC_FEATURE_RELAXED_SIMD ? 8191 : d <= 512 ? 32767 : 16383;
-  let highest = i32x4.splat(0);
-  for (let i: usize = 0; i < (<usize>d) << 2; i += 16) highest = f32x4.pmax(highest, f32x4.abs(v128.load(x + i)));
-  const most = max4(highest);
-  const usable = most > 0 && most < Infinity;
-  const factor = f32x4.splat(usable ? levels / most : 0);
-  for (let i = 0; i < d; i += 8) {
-    const low = f32x4.nearest(f32x4.mul(factor, v128.load(x + ((<usize>i) << 2))));
-    const high = f32x4.nearest(f32x4.mul(factor, v128.load(x + ((<usize>i) << 2), 16)));
-    const q = i16x8.narrow_i32x4_s(i32x4.trunc_sat_f32x4_s(low), i32x4.trunc_sat_f32x4_s(high));
-    if (ASC_FEATURE_RELAXED_SIMD) {
-      const shifted = i16x8.add(q, i16x8.splat(8192));
-      const upper = i16x8.shr_u(shifted, 7);
-      const lower = v128.and(shifted, i16x8.splat(127));
-      v128.store_lane<u64>(dst + <usize>i, i8x16.narrow_i16x8_u(upper, upper), 0);
-      v128.store_lane<u64>(dst + <usize>(d + i), i8x16.narrow_i16x8_u(lower, lower), 0);
-    } else {
-      v128.store(dst + ((<usize>i) << 1), q);
-    }
-  }
-  return usable ? most / levels : most;
-}
-
 /**
  * out[j] = unit * q k_j for n int8 keys, one query, in exact integer arithmetic.
  *
- *   q  as quantiseQuery gives it; d a multiple of 16
+ *   q  i16 [d] as quantiseQuery gives it; d a multiple of 16
  *   k  i8 [n, d]   rows `stride` bytes apart
  */
 export function scoreI8(q: usize, unit: f32, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
   const bytes = <usize>d;
   const factor = f32x4.splat(unit);
-  const ones = v128.load(ONES_8);
   let j = 0;
   for (; j + 4 <= n; j += 4) {
     const k1 = k + stride;
@@ -243,48 +250,13 @@ export function scoreI8(q: usize, unit: f32, k: usize, stride: usize, out: usize
     let s1 = s0;
     let s2 = s0;
     let s3 = s0;
-    if (ASC_FEATURE_RELAXED_SIMD) {
-      let lower0 = s0;
-      let lower1 = s0;
-      let lower2 = s0;
-      let lower3 = s0;
-      let codes0 = s0;
-      let codes1 = s0;
-      let codes2 = s0;
-      let codes3 = s0;
-      for (let i: usize = 0; i < bytes; i += 16) {
-        const upper = v128.load(q + i);
-        const lower = v128.load(q + bytes + i);
-        let x = v128.load(k + i);
-        s0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, upper, s0);
-        lower0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, lower, lower0);
-        codes0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, ones, codes0);
-        x = v128.load(k1 + i);
-        s1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, upper, s1);
-        lower1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, lower, lower1);
-        codes1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, ones, codes1);
-        x = v128.load(k2 + i);
-        s2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, upper, s2);
-        lower2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, lower, lower2);
-        codes2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, ones, codes2);
-        x = v128.load(k3 + i);
-        s3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, upper, s3);
-        lower3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, lower, lower3);
-        codes3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, ones, codes3);
-      }
-      s0 = joinLevels(s0, lower0, codes0);
-      s1 = joinLevels(s1, lower1, codes1);
-      s2 = joinLevels(s2, lower2, codes2);
-      s3 = joinLevels(s3, lower3, codes3);
-    } else {
-      for (let i: usize = 0; i < bytes; i += 16) {
-        const q0 = v128.load(q + (i << 1));
-        const q1 = v128.load(q + (i << 1), 16);
-        s0 = dotCodes(v128.load(k + i), q0, q1, s0);
-        s1 = dotCodes(v128.load(k1 + i), q0, q1, s1);
-        s2 = dotCodes(v128.load(k2 + i), q0, q1, s2);
-        s3 = dotCodes(v128.load(k3 + i), q0, q1, s3);
-      }
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const q0 = v128.load(q + (i << 1));
+      const q1 = v128.load(q + (i << 1), 16);
+      s0 = dotCodes(v128.load(k + i), q0, q1, s0);
+      s1 = dotCodes(v128.load(k1 + i), q0, q1, s1);
+      s2 = dotCodes(v128.load(k2 + i), q0, q1, s2);
+      s3 = dotCodes(v128.load(k3 + i), q0, q1, s3);
     }
     v128.store(out, f32x4.mul(factor, sumIntegers4x4(s0, s1, s2, s3)));
     out += 16;
@@ -293,19 +265,49 @@ export function scoreI8(q: usize, unit: f32, k: usize, stride: usize, out: usize
   const zero = i32x4.splat(0);
   for (; j < n; ++j) {
     let s = zero;
-    let lower = zero;
-    let codes = zero;
     for (let i: usize = 0; i < bytes; i += 16) {
-      const x = v128.load(k + i);
-      if (ASC_FEATURE_RELAXED_SIMD) {
-        s = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, v128.load(q + i), s);
-        lower = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, v128.load(q + bytes + i), lower);
-        codes = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, ones, codes);
-      } else {
-        s = dotCodes(x, v128.load(q + (i << 1)), v128.load(q + (i << 1), 16), s);
-      }
+      s = dotCodes(v128.load(k + i), v128.load(q + (i << 1)), v128.load(q + (i << 1), 16), s);
     }
-    if (ASC_FEATURE_RELAXED_SIMD) s = joinLevels(s, lower, codes);
+    store<f32>(out, unit * f32x4.extract_lane(sumIntegers4x4(s, zero, zero, zero), 0));
+    out += 4;
+    k += stride;
+  }
+}
+
+/** Sums of one key's codes with the upper level, the lower level and ones, joined to the product with q. */
+// @ts-ignore: decorator
+@inline
+function dotLevels(q: usize, ones: v128, k: usize, bytes: usize): v128 {
+  let upper = i32x4.splat(0);
+  let lower = upper;
+  let codes = upper;
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const x = v128.load(k + i);
+    upper = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, v128.load(q + i), upper);
+    lower = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, v128.load(q + bytes + i), lower);
+    codes = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, ones, codes);
+  }
+  return i32x4.add(lower, i32x4.sub(i32x4.shl(upper, 7), i32x4.shl(codes, 13)));
+}
+
+/** As scoreI8, on the relaxed dot product of 8-bit integers: q u7 [2, d]. Relaxed builds only. */
+export function scoreI8Dot(q: usize, unit: f32, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
+  const bytes = <usize>d;
+  const factor = f32x4.splat(unit);
+  const ones = v128.load(ONES_8);
+  let j = 0;
+  for (; j + 4 <= n; j += 4) {
+    const s0 = dotLevels(q, ones, k, bytes);
+    const s1 = dotLevels(q, ones, k + stride, bytes);
+    const s2 = dotLevels(q, ones, k + stride * 2, bytes);
+    const s3 = dotLevels(q, ones, k + stride * 3, bytes);
+    v128.store(out, f32x4.mul(factor, sumIntegers4x4(s0, s1, s2, s3)));
+    out += 16;
+    k += stride << 2;
+  }
+  const zero = i32x4.splat(0);
+  for (; j < n; ++j) {
+    const s = dotLevels(q, ones, k, bytes);
     store<f32>(out, unit * f32x4.extract_lane(sumIntegers4x4(s, zero, zero, zero), 0));
     out += 4;
     k += stride;

@@ -1,6 +1,7 @@
 import { UPPER_16 } from '../simd/constants';
 import { fma } from '../simd/fma';
-import { max4 } from '../simd/reduce';
+import { maxOrNaN4 } from '../simd/reduce';
+import { roundEight, storeLevels } from './score';
 
 /** Scores of one row of the tile of 64, in bytes. */
 const ROW: usize = 256;
@@ -157,39 +158,41 @@ export function mixBf16(p: usize, v: usize, stride: usize, acc: usize, n: i32, d
 }
 
 /**
- * dst = weights in the form that mixI8 reads, from f32 [n] >= 0, n <= 64 padded with zeros to a multiple of 8;
- * returns the unit.
+ * dst = weights as whole numbers, from f32 [n] >= 0, n <= 64 padded with zeros to a multiple of 8; returns their unit,
+ * NaN where a weight is.
  *
- *   plain:   i16 [n]      p <= 32767
- *   relaxed: u7 [2, 64]   p = 128 upper + lower <= 16383, the operand range of the relaxed dot product
+ *   i16 [n]       p <= 32767
+ *   u7 [2, 64]    if `levels`: p = 128 upper + lower, the operand range of the relaxed dot product
  */
-export function quantiseWeights(x: usize, dst: usize, n: i32): f32 {
-  const levels: f32 = ASC_FEATURE_RELAXED_SIMD ? 16383 : 32767;
+export function quantiseWeights(x: usize, dst: usize, n: i32, levels: bool): f32 {
+  const steps: f32 = levels ? 16383 : 32767;
   let highest = i32x4.splat(0);
-  for (let i: usize = 0; i < (<usize>n) << 2; i += 16) highest = f32x4.pmax(highest, v128.load(x + i));
-  const most = max4(highest);
+  for (let i: usize = 0; i < (<usize>n) << 2; i += 16) highest = f32x4.max(highest, v128.load(x + i));
+  const most = maxOrNaN4(highest);
   const usable = most > 0 && most < Infinity;
-  const factor = f32x4.splat(usable ? levels / most : 0);
+  const factor = f32x4.splat(usable ? steps / most : 0);
   for (let i: usize = 0; i < <usize>n; i += 8) {
-    const low = f32x4.nearest(f32x4.mul(factor, v128.load(x + (i << 2))));
-    const high = f32x4.nearest(f32x4.mul(factor, v128.load(x + (i << 2), 16)));
-    const p = i16x8.narrow_i32x4_s(i32x4.trunc_sat_f32x4_s(low), i32x4.trunc_sat_f32x4_s(high));
-    if (ASC_FEATURE_RELAXED_SIMD) {
-      const upper = i16x8.shr_u(p, 7);
-      const lower = v128.and(p, i16x8.splat(127));
-      v128.store_lane<u64>(dst + i, i8x16.narrow_i16x8_u(upper, upper), 0);
-      v128.store_lane<u64>(dst + 64 + i, i8x16.narrow_i16x8_u(lower, lower), 0);
-    } else {
-      v128.store(dst + (i << 1), p);
-    }
+    const p = roundEight(x + (i << 2), factor);
+    if (levels) storeLevels(dst + i, 64, p);
+    else v128.store(dst + (i << 1), p);
   }
-  return usable ? most / levels : most;
+  return usable ? most / steps : most;
+}
+
+/** acc[16] += factor * the sums of 16 dimensions. */
+// @ts-ignore: decorator
+@inline
+function addSums(acc: usize, factor: v128, s0: v128, s1: v128, s2: v128, s3: v128): void {
+  v128.store(acc, fma(factor, f32x4.convert_i32x4_s(s0), v128.load(acc)));
+  v128.store(acc, fma(factor, f32x4.convert_i32x4_s(s1), v128.load(acc, 16)), 16);
+  v128.store(acc, fma(factor, f32x4.convert_i32x4_s(s2), v128.load(acc, 32)), 32);
+  v128.store(acc, fma(factor, f32x4.convert_i32x4_s(s3), v128.load(acc, 48)), 48);
 }
 
 /**
  * acc += unit * sum_j p_j v_j for n int8 values, one query; the sum is exact integer arithmetic.
  *
- *   p    as quantiseWeights gives it
+ *   p    i16 [ceil2(n)] as quantiseWeights gives it
  *   v    i8 [n, d]    d a multiple of 16, rows `stride` bytes apart
  *   acc  f32 [d]
  */
@@ -202,67 +205,74 @@ export function mixI8(p: usize, unit: f32, v: usize, stride: usize, acc: usize, 
     let s3 = s0;
     let row = v + i;
     let weights = p;
-    if (ASC_FEATURE_RELAXED_SIMD) {
-      let upper0 = s0;
-      let upper1 = s0;
-      let upper2 = s0;
-      let upper3 = s0;
-      for (let j = 0; j < n; j += 4) {
-        // rows past the end are weighted by zero: any row inside will do
-        const left = n - j;
-        const row1 = left > 1 ? row + stride : row;
-        const row2 = left > 2 ? row1 + stride : row;
-        const row3 = left > 3 ? row2 + stride : row;
-        const a = v128.load(row);
-        const b = v128.load(row1);
-        const c = v128.load(row2);
-        const e = v128.load(row3);
-        // four keys of each dimension side by side
-        const abLow = i8x16.shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-        const abHigh = i8x16.shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-        const ceLow = i8x16.shuffle(c, e, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-        const ceHigh = i8x16.shuffle(c, e, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-        const upper = v128.load_splat<u32>(weights);
-        const lower = v128.load_splat<u32>(weights, 64);
-        let x = i16x8.shuffle(abLow, ceLow, 0, 8, 1, 9, 2, 10, 3, 11);
-        upper0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, upper, upper0);
-        s0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, lower, s0);
-        x = i16x8.shuffle(abLow, ceLow, 4, 12, 5, 13, 6, 14, 7, 15);
-        upper1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, upper, upper1);
-        s1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, lower, s1);
-        x = i16x8.shuffle(abHigh, ceHigh, 0, 8, 1, 9, 2, 10, 3, 11);
-        upper2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, upper, upper2);
-        s2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, lower, s2);
-        x = i16x8.shuffle(abHigh, ceHigh, 4, 12, 5, 13, 6, 14, 7, 15);
-        upper3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, upper, upper3);
-        s3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, lower, s3);
-        row = row3 + stride;
-        weights += 4;
-      }
-      s0 = i32x4.add(s0, i32x4.shl(upper0, 7));
-      s1 = i32x4.add(s1, i32x4.shl(upper1, 7));
-      s2 = i32x4.add(s2, i32x4.shl(upper2, 7));
-      s3 = i32x4.add(s3, i32x4.shl(upper3, 7));
-    } else {
-      for (let j = 0; j < n; j += 2) {
-        const pair = v128.load_splat<u32>(weights);
-        const x = v128.load(row);
-        // the row past an odd end is weighted by zero
-        const y = v128.load(j + 1 < n ? row + stride : row);
-        const low = i8x16.shuffle(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-        const high = i8x16.shuffle(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-        s0 = i32x4.add(s0, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(low), pair));
-        s1 = i32x4.add(s1, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(low), pair));
-        s2 = i32x4.add(s2, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(high), pair));
-        s3 = i32x4.add(s3, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(high), pair));
-        row += stride << 1;
-        weights += 4;
-      }
+    for (let j = 0; j < n; j += 2) {
+      const pair = v128.load_splat<u32>(weights);
+      const x = v128.load(row);
+      // the row past an odd end is weighted by zero
+      const y = v128.load(j + 1 < n ? row + stride : row);
+      const low = i8x16.shuffle(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      const high = i8x16.shuffle(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+      s0 = i32x4.add(s0, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(low), pair));
+      s1 = i32x4.add(s1, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(low), pair));
+      s2 = i32x4.add(s2, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(high), pair));
+      s3 = i32x4.add(s3, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(high), pair));
+      row += stride << 1;
+      weights += 4;
     }
-    const out = acc + (i << 2);
-    v128.store(out, fma(factor, f32x4.convert_i32x4_s(s0), v128.load(out)));
-    v128.store(out, fma(factor, f32x4.convert_i32x4_s(s1), v128.load(out, 16)), 16);
-    v128.store(out, fma(factor, f32x4.convert_i32x4_s(s2), v128.load(out, 32)), 32);
-    v128.store(out, fma(factor, f32x4.convert_i32x4_s(s3), v128.load(out, 48)), 48);
+    addSums(acc + (i << 2), factor, s0, s1, s2, s3);
+  }
+}
+
+/** As mixI8, on the relaxed dot product of 8-bit integers: p u7 [2, 64]. Relaxed builds only. */
+export function mixI8Dot(p: usize, unit: f32, v: usize, stride: usize, acc: usize, n: i32, d: i32): void {
+  const factor = f32x4.splat(unit);
+  for (let i: usize = 0; i < <usize>d; i += 16) {
+    let s0 = i32x4.splat(0);
+    let s1 = s0;
+    let s2 = s0;
+    let s3 = s0;
+    let upper0 = s0;
+    let upper1 = s0;
+    let upper2 = s0;
+    let upper3 = s0;
+    let row = v + i;
+    let weights = p;
+    for (let j = 0; j < n; j += 4) {
+      // rows past the end are weighted by zero: any row inside will do
+      const left = n - j;
+      const row1 = left > 1 ? row + stride : row;
+      const row2 = left > 2 ? row1 + stride : row;
+      const row3 = left > 3 ? row2 + stride : row;
+      const a = v128.load(row);
+      const b = v128.load(row1);
+      const c = v128.load(row2);
+      const e = v128.load(row3);
+      // four keys of each dimension side by side
+      const abLow = i8x16.shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      const abHigh = i8x16.shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+      const ceLow = i8x16.shuffle(c, e, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      const ceHigh = i8x16.shuffle(c, e, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+      const upper = v128.load_splat<u32>(weights);
+      const lower = v128.load_splat<u32>(weights, 64);
+      let x = i16x8.shuffle(abLow, ceLow, 0, 8, 1, 9, 2, 10, 3, 11);
+      upper0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, upper, upper0);
+      s0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, lower, s0);
+      x = i16x8.shuffle(abLow, ceLow, 4, 12, 5, 13, 6, 14, 7, 15);
+      upper1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, upper, upper1);
+      s1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, lower, s1);
+      x = i16x8.shuffle(abHigh, ceHigh, 0, 8, 1, 9, 2, 10, 3, 11);
+      upper2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, upper, upper2);
+      s2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, lower, s2);
+      x = i16x8.shuffle(abHigh, ceHigh, 4, 12, 5, 13, 6, 14, 7, 15);
+      upper3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, upper, upper3);
+      s3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, lower, s3);
+      row = row3 + stride;
+      weights += 4;
+    }
+    s0 = i32x4.add(s0, i32x4.shl(upper0, 7));
+    s1 = i32x4.add(s1, i32x4.shl(upper1, 7));
+    s2 = i32x4.add(s2, i32x4.shl(upper2, 7));
+    s3 = i32x4.add(s3, i32x4.shl(upper3, 7));
+    addSums(acc + (i << 2), factor, s0, s1, s2, s3);
   }
 }

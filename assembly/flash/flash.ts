@@ -27,7 +27,7 @@ class Tiles {
   /** f32 [groups * MR] and [groups * MR, 4]. */
   m: usize;
   l: usize;
-  /** f32 [64] biases of the block's keys. */
+  /** f32 [2, 64] biases of the block's keys. */
   keyBias: usize;
   rowEnd: usize;
   end: usize;
@@ -49,7 +49,7 @@ function carve(p: FlashParams, at: usize): Tiles {
   t.m = t.o + rows * <usize>t.strips * 32;
   t.l = t.m + ((rows * 4 + 15) & ~15);
   t.keyBias = t.l + rows * 16;
-  t.rowEnd = t.keyBias + SCORE_ROW;
+  t.rowEnd = t.keyBias + SCORE_ROW * 2;
   t.end = t.rowEnd + 16;
   return t;
 }
@@ -157,14 +157,21 @@ function attendSecond(
 }
 
 /** Divides by the weights' sum and writes o and lse of one query block. */
-function finishBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, rows: i32, base: f32): void {
+function finishBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, rows: i32): void {
   const strips = roundUpNR(p.dv) >> 3;
   const gain: f32 = p.outScale ? load<f32>(p.outScale + ((<usize>h) << 2)) : 1;
   const end = changetype<RowEnd>(t.rowEnd);
   for (let i = 0; i < rows; ++i) {
     const g = i / MR;
     const acc = t.o + <usize>(g * t.strips) * STRIP + ((<usize>(i - g * MR)) << 5);
-    closeRow(p, h, load<f32>(t.m + ((<usize>i) << 2)), sum4(v128.load(t.l + ((<usize>i) << 4))), base, end);
+    closeRow(
+      p,
+      h,
+      load<f32>(t.m + ((<usize>i) << 2)),
+      sum4(v128.load(t.l + ((<usize>i) << 4))),
+      keyBiasBase(p, s, h, q0 + i),
+      end,
+    );
     writeLse(p, s, h, q0 + i, end.lse);
     const out = outputRow(p, s, h, q0 + i);
     const second = acc + <usize>strips * STRIP;
@@ -224,7 +231,6 @@ export function flash(params: usize, begin: i32, end: i32, scratch: usize): void
 
     const lowest = p.scores ? 0 : firstKey(p, s, q0);
     const highest = p.scores ? s.kLength : endKey(p, s, q0 + rows - 1);
-    const base = keyBiasBase(p, s, h, q0);
     if (p.listRows) {
       const listStart = load<i32>(p.listRows + ((<usize>item) << 2));
       const listEnd = load<i32>(p.listRows + ((<usize>(item + 1)) << 2));
@@ -232,16 +238,16 @@ export function flash(params: usize, begin: i32, end: i32, scratch: usize): void
         const entry = load<i32>(p.listEntries + ((<usize>e) << 2));
         const block = entry >> 1;
         const bits: usize = entry & 1 ? 0 : p.listBits + <usize>(e * p.blockQ) * 8;
-        if (p.keyBias) loadKeyBias(p, s, h, block, base, t.keyBias);
+        if (p.keyBias) loadKeyBias(p, s, h, block, t.keyBias);
         attendBlock(p, s, t, h, q0, rows, block, bits);
       }
     } else {
       const last = (highest + BLOCK_K - 1) >> BLOCK_K_SHIFT;
       for (let block = lowest >> BLOCK_K_SHIFT; block < last; ++block) {
-        if (p.keyBias) loadKeyBias(p, s, h, block, base, t.keyBias);
+        if (p.keyBias) loadKeyBias(p, s, h, block, t.keyBias);
         attendBlock(p, s, t, h, q0, rows, block, 0);
       }
     }
-    finishBlock(p, s, t, h, q0, rows, base);
+    finishBlock(p, s, t, h, q0, rows);
   }
 }

@@ -17,10 +17,10 @@ export class RowEnd {
  *   l     sum of 2^(s - m)
  *   base  natural units, what keyBiasBase subtracted
  */
-export function closeRow(p: AttentionParams, h: i32, m: f32, l: f32, base: f32, end: RowEnd): void {
+export function closeRow(p: AttentionParams, h: i32, m: f32, l: f32, base: f64, end: RowEnd): void {
   let weight: f32 = 1;
   if (p.sinks) {
-    const sink = (load<f32>(p.sinks + ((<usize>h) << 2)) - base) * LOG2E;
+    const sink = <f32>(<f64>load<f32>(p.sinks + ((<usize>h) << 2)) - base) * LOG2E;
     const top = max(m, sink);
     weight = m == -Infinity ? 0 : exp2(m - top);
     l = l * weight + (sink == -Infinity ? 0 : exp2(sink - top));
@@ -30,7 +30,7 @@ export function closeRow(p: AttentionParams, h: i32, m: f32, l: f32, base: f32, 
     end.lse = -Infinity;
     end.inverse = 0;
   } else {
-    const lse: f64 = l != l ? NaN : <f64>m * LN2 + ln(<f64>l) + <f64>base;
+    const lse: f64 = l != l ? NaN : <f64>m * LN2 + ln(<f64>l) + base;
     end.lse = <f32>lse;
     end.inverse = weight / l;
   }

@@ -1,7 +1,7 @@
 import { AttentionParams, Sequence } from '../params';
 import { LN2, LOG2E } from '../simd/constants';
-import { addAlibiRow, addBiasRow, capRow, maskBitsRow, maskBytesRow, maskRangeRow } from './scores';
-import { BLOCK_K, BLOCK_K_SHIFT } from './tile';
+import { addAlibiRow, addBiasRow, addDifferenceRow, capRow, maskBitsRow, maskBytesRow, maskRangeRow } from './scores';
+import { BLOCK_K, BLOCK_K_SHIFT, SCORE_ROW } from './tile';
 
 /** First key (of a sequence) that query row i sees. */
 // @ts-ignore: decorator
@@ -31,26 +31,35 @@ export function plainScores(p: AttentionParams): bool {
   return p.softcap == 0 && !p.keyBias && !p.alibiSlopes && !p.bias && !p.mask && !p.scores;
 }
 
+/** Key bias at element offset `at`. */
+// @ts-ignore: decorator
+@inline
+function keyBiasAt(p: AttentionParams, at: i32): f64 {
+  return p.keyBiasWide ? load<f64>(p.keyBias + ((<usize>at) << 3)) : <f64>load<f32>(p.keyBias + ((<usize>at) << 2));
+}
+
 /** Key bias of query row i's own key: subtracted from all, it keeps small differences of a long cumulative bias. */
-export function keyBiasBase(p: AttentionParams, s: Sequence, h: i32, i: i32): f32 {
+export function keyBiasBase(p: AttentionParams, s: Sequence, h: i32, i: i32): f64 {
   if (!p.keyBias || s.kLength == 0) return 0;
   const own = max(0, min(s.kLength - 1, i + s.offset));
   const at = s.batch * p.keyBiasStrideB + (s.kStart + own) * p.keyBiasStrideT + h * p.keyBiasStrideH;
-  const base = load<f32>(p.keyBias + ((<usize>at) << 2));
+  const base = keyBiasAt(p, at);
   return abs(base) < Infinity ? base : 0;
 }
 
-/** dst f32 [64]: the key biases of one block, less `base`. */
-export function loadKeyBias(p: AttentionParams, s: Sequence, h: i32, block: i32, base: f32, dst: usize): void {
+/** dst f32 [2, 64]: the key biases of one block as sums of two floats, zero past the end. */
+export function loadKeyBias(p: AttentionParams, s: Sequence, h: i32, block: i32, dst: usize): void {
   const first = block << BLOCK_K_SHIFT;
   const n = min(BLOCK_K, s.kLength - first);
-  const start = s.batch * p.keyBiasStrideB + (s.kStart + first) * p.keyBiasStrideT + h * p.keyBiasStrideH;
-  let src = p.keyBias + ((<usize>start) << 2);
-  for (let j = 0; j < n; ++j) {
-    store<f32>(dst + ((<usize>j) << 2), load<f32>(src) - base);
-    src += (<usize>p.keyBiasStrideT) << 2;
+  let at = s.batch * p.keyBiasStrideB + (s.kStart + first) * p.keyBiasStrideT + h * p.keyBiasStrideH;
+  memory.fill(dst, 0, SCORE_ROW * 2);
+  for (let j: usize = 0; j < <usize>n; ++j) {
+    const bias = keyBiasAt(p, at);
+    const high = <f32>bias;
+    store<f32>(dst + (j << 2), high);
+    store<f32>(dst + (j << 2), abs(high) < Infinity ? <f32>(bias - <f64>high) : 0, SCORE_ROW);
+    at += p.keyBiasStrideT;
   }
-  memory.fill(dst + ((<usize>n) << 2), 0, (<usize>(BLOCK_K - n)) << 2);
 }
 
 /** Writes n scores of query row i from key `first` in natural units. */
@@ -64,7 +73,7 @@ function writeScores(p: AttentionParams, s: Sequence, h: i32, i: i32, first: i32
  * Softcap, biases and masks, in this order, on scores of query row i for n (a multiple of 4) keys from `first`.
  *
  *   row      f32 [n]   in place; log2 units (softcap's argument where there is one) in, log2 units out
- *   keyBias  f32 [n]   as loadKeyBias gives it, from the same key; read only if p.keyBias
+ *   keyBias  f32 [2, 64], from the same key on, as loadKeyBias gives it; read only if p.keyBias
  *   bits               bit j: the row sees key first + j
  */
 export function modifyRow(
@@ -83,7 +92,7 @@ export function modifyRow(
   if (p.scores && p.scoresStage == 0) writeScores(p, s, h, i, first, row, keys, capped ? p.softcap : <f32>LN2);
   if (capped) capRow(row, n, p.softcap * LOG2E);
   if (p.scores && p.scoresStage == 1) writeScores(p, s, h, i, first, row, keys, <f32>LN2);
-  if (p.keyBias) addBiasRow(row, n, keyBias, LOG2E);
+  if (p.keyBias) addDifferenceRow(row, n, keyBias, keyBias + SCORE_ROW, keyBiasBase(p, s, h, i), LOG2E);
   if (p.alibiSlopes) {
     addAlibiRow(row, n, first, i + s.offset, load<f32>(p.alibiSlopes + ((<usize>h) << 2)) * LOG2E);
   }

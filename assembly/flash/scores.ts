@@ -10,15 +10,37 @@ export function capRow(s: usize, n: i32, amplitude: f32): void {
   for (const end = s + ((<usize>n) << 2); s < end; s += 16) v128.store(s, f32x4.mul(a, tanh4(v128.load(s))));
 }
 
-/** s += factor * bias; a finite bias stays finite, so that a row hidden by f32's lowest number is still averaged. */
+/** s + factor * bias; a finite bias stays finite, so that a row hidden by f32's lowest number is still averaged. */
+// @ts-ignore: decorator
+@inline
+function plusBias(s: v128, bias: v128, factor: v128, lowest: v128): v128 {
+  const scaled = f32x4.pmax(f32x4.mul(factor, bias), lowest);
+  return f32x4.add(s, v128.bitselect(bias, scaled, f32x4.lt(bias, lowest)));
+}
+
+/** s += factor * bias. */
 export function addBiasRow(s: usize, n: i32, bias: usize, factor: f32): void {
   const f = f32x4.splat(factor);
   const lowest = f32x4.splat(-f32.MAX_VALUE);
   for (const end = s + ((<usize>n) << 2); s < end; s += 16) {
-    const b = v128.load(bias);
-    const scaled = f32x4.pmax(f32x4.mul(f, b), lowest);
-    v128.store(s, f32x4.add(v128.load(s), v128.bitselect(b, scaled, f32x4.lt(b, lowest))));
+    v128.store(s, plusBias(v128.load(s), v128.load(bias), f, lowest));
     bias += 16;
+  }
+}
+
+/** s += factor * (high + low - base), the large parts subtracted first. */
+export function addDifferenceRow(s: usize, n: i32, high: usize, low: usize, base: f64, factor: f32): void {
+  const f = f32x4.splat(factor);
+  const lowest = f32x4.splat(-f32.MAX_VALUE);
+  const baseHigh = <f32>base;
+  const bh = f32x4.splat(baseHigh);
+  const bl = f32x4.splat(<f32>(base - <f64>baseHigh));
+  for (const end = s + ((<usize>n) << 2); s < end; s += 16) {
+    const large = f32x4.sub(v128.load(high), bh);
+    const difference = f32x4.add(large, f32x4.sub(v128.load(low), bl));
+    v128.store(s, plusBias(v128.load(s), difference, f, lowest));
+    high += 16;
+    low += 16;
   }
 }
 

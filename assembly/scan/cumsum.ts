@@ -1,9 +1,10 @@
 import { CumsumParams } from '../params';
 
 /**
- * Running sum along time, accumulated in f64: o_t = factor * sum_{s <= t} x_s.
+ * Running sum along time in f64, so that differences of a long sum keep an f32's precision: o_t = factor * sum_{s <= t} x_s.
  *
- *   x, o  f32 [B, T, H]   contiguous; o may be x
+ *   x  f32 [B, T, H]   contiguous
+ *   o  f64 [B, T, H]   contiguous; must not alias x
  *
  * Item: one (batch, head).
  */
@@ -15,7 +16,7 @@ export function cumsum(params: usize, begin: i32, end: i32, _scratch: usize): vo
     let sum: f64 = 0;
     for (let t = 0; t < p.length; ++t) {
       sum += <f64>load<f32>(p.x + at);
-      store<f32>(p.o + at, <f32>(<f64>p.factor * sum));
+      store<f64>(p.o + (at << 1), <f64>p.factor * sum);
       at += (<usize>p.heads) << 2;
     }
   }

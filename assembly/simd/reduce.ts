@@ -15,6 +15,14 @@ export function max4(x: v128): f32 {
   return f32x4.extract_lane(all, 0);
 }
 
+/** Largest of the four lanes, NaN if any is. */
+// @ts-ignore: decorator
+@inline
+export function maxOrNaN4(x: v128): f32 {
+  const pairs = f32x4.max(x, i32x4.shuffle(x, x, 2, 3, 0, 1));
+  return max<f32>(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
+}
+
 /** [sum a, sum b, sum c, sum d]: four horizontal sums in one vector. */
 // @ts-ignore: decorator
 @inline

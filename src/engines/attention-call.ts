@@ -38,7 +38,7 @@ export interface AttentionCall {
   readonly bias?: Tensor | undefined;
   /** u8, broadcast to [B, Hq, Tq, Tk]. */
   readonly mask?: Tensor | undefined;
-  /** f32 [B, Tk, Hq] */
+  /** f32 [B, Tk, Hq], or f64 as [B, Tk, Hq, 2] words. */
   readonly keyBias?: Tensor | undefined;
   /** f32 [Hq] */
   readonly alibiSlopes?: Tensor | undefined;
@@ -85,6 +85,7 @@ export function cacheParams({ k, v, kScale, vScale, pages }: AttentionCall) {
 /** Params that flash and decode share, but for cacheParams. */
 export function attentionParams(call: AttentionCall, sequences: number) {
   const { q, k, v, o, lse, bias, mask, keyBias, scores } = call;
+  const wide = keyBias?.shape.length === 4 ? 2 : 1;
   return {
     q: q.address,
     qType: storageOf(q),
@@ -118,9 +119,10 @@ export function attentionParams(call: AttentionCall, sequences: number) {
     maskStrideH: stride(mask, 1),
     maskStrideT: stride(mask, 2),
     keyBias: keyBias?.address ?? 0,
-    keyBiasStrideB: stride(keyBias, 0),
-    keyBiasStrideT: stride(keyBias, 1),
-    keyBiasStrideH: stride(keyBias, 2),
+    keyBiasStrideB: stride(keyBias, 0) / wide,
+    keyBiasStrideT: stride(keyBias, 1) / wide,
+    keyBiasStrideH: stride(keyBias, 2) / wide,
+    keyBiasWide: wide - 1,
     alibiSlopes: call.alibiSlopes?.address ?? 0,
     sinks: call.sinks?.address ?? 0,
     scores: scores?.to.address ?? 0,

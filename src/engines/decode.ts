@@ -42,6 +42,7 @@ export function decodeAttend(b: Builder, call: AttentionCall): void {
     splitKeys: SPLIT_KEYS,
     splits,
     rows,
+    relaxedDot: b.runtime.relaxedDot ? 1 : 0,
     partials: partials.address,
   });
   const flops = visiblePairs(call) * heads * 2 * (dk + dv);

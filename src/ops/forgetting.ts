@@ -48,7 +48,7 @@ function plan(b: Builder, inputs: ForgettingAttnInputs, options: ForgettingAttnO
   expectTypes(OP, { g }, ['f32']);
   expectContiguous(OP, { g });
   const size = whole(OP, 'windowSize', options.windowSize, T, 1);
-  const total = b.temporary(g.shape);
+  const total = b.temporary([...g.shape, 2]);
   b.dispatch({
     kernel: 'cumsum',
     params: encode(CumsumParams, { x: g.address, o: total.address, factor: -1, length: T, heads: Hq }),

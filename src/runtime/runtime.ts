@@ -22,7 +22,8 @@ import { detectHost, type Host } from './features.ts';
 import { storeAs } from './narrow.ts';
 import { encode } from './params.ts';
 import { Pool } from './pool.ts';
-import { type Build, compileBuild, type KernelFunction, selfTest, type Variant, variantsToTry } from './variant.ts';
+import { selfTest } from './self-test.ts';
+import { type Build, compileBuild, type KernelFunction, type Variant, variantsToTry } from './variant.ts';
 
 /** Options of `createRuntime`. */
 export interface RuntimeOptions {
@@ -76,6 +77,8 @@ const MOST_THREADS = 8;
 /** Holds tensors and runs operations. Made by `createRuntime`. */
 export class Runtime {
   readonly variant: Variant;
+  /** @internal Whether the relaxed dot product of 8-bit integers is there and right. */
+  readonly relaxedDot: boolean;
   readonly #arena: Arena;
   readonly #kernels: Record<string, KernelFunction>;
   #words: Int32Array;
@@ -98,11 +101,13 @@ export class Runtime {
     host: Host;
     build: Build;
     variant: Variant;
+    relaxedDot: boolean;
     variantReason: string;
     threadsReason: string;
     threads: number;
   }) {
     this.variant = parts.variant;
+    this.relaxedDot = parts.relaxedDot;
     this.threads = parts.threads;
     this.#arena = parts.arena;
     this.#kernels = parts.kernels;
@@ -178,7 +183,8 @@ export class Runtime {
   }
 
   /**
-   * Runs `body` and disposes every tensor made in it, but those in its result (a tensor, or an object or array of them).
+   * Runs `body` and disposes every tensor made in it, but those in its result (a tensor or view, or an object or array of
+   * them).
    * `body` may be async; scopes nest, but must not overlap in time.
    *
    * @example const { o } = await rt.scope(async () => attention({ q, k: (await rope({ x })).o, v }))
@@ -188,9 +194,9 @@ export class Runtime {
     this.#scopes.push(made);
     const close = (result: unknown, failed: boolean) => {
       this.#scopes.splice(this.#scopes.lastIndexOf(made), 1);
-      const kept = failed ? new Set<Tensor>() : tensorsIn(result);
+      const kept = failed ? new Set<Block>() : blocksIn(result);
       for (const tensor of made) {
-        if (kept.has(tensor)) this.#scopes.at(-1)?.add(tensor);
+        if (kept.has(tensor.block)) this.#scopes.at(-1)?.add(tensor);
         else if (!tensor.disposed) tensor.dispose();
       }
     };
@@ -487,7 +493,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
       const arena = new Arena(memory, count > 1);
       const instance = await WebAssembly.instantiate(module, { env: { memory: arena.memory } });
       const kernels = instance.exports as unknown as Record<string, KernelFunction>;
-      selfTest(kernels, arena.memory, candidate);
+      const { relaxedDot } = selfTest(kernels, arena.memory, candidate);
       const pool = count > 1 ? new Pool(module, arena.memory, count - 1) : undefined;
       const variantReason = [
         variant
@@ -506,6 +512,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
         variantReason,
         threadsReason,
         variant: candidate,
+        relaxedDot,
         threads: count,
       });
     } catch (error) {
@@ -541,11 +548,11 @@ function defaultType(data: TensorData): DType {
   return 'f32';
 }
 
-/** The tensors in a result: itself, or values of an object or array. */
-function tensorsIn(result: unknown): Set<Tensor> {
-  const found = new Set<Tensor>();
+/** The blocks of the tensors in a result: itself, or values of an object or array. */
+function blocksIn(result: unknown): Set<Block> {
+  const found = new Set<Block>();
   const look = (value: unknown) => {
-    if (value instanceof Tensor) found.add(value);
+    if (value instanceof Tensor) found.add(value.block);
     else if (Array.isArray(value)) value.forEach(look);
     else if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
       Object.values(value).forEach(look);

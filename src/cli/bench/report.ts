@@ -119,13 +119,9 @@ export function closing({ startup, size, goals, cases, failed }: BenchReport): s
     lines.push(`wasm, gzipped bytes: ${builds.join(', ')}; together ${size.total}`);
   }
   lines.push(...goals.map(goalLine));
-  const notes = new Map(
-    cases.flatMap(({ entries }) => entries.flatMap(({ name, note }) => (note ? [[name, note]] : []))) as [
-      string,
-      string,
-    ][],
-  );
-  for (const [name, note] of notes) lines.push(`${name}: ${note}`);
+  const entries = cases.flatMap((each) => each.entries);
+  const notes = new Set(entries.flatMap(({ name, note }) => (note ? [`${name}: ${note}`] : [])));
+  lines.push(...notes);
   const all = [...goals, ...cases.flatMap((entry) => entry.goals)];
   const reached = all.filter((goal) => goal.reached).length;
   const missed = all.filter((goal) => !goal.reached && goal.value !== undefined).length;
