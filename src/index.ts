@@ -18,6 +18,7 @@ export {
   differentialAttentionSync,
 } from './ops/differential.ts';
 export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
+export { explain } from './ops/explain.ts';
 export {
   type ForgettingAttnInputs,
   type ForgettingAttnOptions,
@@ -54,6 +55,7 @@ export { type ParallaxInputs, parallax, parallaxSync } from './ops/parallax.ts';
 export { type RopeInputs, type RopeOptions, rope, ropeSync } from './ops/rope.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
+export type { Explanation } from './runtime/program.ts';
 export { createRuntime, type Runtime, type RuntimeInfo, type RuntimeOptions } from './runtime/runtime.ts';
 export type { Variant } from './runtime/variant.ts';
 export { type DType, Tensor, type TensorData, type TensorView } from './tensor.ts';

@@ -1,3 +1,5 @@
+import { halfToNumber } from '../tensor.ts';
+
 /** A file or a tensor that breaks the safetensors format; the message names the tensor and what was found. */
 export class SafetensorsError extends Error {
   override readonly name = 'SafetensorsError';
@@ -221,14 +223,6 @@ export function writeSafetensors({
     at += data.byteLength;
   }
   return bytes;
-}
-
-function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 0x3ff;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return exponent ? sign * 2 ** (exponent - 15) * (1 + fraction / 1024) : sign * 2 ** -14 * (fraction / 1024);
 }
 
 /** The tensor's values as a new Float64Array, exact for every dtype but integers beyond 2^53. */

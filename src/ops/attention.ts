@@ -17,7 +17,7 @@ import {
   whole,
 } from '../engines/shapes.ts';
 import { DTypeError, OptionError, ShapeError } from '../errors.ts';
-import { type Builder, type Explanation, explainProgram, run, runSync } from '../runtime/program.ts';
+import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 
 /** Operands of `attention`. */
@@ -216,9 +216,4 @@ export function attention(inputs: AttentionInputs, options: AttentionOptions = {
 /** As `attention`, to the end before it returns. */
 export function attentionSync(inputs: AttentionInputs, options: AttentionOptions = {}): AttentionResult {
   return runSync(OP, inputs, (b) => planAttention(b, inputs, options));
-}
-
-/** What `attention` would do. */
-export function explainAttention(inputs: AttentionInputs, options: AttentionOptions = {}): Explanation {
-  return explainProgram(OP, inputs, (b) => planAttention(b, inputs, options));
 }

@@ -24,7 +24,12 @@ export interface DifferentialAttentionInputs {
 
 const OP = 'differentialAttention';
 
-function plan(b: Builder, inputs: DifferentialAttentionInputs, options: AttentionOptions): { o: Tensor } {
+/** Lays out the call. */
+export function planDifferential(
+  b: Builder,
+  inputs: DifferentialAttentionInputs,
+  options: AttentionOptions,
+): { o: Tensor } {
   expectNames(OP, 'input', inputs, ['q1', 'k1', 'q2', 'k2', 'v', 'lambda']);
   const { q1, k1, q2, k2, v, lambda } = inputs;
   const { Hq } = matchShapes<keyof DifferentialAttentionInputs>(
@@ -62,7 +67,7 @@ export function differentialAttention(
   inputs: DifferentialAttentionInputs,
   options: AttentionOptions = {},
 ): Promise<{ o: Tensor }> {
-  return run(OP, inputs, (b) => plan(b, inputs, options));
+  return run(OP, inputs, (b) => planDifferential(b, inputs, options));
 }
 
 /** As `differentialAttention`, to the end before it returns. */
@@ -70,5 +75,5 @@ export function differentialAttentionSync(
   inputs: DifferentialAttentionInputs,
   options: AttentionOptions = {},
 ): { o: Tensor } {
-  return runSync(OP, inputs, (b) => plan(b, inputs, options));
+  return runSync(OP, inputs, (b) => planDifferential(b, inputs, options));
 }

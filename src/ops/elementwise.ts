@@ -21,7 +21,8 @@ export interface BinaryInputs {
 /** Elements of one work item of the kernel. */
 const SPAN = 4096;
 
-function plan(b: Builder, op: 'add' | 'mul', inputs: BinaryInputs): { o: Tensor } {
+/** Lays out the call. */
+export function planBinary(b: Builder, op: 'add' | 'mul', inputs: BinaryInputs): { o: Tensor } {
   expectNames(op, 'input', inputs, ['a', 'b']);
   expectTensor(op, 'a', inputs.a, 'of any shape');
   expectTensor(op, 'b', inputs.b, 'of the last axes of a');
@@ -58,12 +59,12 @@ function plan(b: Builder, op: 'add' | 'mul', inputs: BinaryInputs): { o: Tensor 
  * @example const { o } = await add({ a: x, b: bias })
  */
 export function add(inputs: BinaryInputs): Promise<{ o: Tensor }> {
-  return run('add', inputs, (b) => plan(b, 'add', inputs));
+  return run('add', inputs, (b) => planBinary(b, 'add', inputs));
 }
 
 /** As `add`, to the end before it returns. */
 export function addSync(inputs: BinaryInputs): { o: Tensor } {
-  return runSync('add', inputs, (b) => plan(b, 'add', inputs));
+  return runSync('add', inputs, (b) => planBinary(b, 'add', inputs));
 }
 
 /**
@@ -73,10 +74,10 @@ export function addSync(inputs: BinaryInputs): { o: Tensor } {
  * @example const { o } = await mul({ a: gate, b: x })
  */
 export function mul(inputs: BinaryInputs): Promise<{ o: Tensor }> {
-  return run('mul', inputs, (b) => plan(b, 'mul', inputs));
+  return run('mul', inputs, (b) => planBinary(b, 'mul', inputs));
 }
 
 /** As `mul`, to the end before it returns. */
 export function mulSync(inputs: BinaryInputs): { o: Tensor } {
-  return runSync('mul', inputs, (b) => plan(b, 'mul', inputs));
+  return runSync('mul', inputs, (b) => planBinary(b, 'mul', inputs));
 }

@@ -30,7 +30,12 @@ export interface ForgettingAttnOptions extends Pick<AttentionOptions, 'scale'> {
 
 const OP = 'forgettingAttn';
 
-function plan(b: Builder, inputs: ForgettingAttnInputs, options: ForgettingAttnOptions): { o: Tensor } {
+/** Lays out the call. */
+export function planForgetting(
+  b: Builder,
+  inputs: ForgettingAttnInputs,
+  options: ForgettingAttnOptions,
+): { o: Tensor } {
   expectNames(OP, 'input', inputs, ['q', 'k', 'v', 'g']);
   expectNames(OP, 'option', options, ['windowSize', 'scale']);
   const { q, k, v, g } = inputs;
@@ -76,10 +81,10 @@ export function forgettingAttn(
   inputs: ForgettingAttnInputs,
   options: ForgettingAttnOptions = {},
 ): Promise<{ o: Tensor }> {
-  return run(OP, inputs, (b) => plan(b, inputs, options));
+  return run(OP, inputs, (b) => planForgetting(b, inputs, options));
 }
 
 /** As `forgettingAttn`, to the end before it returns. */
 export function forgettingAttnSync(inputs: ForgettingAttnInputs, options: ForgettingAttnOptions = {}): { o: Tensor } {
-  return runSync(OP, inputs, (b) => plan(b, inputs, options));
+  return runSync(OP, inputs, (b) => planForgetting(b, inputs, options));
 }

@@ -21,7 +21,8 @@ export interface MergeStateInputs {
 
 const OP = 'mergeState';
 
-function plan(b: Builder, inputs: MergeStateInputs): AttentionResult {
+/** Lays out the call. */
+export function planMerge(b: Builder, inputs: MergeStateInputs): AttentionResult {
   expectNames(OP, 'input', inputs, ['oA', 'lseA', 'oB', 'lseB']);
   matchShapes<keyof MergeStateInputs>(
     OP,
@@ -47,10 +48,10 @@ function plan(b: Builder, inputs: MergeStateInputs): AttentionResult {
  * @example const { o, lse } = await mergeState({ oA: prefix.o, lseA: prefix.lse, oB: suffix.o, lseB: suffix.lse })
  */
 export function mergeState(inputs: MergeStateInputs): Promise<AttentionResult> {
-  return run(OP, inputs, (b) => plan(b, inputs));
+  return run(OP, inputs, (b) => planMerge(b, inputs));
 }
 
 /** As `mergeState`, to the end before it returns. */
 export function mergeStateSync(inputs: MergeStateInputs): AttentionResult {
-  return runSync(OP, inputs, (b) => plan(b, inputs));
+  return runSync(OP, inputs, (b) => planMerge(b, inputs));
 }

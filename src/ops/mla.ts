@@ -98,7 +98,8 @@ function axisForHeads(x: Tensor): Tensor {
   return x.restride([batch, length, 1, d], [x.strides[0]!, x.strides[1]!, d, x.strides[2]!]);
 }
 
-function plan(b: Builder, inputs: MlaInputs, options: MlaOptions): { o: Tensor } {
+/** Lays out the call. */
+export function planMla(b: Builder, inputs: MlaInputs, options: MlaOptions): { o: Tensor } {
   expectNames(OP, 'input', inputs, ['qNope', 'qRope', 'cKv', 'kRope', 'wUk', 'wUv', 'kvLens']);
   expectNames(OP, 'option', options, ['causal', 'window', 'scale', 'softcap', 'absorb']);
   const { qNope, qRope, cKv, kRope, wUk, wUv, kvLens } = inputs;
@@ -168,10 +169,10 @@ function plan(b: Builder, inputs: MlaInputs, options: MlaOptions): { o: Tensor }
  * @example const { o } = await mla({ qNope, qRope, cKv, kRope, wUk, wUv }, { causal: true })
  */
 export function mla(inputs: MlaInputs, options: MlaOptions = {}): Promise<{ o: Tensor }> {
-  return run(OP, inputs, (b) => plan(b, inputs, options));
+  return run(OP, inputs, (b) => planMla(b, inputs, options));
 }
 
 /** As `mla`, to the end before it returns. */
 export function mlaSync(inputs: MlaInputs, options: MlaOptions = {}): { o: Tensor } {
-  return runSync(OP, inputs, (b) => plan(b, inputs, options));
+  return runSync(OP, inputs, (b) => planMla(b, inputs, options));
 }

@@ -43,7 +43,8 @@ export type PagedAttentionOptions = AttentionOptions;
 const OP = 'pagedAttention';
 const INPUTS = ['q', 'kCache', 'vCache', 'blockTable', 'seqLens', 'kScale', 'vScale', 'alibiSlopes', 'sinks'];
 
-function plan(b: Builder, inputs: PagedAttentionInputs, options: PagedAttentionOptions): AttentionResult {
+/** Lays out the call. */
+export function planPaged(b: Builder, inputs: PagedAttentionInputs, options: PagedAttentionOptions): AttentionResult {
   expectNames(OP, 'input', inputs, INPUTS);
   expectNames(OP, 'option', options, ['causal', 'window', 'scale', 'softcap']);
   const { q, kCache, vCache, blockTable, seqLens, kScale, vScale, alibiSlopes, sinks } = inputs;
@@ -137,10 +138,10 @@ export function pagedAttention(
   inputs: PagedAttentionInputs,
   options: PagedAttentionOptions = {},
 ): Promise<AttentionResult> {
-  return run(OP, inputs, (b) => plan(b, inputs, options));
+  return run(OP, inputs, (b) => planPaged(b, inputs, options));
 }
 
 /** As `pagedAttention`, to the end before it returns. */
 export function pagedAttentionSync(inputs: PagedAttentionInputs, options: PagedAttentionOptions = {}): AttentionResult {
-  return runSync(OP, inputs, (b) => plan(b, inputs, options));
+  return runSync(OP, inputs, (b) => planPaged(b, inputs, options));
 }

@@ -24,7 +24,8 @@ export interface ParallaxInputs {
 
 const OP = 'parallax';
 
-function plan(b: Builder, inputs: ParallaxInputs, options: AttentionOptions): AttentionResult {
+/** Lays out the call. */
+export function planParallax(b: Builder, inputs: ParallaxInputs, options: AttentionOptions): AttentionResult {
   expectNames(OP, 'input', inputs, ['q', 'k', 'v', 'r']);
   const { q, k, v, r } = inputs;
   matchShapes<keyof ParallaxInputs>(
@@ -51,10 +52,10 @@ function plan(b: Builder, inputs: ParallaxInputs, options: AttentionOptions): At
  * @example const { o } = await parallax({ q, k, v, r }, { causal: true })
  */
 export function parallax(inputs: ParallaxInputs, options: AttentionOptions = {}): Promise<AttentionResult> {
-  return run(OP, inputs, (b) => plan(b, inputs, options));
+  return run(OP, inputs, (b) => planParallax(b, inputs, options));
 }
 
 /** As `parallax`, to the end before it returns. */
 export function parallaxSync(inputs: ParallaxInputs, options: AttentionOptions = {}): AttentionResult {
-  return runSync(OP, inputs, (b) => plan(b, inputs, options));
+  return runSync(OP, inputs, (b) => planParallax(b, inputs, options));
 }

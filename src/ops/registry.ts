@@ -4,18 +4,19 @@
  *
  * @module
  */
+import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
-import { attention } from './attention.ts';
-import { differentialAttention } from './differential.ts';
-import { add, mul } from './elementwise.ts';
-import { forgettingAttn } from './forgetting.ts';
-import { matmul } from './matmul.ts';
-import { mergeState } from './merge.ts';
-import { mla } from './mla.ts';
-import { layerNorm, rmsNorm } from './norm.ts';
-import { pagedAttention } from './paged.ts';
-import { parallax } from './parallax.ts';
-import { rope } from './rope.ts';
+import { attention, planAttention } from './attention.ts';
+import { differentialAttention, planDifferential } from './differential.ts';
+import { add, mul, planBinary } from './elementwise.ts';
+import { forgettingAttn, planForgetting } from './forgetting.ts';
+import { matmul, planMatmul } from './matmul.ts';
+import { mergeState, planMerge } from './merge.ts';
+import { mla, planMla } from './mla.ts';
+import { layerNorm, planNorm, rmsNorm } from './norm.ts';
+import { pagedAttention, planPaged } from './paged.ts';
+import { parallax, planParallax } from './parallax.ts';
+import { planRope, rope } from './rope.ts';
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -38,16 +39,22 @@ export interface OpEntry {
   run(inputs: Tensors, options: Readonly<Record<string, unknown>>): Promise<Tensors>;
 }
 
-type AnyOp = (inputs: never, options: never) => Promise<object>;
+/** An operation that `explain` can lay out without running it. */
+export interface PlannedOpEntry extends OpEntry {
+  plan(b: Builder, inputs: Tensors, options: Readonly<Record<string, unknown>>): object;
+}
 
-/** The call of an entry: its function checks names, shapes and options itself. */
-function call(op: AnyOp): OpEntry['run'] {
-  return op as unknown as OpEntry['run'];
+type AnyOp = (inputs: never, options: never) => Promise<object>;
+type AnyPlan = (b: Builder, inputs: never, options: never) => object;
+
+/** The calls of an entry: its functions check names, shapes and options themselves. */
+function calls(run: AnyOp, plan: AnyPlan): Pick<PlannedOpEntry, 'run' | 'plan'> {
+  return { run, plan } as unknown as Pick<PlannedOpEntry, 'run' | 'plan'>;
 }
 
 const MASKING = ['causal', 'window', 'scale', 'softcap'];
 
-export const OPS: readonly OpEntry[] = [
+export const OPS: readonly PlannedOpEntry[] = [
   {
     name: 'attention',
     doc: 'Exact softmax attention with masks, windows, biases, sinks, grouped heads and packed batches.',
@@ -69,7 +76,7 @@ export const OPS: readonly OpEntry[] = [
     ],
     attributes: MASKING,
     outputs: ['o', 'lse'],
-    run: call(attention),
+    ...calls(attention, planAttention),
   },
   {
     name: 'pagedAttention',
@@ -78,7 +85,7 @@ export const OPS: readonly OpEntry[] = [
     inputs: ['q', 'kCache', 'vCache', 'blockTable', 'seqLens', 'kScale?', 'vScale?', 'alibiSlopes?', 'sinks?'],
     attributes: MASKING,
     outputs: ['o', 'lse'],
-    run: call(pagedAttention),
+    ...calls(pagedAttention, planPaged),
   },
   {
     name: 'mla',
@@ -87,7 +94,7 @@ export const OPS: readonly OpEntry[] = [
     inputs: ['qNope', 'qRope', 'cKv', 'kRope', 'wUk', 'wUv', 'kvLens?'],
     attributes: [...MASKING, 'absorb'],
     outputs: ['o'],
-    run: call(mla),
+    ...calls(mla, planMla),
   },
   {
     name: 'differentialAttention',
@@ -96,7 +103,7 @@ export const OPS: readonly OpEntry[] = [
     inputs: ['q1', 'k1', 'q2', 'k2', 'v', 'lambda'],
     attributes: MASKING,
     outputs: ['o'],
-    run: call(differentialAttention),
+    ...calls(differentialAttention, planDifferential),
   },
   {
     name: 'forgettingAttn',
@@ -105,7 +112,7 @@ export const OPS: readonly OpEntry[] = [
     inputs: ['q', 'k', 'v', 'g'],
     attributes: ['windowSize', 'scale'],
     outputs: ['o'],
-    run: call(forgettingAttn),
+    ...calls(forgettingAttn, planForgetting),
   },
   {
     name: 'parallax',
@@ -114,7 +121,7 @@ export const OPS: readonly OpEntry[] = [
     inputs: ['q', 'k', 'v', 'r'],
     attributes: MASKING,
     outputs: ['o', 'lse'],
-    run: call(parallax),
+    ...calls(parallax, planParallax),
   },
   {
     name: 'mergeState',
@@ -123,7 +130,7 @@ export const OPS: readonly OpEntry[] = [
     inputs: ['oA', 'lseA', 'oB', 'lseB'],
     attributes: [],
     outputs: ['o', 'lse'],
-    run: call(mergeState),
+    ...calls(mergeState, planMerge),
   },
   {
     name: 'rope',
@@ -132,7 +139,7 @@ export const OPS: readonly OpEntry[] = [
     inputs: ['x', 'positions?'],
     attributes: ['base', 'offset', 'interleaved', 'rotaryDim'],
     outputs: ['o'],
-    run: call(rope),
+    ...calls(rope, planRope),
   },
   {
     name: 'rmsNorm',
@@ -141,7 +148,7 @@ export const OPS: readonly OpEntry[] = [
     inputs: ['x', 'weight?'],
     attributes: ['eps'],
     outputs: ['o'],
-    run: call(rmsNorm),
+    ...calls(rmsNorm, (b, inputs, options) => planNorm(b, 'rmsNorm', inputs, options, false)),
   },
   {
     name: 'layerNorm',
@@ -150,7 +157,7 @@ export const OPS: readonly OpEntry[] = [
     inputs: ['x', 'weight?', 'bias?'],
     attributes: ['eps'],
     outputs: ['o'],
-    run: call(layerNorm),
+    ...calls(layerNorm, (b, inputs, options) => planNorm(b, 'layerNorm', inputs, options, true)),
   },
   {
     name: 'matmul',
@@ -159,7 +166,7 @@ export const OPS: readonly OpEntry[] = [
     inputs: ['a', 'b', 'bias?'],
     attributes: ['transposeB', 'activation'],
     outputs: ['o'],
-    run: call(matmul),
+    ...calls(matmul, planMatmul),
   },
   {
     name: 'add',
@@ -168,7 +175,7 @@ export const OPS: readonly OpEntry[] = [
     inputs: ['a', 'b'],
     attributes: [],
     outputs: ['o'],
-    run: call(add),
+    ...calls(add, (b, inputs) => planBinary(b, 'add', inputs)),
   },
   {
     name: 'mul',
@@ -177,6 +184,6 @@ export const OPS: readonly OpEntry[] = [
     inputs: ['a', 'b'],
     attributes: [],
     outputs: ['o'],
-    run: call(mul),
+    ...calls(mul, (b, inputs) => planBinary(b, 'mul', inputs)),
   },
 ];

@@ -31,7 +31,8 @@ export interface RopeOptions {
 
 const OP = 'rope';
 
-function plan(b: Builder, inputs: RopeInputs, options: RopeOptions): { o: Tensor } {
+/** Lays out the call. */
+export function planRope(b: Builder, inputs: RopeInputs, options: RopeOptions): { o: Tensor } {
   expectNames(OP, 'input', inputs, ['x', 'positions']);
   expectNames(OP, 'option', options, ['base', 'offset', 'interleaved', 'rotaryDim']);
   const { x, positions } = inputs;
@@ -72,10 +73,10 @@ function plan(b: Builder, inputs: RopeInputs, options: RopeOptions): { o: Tensor
  * @example const { o: q } = await rope({ x }, { offset: cached })
  */
 export function rope(inputs: RopeInputs, options: RopeOptions = {}): Promise<{ o: Tensor }> {
-  return run(OP, inputs, (b) => plan(b, inputs, options));
+  return run(OP, inputs, (b) => planRope(b, inputs, options));
 }
 
 /** As `rope`, to the end before it returns. */
 export function ropeSync(inputs: RopeInputs, options: RopeOptions = {}): { o: Tensor } {
-  return runSync(OP, inputs, (b) => plan(b, inputs, options));
+  return runSync(OP, inputs, (b) => planRope(b, inputs, options));
 }

@@ -269,7 +269,7 @@ export class Runtime {
       for (const end = performance.now() + amount; performance.now() < end; ) {
         const start = performance.now();
         this.runSync({ kernel: 'probeFma', params, items: 10, scratchBytes: 64, flops: 0 });
-        best = Math.max(best, (10 * steps * 80) / (performance.now() - start) / 1e6);
+        best = Math.max(best, (10 * steps * 96) / (performance.now() - start) / 1e6);
       }
       return best;
     }
