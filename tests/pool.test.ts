@@ -79,7 +79,7 @@ test('a worker that dies between calls is replaced; one that dies in a call give
   await rt.ready();
   // a long dispatch during which the worker is killed
   const busy = rt.run([
-    { kernel: 'probeFma', params: new Int32Array([0, 3_000_000]), items: 40, scratchBytes: 64, flops: 1e10 },
+    { kernel: 'probeFma', params: new Int32Array([0, 3_000_000]), items: 400, scratchBytes: 64, flops: 1e10 },
   ]);
   await new Promise((resolve) => setTimeout(resolve, 30));
   void made[1]!.terminate();

@@ -1,5 +1,5 @@
-import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, LOG2E, ONE, ROUND } from './constants';
-import { exp2With } from './exp2';
+import { LOG2E } from './constants';
+import { exp24 } from './exp2';
 
 export const NONE: i32 = 0;
 export const RELU: i32 = 1;
@@ -9,17 +9,7 @@ export const GELU_TANH: i32 = 3;
 /** x / (1 + 2^t) on four lanes. */
 function divided(x: v128, t: v128): v128 {
   // 2^128 is infinite: the quotient is zero
-  const e = exp2With(
-    f32x4.pmin(f32x4.splat(128), t),
-    v128.load(ROUND),
-    v128.load(EXP2_1),
-    v128.load(EXP2_2),
-    v128.load(EXP2_3),
-    v128.load(EXP2_4),
-    v128.load(EXP2_5),
-    v128.load(ONE),
-    v128.load(EXP2_FLUSH),
-  );
+  const e = exp24(f32x4.pmin(f32x4.splat(128), t));
   return f32x4.div(x, f32x4.add(f32x4.splat(1), e));
 }
 

@@ -25,20 +25,24 @@ export function exp2With(
   return v128.andnot(scaled, f32x4.lt(x, flush));
 }
 
+/** 2^x on four lanes, outside of hot loops: the coefficients are loaded anew. */
+// @ts-ignore: decorator
+@inline
+export function exp24(x: v128): v128 {
+  return exp2With(
+    x,
+    v128.load(ROUND),
+    v128.load(EXP2_1),
+    v128.load(EXP2_2),
+    v128.load(EXP2_3),
+    v128.load(EXP2_4),
+    v128.load(EXP2_5),
+    v128.load(ONE),
+    v128.load(EXP2_FLUSH),
+  );
+}
+
 /** 2^x of one value, by the same polynomial. */
 export function exp2(x: f32): f32 {
-  return f32x4.extract_lane(
-    exp2With(
-      f32x4.splat(x),
-      v128.load(ROUND),
-      v128.load(EXP2_1),
-      v128.load(EXP2_2),
-      v128.load(EXP2_3),
-      v128.load(EXP2_4),
-      v128.load(EXP2_5),
-      v128.load(ONE),
-      v128.load(EXP2_FLUSH),
-    ),
-    0,
-  );
+  return f32x4.extract_lane(exp24(f32x4.splat(x)), 0);
 }

@@ -245,7 +245,7 @@ export class Runtime {
 
   /** Waits until the workers run, so that the first large call has them; without workers it returns at once. */
   async ready(): Promise<void> {
-    await this.#pool?.ready(1000);
+    await this.#pool?.ready(5000);
   }
 
   /** For tests: fills all memory that no tensor holds with NaN bytes. */
