@@ -223,7 +223,6 @@ function attendKeys(p: DecodeParams, s: Sequence, t: Tiles, h: i32, live: i32, f
   }
   const padded = roundUpNR(n);
   const plain = plainScores(p);
-  const strips = t.dv8 >> 3;
   for (let r = 0; r < live; ++r) {
     const i = r / p.group;
     const head = h * p.group + (r - i * p.group);
@@ -236,9 +235,8 @@ function attendKeys(p: DecodeParams, s: Sequence, t: Tiles, h: i32, live: i32, f
       }
       modifyRow(p, s, head, i, first, row, padded, t.keyBias + ((<usize>(first & (BLOCK_K - 1))) << 2), ~0);
     }
-    const acc = t.acc + <usize>(r * t.dv8) * 4;
-    softmaxStep(row, padded, t.m + ((<usize>r) << 2), t.l + ((<usize>r) << 4), acc, strips, 32);
   }
+  softmaxStep(live, t.s, SCORE_ROW, padded, t.m, t.l, t.acc, (<usize>t.dv8) << 2, t.dv8 >> 3, 32);
   for (let from = 0; from < n;) {
     const run = runLength(p, first + from, n - from);
     mixRun(p, s, t, h, first + from, run, from);

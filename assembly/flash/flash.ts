@@ -109,11 +109,8 @@ function attendBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, row
     }
 
     const acc = t.o + <usize>(g * t.strips) * STRIP;
-    for (let r = 0; r < live; ++r) {
-      const at = <usize>(g * MR + r);
-      const row = scores + <usize>r * SCORE_ROW;
-      softmaxStep(row, n, t.m + (at << 2), t.l + (at << 4), acc + ((<usize>r) << 5), t.strips, STRIP);
-    }
+    const at = <usize>(g * MR);
+    softmaxStep(live, scores, SCORE_ROW, n, t.m + (at << 2), t.l + (at << 4), acc, 32, t.strips, STRIP);
     const keys = high - from;
     const values = vPanels + ((<usize>from) << 5);
     for (let c = 0; c < strips; ++c) {
