@@ -1,4 +1,4 @@
-import { MR, NR, panel } from '../gemm/panel';
+import { MR, NR, panels } from '../gemm/panel';
 import { FlashParams, Sequence } from '../params';
 import { sum4 } from '../simd/reduce';
 import { elementBytes, widenRow } from '../simd/storage';
@@ -95,9 +95,7 @@ function attendBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, row
 
     const qRows = t.q + <usize>(g * MR) * rowBytes;
     const scores = t.s + ((<usize>from) << 2);
-    for (let j = from; j < from + n; j += NR) {
-      panel(qRows, rowBytes, kPanels + <usize>j * rowBytes, t.s + ((<usize>j) << 2), SCORE_ROW, dk, 0);
-    }
+    panels(n >> 3, qRows, rowBytes, kPanels + <usize>from * rowBytes, rowBytes << 3, scores, 32, SCORE_ROW, dk, 0);
     // the last row begins, or the first row ends, inside the tile: some key of it is hidden from some row
     const ragged = firstKey(p, s, i0 + live - 1) > first + from || endKey(p, s, i0) < first + from + n;
     if (!plain || ragged) {
@@ -113,9 +111,7 @@ function attendBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, row
     softmaxStep(live, scores, SCORE_ROW, n, t.m + (at << 2), t.l + (at << 4), acc, 32, t.strips, STRIP);
     const keys = high - from;
     const values = vPanels + ((<usize>from) << 5);
-    for (let c = 0; c < strips; ++c) {
-      panel(scores, SCORE_ROW, values + <usize>(c * BLOCK_K * 32), acc + <usize>c * STRIP, 32, keys, 1);
-    }
+    panels(strips, scores, SCORE_ROW, values, BLOCK_K * 32, acc, STRIP, 32, keys, 1);
     if (p.r) attendSecond(p, t, g, live, kPanels, values, from, n, keys, strips);
   }
 }
@@ -136,11 +132,9 @@ function attendSecond(
   const rowBytes = (<usize>p.dk) << 2;
   const acc = t.o + <usize>(g * t.strips + strips) * STRIP;
   const sums = acc + <usize>strips * STRIP;
-  for (let j = from; j < from + n; j += NR) {
-    const at = t.s2 + ((<usize>j) << 2);
-    panel(t.r + <usize>(g * MR) * rowBytes, rowBytes, kPanels + <usize>j * rowBytes, at, SCORE_ROW, p.dk, 0);
-  }
   const weights = t.s2 + ((<usize>from) << 2);
+  const rRows = t.r + <usize>(g * MR) * rowBytes;
+  panels(n >> 3, rRows, rowBytes, kPanels + <usize>from * rowBytes, rowBytes << 3, weights, 32, SCORE_ROW, p.dk, 0);
   for (let r: usize = 0; r < <usize>live; ++r) {
     const row = weights + r * SCORE_ROW;
     multiplyRow(row, n, t.s + ((<usize>from) << 2) + r * SCORE_ROW);
@@ -148,9 +142,7 @@ function attendSecond(
     for (let j: usize = 0; j < (<usize>n) << 2; j += 16) sum = f32x4.add(sum, v128.load(row + j));
     v128.store(sums + (r << 5), sum);
   }
-  for (let c = 0; c < strips; ++c) {
-    panel(weights, SCORE_ROW, values + <usize>(c * BLOCK_K * 32), acc + <usize>c * STRIP, 32, keys, 1);
-  }
+  panels(strips, weights, SCORE_ROW, values, BLOCK_K * 32, acc, STRIP, 32, keys, 1);
 }
 
 /** Divides by the weights' sum and writes o and lse of one query block. */

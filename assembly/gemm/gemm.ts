@@ -1,7 +1,7 @@
 import { GemmParams } from '../params';
 import { activate4, NONE } from '../simd/activation';
 import { fma } from '../simd/fma';
-import { MR, NR, panel } from './panel';
+import { MR, NR, panel, panels } from './panel';
 
 /** c[8] = a[k] B[k][8]: one row, its products in four independent chains. */
 function panelRow(a: usize, b: usize, c: usize, k: i32): void {
@@ -77,6 +77,7 @@ export function gemm(params: usize, begin: i32, end: i32, scratch: usize): void 
   const blocksM = (p.m + p.blockM - 1) / p.blockM;
   const blocksN = (p.n + p.blockN - 1) / p.blockN;
   const aStride = (<usize>p.aStride) << 2;
+  const oStride = (<usize>p.oStride) << 2;
   const panelBytes = (<usize>k) << 5;
   const bare = !p.bias && p.activation == NONE;
   const tile = scratch + ((<usize>(MR * k) * 4 + 15) & ~15);
@@ -103,15 +104,17 @@ export function gemm(params: usize, begin: i32, end: i32, scratch: usize): void 
     // a group of rows stays in the first-level cache while the panels stream past it
     for (let g = 0; g < whole; ++g) {
       const rowsA = a + <usize>(g * MR) * aStride;
-      for (let column = n0; column < columnsEnd; column += NR) {
-        const columns = b + <usize>(column >> 3) * panelBytes;
-        const out = o + ((<usize>(g * MR * p.oStride + column)) << 2);
-        if (bare && column + NR <= p.n) {
-          panel(rowsA, aStride, columns, out, (<usize>p.oStride) << 2, k, 0);
-        } else {
-          panel(rowsA, aStride, columns, tile, 32, k, 0);
-          storeTile(p, tile, out, MR, column);
-        }
+      const out = o + ((<usize>(g * MR * p.oStride)) << 2);
+      let column = n0;
+      if (bare) {
+        const direct = (columnsEnd - n0) >> 3;
+        const first = out + ((<usize>column) << 2);
+        panels(direct, rowsA, aStride, b + <usize>(column >> 3) * panelBytes, panelBytes, first, 32, oStride, k, 0);
+        column += direct << 3;
+      }
+      for (; column < columnsEnd; column += NR) {
+        panel(rowsA, aStride, b + <usize>(column >> 3) * panelBytes, tile, 32, k, 0);
+        storeTile(p, tile, out + ((<usize>column) << 2), MR, column);
       }
     }
     if (rest > 0) {

@@ -6,15 +6,41 @@ export const MR: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
 export const NR: i32 = 8;
 
 /**
- * C[MR][8] (+)= A[MR][k] B[k][8], the micro-kernel under every matrix product.
+ * C[MR][8] (+)= A[MR][k] B[k][8] for `count` panels B: the micro-kernel under every matrix product.
  *
- *   a  f32 [MR][k]   row stride `aStride` bytes, k contiguous
- *   b  f32 [k][8]    packed, 16-byte aligned
- *   c  f32 [MR][8]   row stride `cStride` bytes; must not alias a or b
+ *   a  f32 [MR][k]          row stride `aStride` bytes, k contiguous
+ *   b  f32 [count][k][8]    packed, 16-byte aligned; panels `bStep` bytes apart
+ *   c  f32 [count][MR][8]   row stride `cStride` bytes, tiles `cStep` bytes apart; must not alias a or b
  *
  * Overwrites C when `accumulate` is 0.
  */
+export function panels(
+  count: i32,
+  a: usize,
+  aStride: usize,
+  b: usize,
+  bStep: usize,
+  c: usize,
+  cStep: usize,
+  cStride: usize,
+  k: i32,
+  accumulate: i32,
+): void {
+  for (; count > 0; --count) {
+    tile(a, aStride, b, c, cStride, k, accumulate);
+    b += bStep;
+    c += cStep;
+  }
+}
+
+/** One panel, as in `panels`. */
 export function panel(a: usize, aStride: usize, b: usize, c: usize, cStride: usize, k: i32, accumulate: i32): void {
+  panels(1, a, aStride, b, 0, c, 0, cStride, k, accumulate);
+}
+
+// @ts-ignore: decorator
+@inline
+function tile(a: usize, aStride: usize, b: usize, c: usize, cStride: usize, k: i32, accumulate: i32): void {
   const c1 = c + cStride;
   const c2 = c1 + cStride;
   const c3 = c2 + cStride;
