@@ -50,6 +50,8 @@ export class CacheParams {
 export class FlashPackParams extends CacheParams {
   kPack: usize;
   vPack: usize;
+  /** f32 [Hkv, blocks]: largest norm of a block's keys. */
+  kNorms: usize;
   sequences: usize;
   sequenceCount: i32;
   kvHeads: i32;
@@ -122,6 +124,7 @@ export class AttentionParams extends CacheParams {
 export class FlashParams extends AttentionParams {
   kPack: usize;
   vPack: usize;
+  kNorms: usize;
   blocks: i32;
   /** Query rows of one work item. */
   blockQ: i32;

@@ -236,7 +236,7 @@ function attendKeys(p: DecodeParams, s: Sequence, t: Tiles, h: i32, live: i32, f
       modifyRow(p, s, head, i, first, row, padded, t.keyBias + ((<usize>(first & (BLOCK_K - 1))) << 2), ~0);
     }
   }
-  softmaxStep(live, t.s, SCORE_ROW, padded, t.m, t.l, t.acc, (<usize>t.dv8) << 2, t.dv8 >> 3, 32);
+  softmaxStep(live, false, t.s, SCORE_ROW, padded, t.m, t.l, t.acc, (<usize>t.dv8) << 2, t.dv8 >> 3, 32);
   for (let from = 0; from < n;) {
     const run = runLength(p, first + from, n - from);
     mixRun(p, s, t, h, first + from, run, from);

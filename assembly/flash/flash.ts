@@ -2,11 +2,12 @@ import { MR, NR, panels } from '../gemm/panel';
 import { FlashParams, Sequence } from '../params';
 import { sum4 } from '../simd/reduce';
 import { elementBytes, widenRow } from '../simd/storage';
+import { largestNorm } from './bound';
 import { closeRow, outputRow, RowEnd, writeLse, writeOutput } from './output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, modifyRow, plainScores, scoreFactor } from './rows';
 import { multiplyRow } from './scores';
 import { sequenceAt, sequenceOfItem } from './sequence';
-import { softmaxStep } from './softmax';
+import { SLACK, softmaxStep } from './softmax';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR, rowGroups, SCORE_ROW } from './tile';
 
 /** One 8-wide strip of the output tile of a row group. */
@@ -27,13 +28,15 @@ class Tiles {
   /** f32 [groups * MR] and [groups * MR, 4]. */
   m: usize;
   l: usize;
+  /** f32 [groups]: largest norm of a group's queries. */
+  qNorms: usize;
   /** f32 [2, 64] biases of the block's keys. */
   keyBias: usize;
   rowEnd: usize;
   end: usize;
 }
 
-const TILES_BYTES: usize = 64;
+const TILES_BYTES: usize = 80;
 
 function carve(p: FlashParams, at: usize): Tiles {
   const t = changetype<Tiles>(at);
@@ -48,7 +51,8 @@ function carve(p: FlashParams, at: usize): Tiles {
   t.o = p.r ? t.s2 + <usize>MR * SCORE_ROW : t.s2;
   t.m = t.o + rows * <usize>t.strips * 32;
   t.l = t.m + ((rows * 4 + 15) & ~15);
-  t.keyBias = t.l + rows * 16;
+  t.qNorms = t.l + rows * 16;
+  t.keyBias = t.qNorms + ((rows * 4 + 15) & ~15);
   t.rowEnd = t.keyBias + SCORE_ROW * 2;
   t.end = t.rowEnd + 16;
   return t;
@@ -69,6 +73,15 @@ function packRows(src: usize, type: i32, stride: i32, rows: i32, dst: usize, d: 
   memory.fill(dst + <usize>rows * rowBytes, 0, <usize>(rowGroups(rows) * MR - rows) * rowBytes);
 }
 
+/** Smallest of a group's references. */
+// @ts-ignore: decorator
+@inline
+function leastReference(m: usize, rows: i32): f32 {
+  let least = load<f32>(m);
+  for (let r = 1; r < rows; ++r) least = min<f32>(least, load<f32>(m + ((<usize>r) << 2)));
+  return least;
+}
+
 /**
  * One 64-key block against every row group of a query block.
  *
@@ -81,6 +94,7 @@ function attendBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, row
   const packed = <usize>((h / p.group) * p.blocks + s.packBlock + block);
   const kPanels = p.kPack + packed * <usize>BLOCK_K * rowBytes;
   const vPanels = p.vPack + packed * <usize>strips * <usize>(BLOCK_K * 32);
+  const kNorm = load<f32>(p.kNorms + (packed << 2));
   const first = block << BLOCK_K_SHIFT;
   const plain = !bits && plainScores(p);
   for (let g = 0; g < rowGroups(rows); ++g) {
@@ -108,7 +122,10 @@ function attendBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, row
 
     const acc = t.o + <usize>(g * t.strips) * STRIP;
     const at = <usize>(g * MR);
-    softmaxStep(live, scores, SCORE_ROW, n, t.m + (at << 2), t.l + (at << 4), acc, 32, t.strips, STRIP);
+    // while no score can pass the references, their maximum need not be looked for
+    const bound = plain ? load<f32>(t.qNorms + ((<usize>g) << 2)) * kNorm : Infinity;
+    const bounded = bound <= leastReference(t.m + (at << 2), live) + SLACK;
+    softmaxStep(live, bounded, scores, SCORE_ROW, n, t.m + (at << 2), t.l + (at << 4), acc, 32, t.strips, STRIP);
     const keys = high - from;
     const values = vPanels + ((<usize>from) << 5);
     panels(strips, scores, SCORE_ROW, values, BLOCK_K * 32, acc, STRIP, 32, keys, 1);
@@ -214,6 +231,10 @@ export function flash(params: usize, begin: i32, end: i32, scratch: usize): void
     packRows(p.q + <usize>qStart * elementBytes(p.qType), p.qType, p.qStrideT, rows, t.q, p.dk, factor);
     if (p.r) packRows(p.r + ((<usize>qStart) << 2), 0, p.qStrideT, rows, t.r, p.dk, 1);
     const padded = rowGroups(rows) * MR;
+    for (let g = 0; g < rowGroups(rows); ++g) {
+      const rowsQ = t.q + <usize>(g * MR * p.dk) * 4;
+      store<f32>(t.qNorms + ((<usize>g) << 2), largestNorm(rowsQ, (<usize>p.dk) << 2, MR, p.dk));
+    }
     memory.fill(t.o, 0, <usize>(padded * t.strips) * 32);
     memory.fill(t.l, 0, (<usize>padded) << 4);
     for (let i = 0; i < padded; ++i) store<f32>(t.m + ((<usize>i) << 2), -Infinity);

@@ -2,6 +2,7 @@ import { NR } from '../gemm/panel';
 import { transposePanel } from '../gemm/transpose';
 import { FlashPackParams } from '../params';
 import { elementBytes, F32, widenRow } from '../simd/storage';
+import { largestNorm } from './bound';
 import { gatherScales, keyOffset } from './cache';
 import { sequenceAt, sequenceOfBlock } from './sequence';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR } from './tile';
@@ -32,6 +33,7 @@ function scatterValueRow(row: usize, panels: usize, j: i32, dv: i32): void {
  *   kScale, vScale  f32 [B, Tk, Hkv]     i8 only: value = code * scale; by pages likewise
  *   kPack  f32 [Hkv, blocks, 8, dk, 8]   16-byte aligned; must not alias k or v
  *   vPack  f32 [Hkv, blocks, ceil8(dv) / 8, 64, 8]
+ *   kNorms f32 [Hkv, blocks]
  *
  * Item: one (64-key block, key/value head). Scratch: f32 [64, 1 + max(dk, dv)].
  */
@@ -69,6 +71,8 @@ export function flashPack(params: usize, begin: i32, end: i32, scratch: usize): 
     for (let j = 0; j < roundUpNR(rows); j += NR) {
       transposePanel(kRows + <usize>j * kStride, kStride, kOut + <usize>j * kRowBytes, dk);
     }
+
+    store<f32>(p.kNorms + ((<usize>(h * p.blocks + block)) << 2), largestNorm(kRows, kStride, rows, dk));
 
     const vBytes = elementBytes(p.vType);
     if (p.vScale) gatherScales(p, s, p.vScale, first, rows, h, scales);

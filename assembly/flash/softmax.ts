@@ -3,7 +3,7 @@ import { exp2, exp2With } from '../simd/exp2';
 import { max4 } from '../simd/reduce';
 
 /** A row's reference is raised only when its scores pass it by this many powers of two: f32 has room for them. */
-const SLACK: f32 = 20;
+export const SLACK: f32 = 20;
 
 /** Raises a row's reference to `highest`: x *= factor over its partial sums and its 8-wide strips, `stride` bytes apart. */
 function rescale(l: usize, x: usize, strips: i32, stride: usize, factor: v128): void {
@@ -13,6 +13,19 @@ function rescale(l: usize, x: usize, strips: i32, stride: usize, factor: v128): 
     v128.store(x, f32x4.mul(v128.load(x, 16), factor), 16);
     x += stride;
   }
+}
+
+/** Largest of the scores from s to end; NaN is passed over: it comes through the weights. */
+// @ts-ignore: decorator
+@inline
+function highestScore(s: usize, end: usize): f32 {
+  let high0 = f32x4.splat(-Infinity);
+  let high1 = high0;
+  for (; s < end; s += 32) {
+    high0 = f32x4.pmax(high0, v128.load(s));
+    high1 = f32x4.pmax(high1, v128.load(s, 16));
+  }
+  return max4(f32x4.pmax(high0, high1));
 }
 
 /**
@@ -25,10 +38,13 @@ function rescale(l: usize, x: usize, strips: i32, stride: usize, factor: v128): 
  *   acc  f32 [rows][strips][8]   rows of the output tile, `accStride` bytes apart, `stride` bytes between strips;
  *                                rescaled when m rises
  *
+ * With `bounded` the caller knows that no score passes its reference by more than SLACK.
+ *
  * m <- max(m, max s) (lazily), l <- l 2^(m_old - m) + sum, acc <- acc 2^(m_old - m). Milakov and Gimelshein 2018; Dao 2022.
  */
 export function softmaxStep(
   rows: i32,
+  bounded: bool,
   s: usize,
   sStride: usize,
   n: i32,
@@ -49,19 +65,14 @@ export function softmaxStep(
   const flush = v128.load(EXP2_FLUSH);
   for (; rows > 0; --rows) {
     const end = s + ((<usize>n) << 2);
-    // NaN is passed over here and comes through below
-    let high0 = f32x4.splat(-Infinity);
-    let high1 = high0;
-    for (let at = s; at < end; at += 32) {
-      high0 = f32x4.pmax(high0, v128.load(at));
-      high1 = f32x4.pmax(high1, v128.load(at, 16));
-    }
-    const highest = max4(f32x4.pmax(high0, high1));
     let reference = load<f32>(m);
-    if (highest > reference + SLACK || reference == -Infinity) {
-      if (reference != -Infinity) rescale(l, acc, strips, stride, f32x4.splat(exp2(reference - highest)));
-      reference = highest;
-      store<f32>(m, reference);
+    if (!bounded) {
+      const highest = highestScore(s, end);
+      if (highest > reference + SLACK || reference == -Infinity) {
+        if (reference != -Infinity) rescale(l, acc, strips, stride, f32x4.splat(exp2(reference - highest)));
+        reference = highest;
+        store<f32>(m, reference);
+      }
     }
     // with no visible key yet every score is -Infinity, and any finite reference turns it into 0
     const shift = f32x4.splat(reference == -Infinity ? 0 : reference);

@@ -56,12 +56,14 @@ export function flashAttend(b: Builder, call: AttentionCall, extras: FlashExtras
   const sequences = b.table(table.words);
   const stripsV = Math.ceil(dv / 8);
   const kPack = b.temporary([kvHeads, table.blocks, BLOCK_K, dk]);
+  const kNorms = b.temporary([kvHeads, table.blocks]);
   const vPack = b.temporary([kvHeads, table.blocks, BLOCK_K, stripsV * 8]);
   b.dispatch({
     kernel: 'flashPack',
     params: encode(FlashPackParams, cacheParams(call), {
       kPack: kPack.address,
       vPack: vPack.address,
+      kNorms: kNorms.address,
       sequences,
       sequenceCount: call.sequences.length,
       kvHeads,
@@ -77,6 +79,7 @@ export function flashAttend(b: Builder, call: AttentionCall, extras: FlashExtras
   const params = encode(FlashParams, attentionParams(call, sequences), {
     kPack: kPack.address,
     vPack: vPack.address,
+    kNorms: kNorms.address,
     blocks: table.blocks,
     blockQ,
     listRows: list ? b.table(list.rows) : 0,

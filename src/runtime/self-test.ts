@@ -38,7 +38,7 @@ function attend(q: number[], keys: number[][], values: number[][], scale: number
 /** Largest deviation of the flash kernels on a causal problem of 11 tokens of 5 dimensions. */
 function flashError(subject: Subject): number {
   const [t, d, scale] = [11, 5, 0.5];
-  const [q, k, v, o, sequences, kPack, vPack] = [at(0), at(1), at(2), at(3), at(4), at(5), at(9)];
+  const [q, k, v, o, sequences, kPack, vPack, kNorms] = [at(0), at(1), at(2), at(3), at(4), at(5), at(9), at(14)];
   const { f32, words } = subject;
   for (let i = 0; i < t * d; ++i) {
     f32[q / 4 + i] = value(i);
@@ -46,7 +46,7 @@ function flashError(subject: Subject): number {
     f32[v / 4 + i] = value(i + 11);
   }
   words.set(encode(Sequence, { qLength: t, kLength: t }), sequences / 4);
-  const common = { sequences, sequenceCount: 1, dk: d, dv: d, blocks: 1, kPack, vPack };
+  const common = { sequences, sequenceCount: 1, dk: d, dv: d, blocks: 1, kPack, vPack, kNorms };
   call(subject, 'flashPack', encode(FlashPackParams, { k, v, kStrideT: d, vStrideT: d, kvHeads: 1 }, common));
   const shape = { q, o, heads: 1, group: 1, qStrideT: d, oStrideT: d, blockQ: 12, scale, windowLeft: -1 };
   call(subject, 'flash', encode(FlashParams, shape, common));
