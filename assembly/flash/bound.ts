@@ -2,7 +2,7 @@ import { fma } from '../simd/fma';
 import { sum4 } from '../simd/reduce';
 
 /** Euclidean norm of f32 [d]. By Cauchy and Schwarz no score is above the product of a query's and a key's. */
-export function rowNorm(x: usize, d: i32): f32 {
+function rowNorm(x: usize, d: i32): f32 {
   let sum = i32x4.splat(0);
   let i: usize = 0;
   for (const whole = (<usize>(d & ~3)) << 2; i < whole; i += 16) {

@@ -6,6 +6,7 @@
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { createRuntime, type RuntimeOptions, WattnError } from '../index.ts';
+import { describe } from './info.ts';
 
 const write = (line: string) => process.stdout.write(`${line}\n`);
 
@@ -36,7 +37,6 @@ withRuntimeOptions(program.command('conform').description('replay golden cases a
 
 withRuntimeOptions(program.command('info').description('what this device supports and what will be used')).action(
   async ({ json, ...options }: RuntimeOptions & { json?: boolean }) => {
-    const { describe } = await import('./info.ts');
     using rt = await createRuntime(options);
     write(json ? JSON.stringify(rt.info(), null, 2) : describe(rt));
   },

@@ -6,6 +6,9 @@
 import { storageOf, type Tensor } from '../tensor.ts';
 import type { SequenceSpan } from './sequences.ts';
 
+/** Most elements of a head: int8 sums of products stay below 2^31, and tiles in the cache. */
+export const MOST_DIM = 1024;
+
 /** Where the keys of a paged cache lie. */
 export interface Pages {
   /** i32 [B, pagesPerSequence] */

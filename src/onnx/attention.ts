@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { AttentionCall } from '../engines/attention-call.ts';
+import { type AttentionCall, MOST_DIM } from '../engines/attention-call.ts';
 import { flashAttend } from '../engines/flash.ts';
 import type { SequenceSpan } from '../engines/sequences.ts';
 import { expectNames, expectRows, expectTypes, finite, integers, matchShapes, whole } from '../engines/shapes.ts';
@@ -82,7 +82,6 @@ const ATTRIBUTES = [
   'softcap',
   'softmax_precision',
 ];
-const MOST_DIM = 1024;
 const STAGES = ['scaled', 'capped', 'masked', 'masked'] as const;
 const MASKED_MODE = 2;
 const WEIGHTS_MODE = 3;

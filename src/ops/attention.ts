@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { AttentionCall } from '../engines/attention-call.ts';
+import { type AttentionCall, MOST_DIM } from '../engines/attention-call.ts';
 import { decodeAttend, suitsDecode } from '../engines/decode.ts';
 import { flashAttend } from '../engines/flash.ts';
 import { sequencesOf } from '../engines/sequences.ts';
@@ -87,8 +87,6 @@ const INPUTS = [
   'cuSeqlensK',
 ];
 const OPTIONS = ['causal', 'window', 'scale', 'softcap'];
-const MOST_DIM = 1024;
-
 /** Checks a call and states it for the engines; `o` and `lse` are made by the builder. */
 export function attentionCall(
   b: Builder,

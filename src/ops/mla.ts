@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { MOST_DIM } from '../engines/attention-call.ts';
 import { copyRows } from '../engines/copy.ts';
 import { gemm, gemmPack, packedSize } from '../engines/gemm.ts';
 import { sequencesOf } from '../engines/sequences.ts';
@@ -51,9 +52,6 @@ interface Sizes {
 }
 
 const OP = 'mla';
-
-/** Attention over latents is possible up to this key dimension. */
-const MOST_DIM = 1024;
 
 /** Adds out[.., h, :] = x[.., h, :] w[h] ([C, N] or its transpose); x [B, T, H, K], or [B, T, 1, K] for all heads. */
 function perHead(b: Builder, x: Tensor, w: Tensor, transposed: boolean, out: Tensor): void {
