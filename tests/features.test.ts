@@ -7,7 +7,7 @@ import { assertAccurate, assertNear, assertSameBits, expected } from './accuracy
 import { call } from './call.ts';
 import { property, sometimes } from './property.ts';
 import * as reference from './reference/features.ts';
-import type { NdArray, Round } from './reference/ndarray.ts';
+import { float64, type NdArray, type Round } from './reference/ndarray.ts';
 import { variants } from './runtimes.ts';
 import { floats, normal, randomFrom, type Sample } from './samples.ts';
 
@@ -26,6 +26,9 @@ function mapped(rt: Runtime, name: string, inputs: Record<string, Sample | Tenso
   const entry = OPS.find((op) => op.name === `features.${name}`) ?? assert.fail(`no features.${name}`);
   return call(rt, (tensors: Record<string, Tensor>) => entry.run(tensors, options), inputs) as Promise<{ o: NdArray }>;
 }
+
+// scratch is one block, which the first call that needs it takes for good
+for (const rt of runtimes) await mapped(rt, 'dpfp', { x: floats([1, 80], () => 1) });
 
 async function check(name: string, of: Reference, inputs: Inputs, options: Options = {}): Promise<void> {
   const wanted = expected((round) => of(inputs, options, round));
@@ -77,7 +80,7 @@ test('functions of large, tiny, infinite and missing values', async () => {
   const values = [0, -0, 1e-30, -1e-30, 1e-45, 20, -20, 40, -40, 86.5, -86.5, 88.7, -88.7, 1e4, -1e4, 1e30, -1e30];
   const x = floats([values.length], (n) => values[n]!);
   for (const [name, of] of Object.entries(POINTWISE)) {
-    const want = of({ x }, {}, ((value: number) => value) as Round).o;
+    const want = of({ x }, {}, float64).o;
     for (const rt of runtimes) {
       const { o } = await mapped(rt, name, { x });
       for (const [n, value] of values.entries()) {
@@ -137,7 +140,7 @@ test('rows of zeros stay zeros, rows of any size keep their direction', async ()
         // the reference's own powers leave float64 at these sizes, where the maps are homogeneous
         const unit = name === 'focused' && size > 0 ? size : 1;
         const one = { shape: [5], data: Array.from({ length: 5 }, (_, c) => x.data[row * 5 + c]! / unit) };
-        const want = of({ x: one }, options, ((value: number) => value) as Round).o;
+        const want = of({ x: one }, options, float64).o;
         for (let c = 0; c < 5; c++) {
           const [got, exact] = [o.data[row * 5 + c]!, Math.fround(want.data[c]! * unit)];
           const near = got === exact || Math.abs(got - exact) <= 2e-6 * Math.abs(exact) + 4e-45;
@@ -367,7 +370,7 @@ test('favor: both kernels, every stabiliser', () =>
 test('favor estimates the softmax kernel; its error falls with the number of features', async () => {
   const d = 16;
   const random = randomFrom(9);
-  const [q, k] = [normal(random, [64, d], 0.7), normal(random, [64, d], 0.7)];
+  const [q, k] = [normal(random, [64, d], 0.4), normal(random, [64, d], 0.4)];
   const want = products(q, k).map((y) => Math.exp(y * d ** -0.5));
   for (const rt of runtimes) {
     const errors: number[] = [];
@@ -511,7 +514,7 @@ test('errors name the map and leave nothing behind', async () => {
   const flat = rt.tensor(new Int32Array(4), [4], 'i32');
   const used = rt.memory().used;
   const wrong: [() => Promise<unknown>, string, RegExp][] = [
-    [() => features.elu1(undefined as never), 'ShapeError', /features\.elu1: x is missing/],
+    [() => features.elu1(undefined as never), 'RuntimeMismatchError', /features\.elu1: no input is a tensor/],
     [() => features.relu(flat), 'DTypeError', /features\.relu: x is i32/],
     [() => features.silu(scaled), 'ShapeError', /features\.silu: x .* last axis/],
     [() => features.logSigmoid(x, { temperature: 0 }), 'OptionError', /temperature is 0/],
