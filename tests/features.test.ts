@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { explain, features, type Runtime, type Tensor } from '../src/index.ts';
+import { explain, features, packMatrix, type Runtime, type Tensor } from '../src/index.ts';
 import { OPS } from '../src/ops/registry.ts';
 import { assertAccurate, assertNear, assertSameBits, expected } from './accuracy.ts';
 import { call } from './call.ts';
@@ -27,8 +27,11 @@ function mapped(rt: Runtime, name: string, inputs: Record<string, Sample | Tenso
   return call(rt, (tensors: Record<string, Tensor>) => entry.run(tensors, options), inputs) as Promise<{ o: NdArray }>;
 }
 
-// scratch is one block, which the first call that needs it takes for good
-for (const rt of runtimes) await mapped(rt, 'dpfp', { x: floats([1, 80], () => 1) });
+/** Scratch is one block, which the first call that needs it takes for good. */
+async function takeScratch(rt: Runtime): Promise<void> {
+  await mapped(rt, 'dpfp', { x: floats([1, 80], () => 1) });
+}
+for (const rt of runtimes) await takeScratch(rt);
 
 async function check(name: string, of: Reference, inputs: Inputs, options: Options = {}): Promise<void> {
   const wanted = expected((round) => of(inputs, options, round));
@@ -331,6 +334,54 @@ test('hedgehog and t2r, weights shared and of each head', () =>
       await check('t2r', reference.t2r, inputs);
     },
   ));
+
+test('packed weights and projections give the same features', async () => {
+  const random = randomFrom(14);
+  const [x, w, bias] = [normal(random, [2, 7, 3, 18]), normal(random, [40, 18]), normal(random, [40])];
+  for (const rt of runtimes) {
+    await rt.scope(async () => {
+      const packed = (await packMatrix(rt.tensor(w.data, w.shape), { transposeB: true })) as unknown as Tensor;
+      for (const [name, plain, ready] of [
+        ['hedgehog', { x, w, bias }, { x, w: packed, bias }],
+        ['t2r', { x, w }, { x, w: packed }],
+        ['favor', { x, projection: w }, { x, projection: packed }],
+      ] as [string, Inputs, Record<string, Sample | Tensor>][]) {
+        assertSameBits((await mapped(rt, name, ready)).o, (await mapped(rt, name, plain)).o, `${rt.variant}: ${name}`);
+      }
+      const narrow = floats([4, 5], () => 1);
+      await assert.rejects(async () => mapped(rt, 't2r', { x: narrow, w: packed }), /w is packed from \[18, 40\]/);
+    });
+  }
+});
+
+test('two threads give the same bits as one', async () => {
+  const random = randomFrom(15);
+  const x = normal(random, [1, 1500, 3, 32]);
+  const projection = normal(random, [130, 32]);
+  for (const two of await variants(2)) {
+    await takeScratch(two);
+    const one = runtimes.find((rt) => rt.variant === two.variant)!;
+    for (const [name, inputs, options] of [
+      ['softplus', { x: normal(random, [400_000]) }, {}],
+      ['taylor2', { x }, {}],
+      ['hedgehog', { x, w: projection }, {}],
+      ['favor', { x, projection }, { stabilizer: 'global' }],
+    ] as [string, Inputs, Options][]) {
+      const steps = (rt: Runtime) =>
+        rt.scope(() => {
+          const tensors = Object.entries(inputs).map(([key, { data, shape }]) => [key, rt.tensor(data, shape)]);
+          return explain(`features.${name}`, Object.fromEntries(tensors), options).steps;
+        });
+      assert.ok(
+        steps(two).some(({ threads }) => threads === 2),
+        `${name} is large enough for two threads`,
+      );
+      const [a, b] = [await mapped(one, name, inputs, options), await mapped(two, name, inputs, options)];
+      assertSameBits(b.o, a.o, `${two.variant}: ${name}`);
+    }
+    two.dispose();
+  }
+});
 
 test('hedgehog with the identity is the softmax of [x, -x], and survives large logits', async () => {
   const x = floats([2, 3], (n) => [1e30, 0, -1e30, 300, -300, 299][n]!);

@@ -312,11 +312,28 @@ export function dpfp(b: Builder, x: Tensor, { nu = 4 } = {}, given?: Tensor): Te
   return o;
 }
 
-/** A linear map of rows: w [F, D], or [H, F, D] for each head its own. */
+/** A matrix [D, F] in the panels of the matrix-product engine. */
+interface Packed {
+  readonly k: number;
+  readonly n: number;
+  readonly panels: Tensor;
+}
+
+/** A linear map of rows: w [F, D], or [H, F, D] for each head its own, or [D, F] packed. */
 export interface Weights {
-  readonly w: Tensor;
+  readonly w: Tensor | Packed;
   /** [F] or [H, F], as w. */
   readonly bias?: Tensor | undefined;
+}
+
+/** D and F of a linear map, and in how many panels for how many heads it lies. */
+function panelsOf(b: Builder, w: Tensor | Packed): { d: number; features: number; panels: Tensor; perHead: boolean } {
+  if ('panels' in w) return { d: w.k, features: w.n, panels: w.panels, perHead: false };
+  const [features, d] = w.shape.slice(-2) as [number, number];
+  const perHead = w.shape.length === 3;
+  const panels = b.temporary([(perHead ? w.shape[0]! : 1) * packedSize(d, features)]);
+  gemmPack(b, w, true, panels.address);
+  return { d, features, panels, perHead };
 }
 
 /**
@@ -330,13 +347,9 @@ export function project(
   activation: Activation = 'none',
   given?: Tensor,
 ): Tensor {
-  const [features, d] = w.shape.slice(-2) as [number, number];
+  const { d, features, panels, perHead } = panelsOf(b, w);
   const o = given ?? b.temporary(featureShape(x, features));
   if (o.size === 0) return o;
-  const perHead = w.shape.length === 3;
-  const panel = packedSize(d, features);
-  const panels = b.temporary([(perHead ? w.shape[0]! : 1) * panel]);
-  gemmPack(b, w, true, panels.address);
   const rows = rowsOf(x);
   const { batch, length, heads } = rows;
   const call = {
@@ -355,7 +368,7 @@ export function project(
     gemm(b, call);
     return o;
   }
-  const bStrideB = perHead ? panel : 0;
+  const bStrideB = perHead ? packedSize(d, features) : 0;
   const step = { ...call, m: length, aStride: rows.xStrideT, oStride: heads * features };
   if (batch < heads && !(bias && perHead)) {
     for (let i = 0; i < batch; ++i) {
@@ -409,12 +422,13 @@ export interface FavorChoices {
  * Adds m^-1/2 (e^(w y - |y|^2 / 2 - c) + eps), y = D^-1/4 x, for projections w [m, D] or [H, m, D]; or max(w y, 0) + eps.
  * c is a constant, each row's largest w y, or the largest over T and the features (x [B, T, H, D]).
  */
-export function favor(b: Builder, x: Tensor, w: Tensor, choices: FavorChoices = {}, given?: Tensor): Tensor {
+export function favor(b: Builder, x: Tensor, w: Tensor | Packed, choices: FavorChoices = {}, given?: Tensor): Tensor {
   const { kernel = 'exp', stabilizer = 'row' } = choices;
-  const [features, d] = w.shape.slice(-2) as [number, number];
+  const d = x.shape.at(-1)!;
   const relu = kernel === 'relu';
   const { eps = relu ? 1e-3 : 1e-4 } = choices;
   const o = project(b, x, { w }, 'none', given);
+  const features = o.shape.at(-1)!;
   const rows = rowsOf(x);
   const constant = typeof stabilizer === 'number' ? stabilizer : 0;
   const global = stabilizer === 'global' && !relu;

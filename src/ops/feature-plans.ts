@@ -17,6 +17,7 @@ import {
 import { OptionError, ShapeError } from '../errors.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
+import { PackedMatrix } from './matmul.ts';
 
 /** Operand of a feature map. */
 export interface FeatureInputs {
@@ -26,16 +27,19 @@ export interface FeatureInputs {
 
 /** Operands of a feature map that begins with a linear map. */
 export interface ProjectedInputs extends FeatureInputs {
-  /** f32, f16 or bf16 [F, D], or [H, F, D] for x [..., H, D]. */
-  readonly w: Tensor;
+  /** f32, f16 or bf16 [F, D], or [H, F, D] for x [..., H, D]; or `packMatrix(w, { transposeB: true })` of the first. */
+  readonly w: Tensor | PackedMatrix;
   /** f32 [F], or [H, F] as w. Default zeros. */
   readonly bias?: Tensor;
 }
 
 /** Operands of `favor`. */
 export interface FavorInputs extends FeatureInputs {
-  /** f32, f16 or bf16 [F, D], or [H, F, D] for x [..., H, D]; made by `favorProjection`. */
-  readonly projection: Tensor;
+  /**
+   * f32, f16 or bf16 [F, D], or [H, F, D] for x [..., H, D], made by `favorProjection`; or `packMatrix(projection,
+   * { transposeB: true })` of the first.
+   */
+  readonly projection: Tensor | PackedMatrix;
 }
 
 /** Options of `logSigmoid`. */
@@ -110,6 +114,13 @@ export interface FavorOptions {
   readonly eps?: number;
 }
 
+/** The tensors of a call, the panels of packed matrices in their place. */
+export function tensorsOf(inputs: object): object {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, input]) => [name, input instanceof PackedMatrix ? input.panels : input]),
+  );
+}
+
 /** Checks x; more than four axes cannot be strided. */
 function expectFeatures(op: string, x: Tensor): void {
   expectTensor(op, 'x', x, '[..., D]');
@@ -127,8 +138,20 @@ function expectVectors(op: string, x: Tensor): number {
 }
 
 /** Checks the weights of a linear map of x. */
-function expectWeights(op: string, name: string, x: Tensor, w: Tensor, bias?: Tensor): void {
+function expectWeights(op: string, name: string, x: Tensor, w: Tensor | PackedMatrix, bias?: Tensor): void {
   const d = expectVectors(op, x);
+  expectTypes(op, { bias }, ['f32']);
+  expectContiguous(op, { bias });
+  if (w instanceof PackedMatrix) {
+    if (w.k !== d) {
+      throw new ShapeError(
+        `${op}: ${name} is packed from [${w.k}, ${w.n}] and x has shape [${x.shape}], expected [D, F] with D = ${d}. ` +
+          'Pack weights [F, D] with transposeB: true.',
+      );
+    }
+    matchShapes(op, { bias }, { bias: `?${w.n}` });
+    return;
+  }
   expectTensor(op, name, w, '[F, D] or [H, F, D]');
   const perHead = w.shape.length === 3;
   if (perHead && x.shape.length < 2) {
@@ -139,9 +162,7 @@ function expectWeights(op: string, name: string, x: Tensor, w: Tensor, bias?: Te
   const lead = perHead ? `${x.shape.at(-2)} ` : '';
   matchShapes(op, { [name]: w, bias }, { [name]: `${lead}F ${d}`, bias: `?${lead}F` });
   expectTypes(op, { [name]: w }, ['f32', 'f16', 'bf16']);
-  expectTypes(op, { bias }, ['f32']);
   expectRows(op, { [name]: w });
-  expectContiguous(op, { bias });
 }
 
 /** One of a few names. @throws OptionError if it is another. */

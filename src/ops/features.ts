@@ -33,6 +33,7 @@ import {
   type QtVitOptions,
   type ScaleOptions,
   type SecondOrderOptions,
+  tensorsOf,
 } from './feature-plans.ts';
 
 export type {
@@ -348,12 +349,12 @@ export function dpfpSync(x: Tensor, options: DpfpOptions = {}): { o: Tensor } {
  * @example const { o } = await features.hedgehog({ x: q, w })
  */
 export function hedgehog(inputs: ProjectedInputs, options: ScaleOptions = {}): Promise<{ o: Tensor }> {
-  return run('features.hedgehog', inputs, (b) => planHedgehog(b, inputs, options));
+  return run('features.hedgehog', tensorsOf(inputs), (b) => planHedgehog(b, inputs, options));
 }
 
 /** As `hedgehog`, to the end before it returns. */
 export function hedgehogSync(inputs: ProjectedInputs, options: ScaleOptions = {}): { o: Tensor } {
-  return runSync('features.hedgehog', inputs, (b) => planHedgehog(b, inputs, options));
+  return runSync('features.hedgehog', tensorsOf(inputs), (b) => planHedgehog(b, inputs, options));
 }
 
 /**
@@ -365,12 +366,12 @@ export function hedgehogSync(inputs: ProjectedInputs, options: ScaleOptions = {}
  * @example const { o } = await features.t2r({ x: q, w })
  */
 export function t2r(inputs: ProjectedInputs): Promise<{ o: Tensor }> {
-  return run('features.t2r', inputs, (b) => planT2r(b, inputs));
+  return run('features.t2r', tensorsOf(inputs), (b) => planT2r(b, inputs));
 }
 
 /** As `t2r`, to the end before it returns. */
 export function t2rSync(inputs: ProjectedInputs): { o: Tensor } {
-  return runSync('features.t2r', inputs, (b) => planT2r(b, inputs));
+  return runSync('features.t2r', tensorsOf(inputs), (b) => planT2r(b, inputs));
 }
 
 /**
@@ -384,12 +385,12 @@ export function t2rSync(inputs: ProjectedInputs): { o: Tensor } {
  * @example const { o } = await features.favor({ x: k, projection }, { stabilizer: 'global' })
  */
 export function favor(inputs: FavorInputs, options: FavorOptions = {}): Promise<{ o: Tensor }> {
-  return run('features.favor', inputs, (b) => planFavor(b, inputs, options));
+  return run('features.favor', tensorsOf(inputs), (b) => planFavor(b, inputs, options));
 }
 
 /** As `favor`, to the end before it returns. */
 export function favorSync(inputs: FavorInputs, options: FavorOptions = {}): { o: Tensor } {
-  return runSync('features.favor', inputs, (b) => planFavor(b, inputs, options));
+  return runSync('features.favor', tensorsOf(inputs), (b) => planFavor(b, inputs, options));
 }
 
 /**
