@@ -349,6 +349,100 @@ export class NormParams {
   centered: i32;
 }
 
+/** What the feature maps share: rows x of d elements to rows o of `features` elements. */
+@unmanaged
+export class FeatureParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  o: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+  features: i32;
+}
+
+
+@unmanaged
+export class PointwiseParams extends FeatureParams {
+  /** Number of the function, as in features/pointwise.ts. */
+  map: i32;
+  /** Factor on its result. */
+  factor: f32;
+  /** Elements of o: the last row may be shorter. */
+  size: i32;
+}
+
+
+@unmanaged
+export class FeatureSoftmaxParams extends FeatureParams {
+  scale: f32;
+  /** 1: over [x, -x]. */
+  mirrored: i32;
+}
+
+
+@unmanaged
+export class L2NormParams extends FeatureParams {
+  epsilon: f32;
+}
+
+
+@unmanaged
+export class FocusedParams extends FeatureParams {
+  power: f32;
+}
+
+
+@unmanaged
+export class PolynomialParams extends FeatureParams {
+  /** Element of a feature row where each part begins; negative: the part is absent. */
+  constantAt: i32;
+  linearAt: i32;
+  squareAt: i32;
+  productAt: i32;
+  /** Factors of the parts. */
+  constant: f32;
+  linear: f32;
+  square: f32;
+  product: f32;
+  /** 1: the products are x_i x_j for all i and j, 0: for i < j. */
+  full: i32;
+}
+
+
+@unmanaged
+export class CosineParams extends FeatureParams {
+  /** f32 [T] */
+  cos: usize;
+  sin: usize;
+}
+
+
+@unmanaged
+export class DpfpParams extends FeatureParams {
+  shifts: i32;
+}
+
+
+@unmanaged
+export class FavorParams extends FeatureParams {
+  /** Factor on the projections, and on |x|^2. */
+  scale: f32;
+  square: f32;
+  /** Factor on the features, and what each exponential is raised by first. */
+  ratio: f32;
+  epsilon: f32;
+  /** 0: the constant below, 1: a row's maximum, 2: the maximum of a (batch, head). */
+  stabilizer: i32;
+  constant: f32;
+  /** f32 [B, H] */
+  maxima: usize;
+  /** 1: max(x, 0) in place of e^x. */
+  relu: i32;
+}
+
 
 @unmanaged
 export class RopeParams {

@@ -20,6 +20,7 @@ export {
 } from './ops/differential.ts';
 export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
 export { explain } from './ops/explain.ts';
+export * as features from './ops/features.ts';
 export {
   type ForgettingAttnInputs,
   type ForgettingAttnOptions,

@@ -4,11 +4,27 @@
  *
  * @module
  */
+import type { Pointwise } from '../engines/features.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attention, planAttention } from './attention.ts';
 import { differentialAttention, planDifferential } from './differential.ts';
 import { add, mul, planBinary } from './elementwise.ts';
+import {
+  planCosine,
+  planDpfp,
+  planFavor,
+  planFocused,
+  planHedgehog,
+  planL2norm,
+  planPointwise,
+  planQtVit,
+  planQuadratic,
+  planSoftmax,
+  planT2r,
+  planTaylor2,
+} from './feature-plans.ts';
+import * as features from './features.ts';
 import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
 import { matmul, planMatmul } from './matmul.ts';
@@ -51,6 +67,33 @@ type AnyPlan = (b: Builder, inputs: never, options: never) => object;
 /** The calls of an entry: its functions check names, shapes and options themselves. */
 function calls(run: AnyOp, plan: AnyPlan): Pick<PlannedOpEntry, 'run' | 'plan'> {
   return { run, plan } as unknown as Pick<PlannedOpEntry, 'run' | 'plan'>;
+}
+
+/** The calls of a feature map, whose function takes its one tensor as it is. */
+function mapCalls(
+  map: (x: Tensor, options: never) => Promise<{ o: Tensor }>,
+  plan: AnyPlan,
+): Pick<PlannedOpEntry, 'run' | 'plan'> {
+  return calls(({ x }: { x: Tensor }, options: never) => map(x, options), plan);
+}
+
+/** The entry of a function of single elements. */
+function pointwiseEntry(
+  map: Pointwise,
+  call: (x: Tensor, options: never) => Promise<{ o: Tensor }>,
+  doc: string,
+  paper: string,
+  attributes: readonly string[] = [],
+): PlannedOpEntry {
+  return {
+    name: `features.${map}`,
+    doc,
+    paper,
+    inputs: ['x'],
+    attributes,
+    outputs: ['o'],
+    ...mapCalls(call, (b, inputs, options) => planPointwise(b, map, inputs, options)),
+  };
 }
 
 const MASKING = ['causal', 'window', 'scale', 'softcap'];
@@ -213,5 +256,119 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['o'],
     ...calls(mul, (b, inputs) => planBinary(b, 'mul', inputs)),
+  },
+  pointwiseEntry('elu1', features.elu1, 'elu(x) + 1.', 'Katharopoulos 2020'),
+  pointwiseEntry('relu', features.relu, 'max(x, 0).', ''),
+  pointwiseEntry('squaredRelu', features.squaredRelu, 'max(x, 0) squared.', 'Primer, So 2021'),
+  pointwiseEntry('sigmoid', features.sigmoid, 'Logistic function.', ''),
+  pointwiseEntry('exp', features.exp, 'Exponential function.', ''),
+  pointwiseEntry('silu', features.silu, 'x times its logistic function.', 'Elfwing 2018'),
+  pointwiseEntry('tanh', features.tanh, 'Hyperbolic tangent.', ''),
+  pointwiseEntry('softplus', features.softplus, 'ln(1 + e^x).', ''),
+  pointwiseEntry(
+    'logSigmoid',
+    features.logSigmoid,
+    'Logarithm of a forget gate, divided by a temperature.',
+    'GLA, Yang 2024',
+    ['temperature'],
+  ),
+  {
+    name: 'features.softmax',
+    doc: 'Softmax over the last axis.',
+    paper: 'Efficient Attention, Shen 2021',
+    inputs: ['x'],
+    attributes: ['scale'],
+    outputs: ['o'],
+    ...mapCalls(features.softmax, planSoftmax),
+  },
+  {
+    name: 'features.l2norm',
+    doc: 'Rows of length one.',
+    paper: '',
+    inputs: ['x'],
+    attributes: ['eps'],
+    outputs: ['o'],
+    ...mapCalls(features.l2norm, planL2norm),
+  },
+  {
+    name: 'features.focused',
+    doc: 'Focused function: sharper directions of the same length.',
+    paper: 'FLatten Transformer, Han 2023',
+    inputs: ['x'],
+    attributes: ['power'],
+    outputs: ['o'],
+    ...mapCalls(features.focused, planFocused),
+  },
+  {
+    name: 'features.taylor2',
+    doc: 'Second-order Taylor map of the exponential.',
+    paper: 'Based, Arora 2024',
+    inputs: ['x'],
+    attributes: ['scale', 'layout'],
+    outputs: ['o'],
+    ...mapCalls(features.taylor2, planTaylor2),
+  },
+  {
+    name: 'features.quadratic',
+    doc: 'Products of all pairs of elements.',
+    paper: 'ReBased, Aksenov 2024',
+    inputs: ['x'],
+    attributes: ['scale', 'layout'],
+    outputs: ['o'],
+    ...mapCalls(features.quadratic, planQuadratic),
+  },
+  {
+    name: 'features.qtVit',
+    doc: 'Second-order Taylor map without mixed products.',
+    paper: 'QT-ViT, Xu 2024',
+    inputs: ['x'],
+    attributes: ['alpha', 'c', 'gamma'],
+    outputs: ['o'],
+    ...mapCalls(features.qtVit, planQtVit),
+  },
+  {
+    name: 'features.cosine',
+    doc: 'Rectified features that fade with the distance of positions.',
+    paper: 'cosFormer, Qin 2022',
+    inputs: ['x'],
+    attributes: ['maxLength', 'offset'],
+    outputs: ['o'],
+    ...mapCalls(features.cosine, planCosine),
+  },
+  {
+    name: 'features.dpfp',
+    doc: 'Deterministic parameter-free projection.',
+    paper: 'Schlag 2021',
+    inputs: ['x'],
+    attributes: ['nu'],
+    outputs: ['o'],
+    ...mapCalls(features.dpfp, planDpfp),
+  },
+  {
+    name: 'features.hedgehog',
+    doc: 'Softmax over a linear map and its negative.',
+    paper: 'Hedgehog, Zhang 2024',
+    inputs: ['x', 'w', 'bias?'],
+    attributes: ['scale'],
+    outputs: ['o'],
+    ...calls(features.hedgehog, planHedgehog),
+  },
+  {
+    name: 'features.t2r',
+    doc: 'Rectified linear map.',
+    paper: 'T2R, Kasai 2021',
+    inputs: ['x', 'w', 'bias?'],
+    attributes: [],
+    outputs: ['o'],
+    ...calls(features.t2r, planT2r),
+  },
+  {
+    name: 'features.favor',
+    doc: 'Positive random features of the softmax kernel.',
+    paper: 'Performer, Choromanski 2021',
+    inputs: ['x', 'projection'],
+    attributes: ['kernel', 'stabilizer', 'eps'],
+    outputs: ['o'],
+    ...calls(features.favor, planFavor),
   },
 ];
