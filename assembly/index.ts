@@ -1,3 +1,4 @@
+export { causalConv, causalConvScratchBytes } from './conv/causal';
 export { decode, decodeMerge, decodeScratchBytes } from './decode/decode';
 export { mergeState } from './decode/merge-state';
 export { binary } from './elementwise/binary';

@@ -301,6 +301,31 @@ export class RopeParams {
 
 
 @unmanaged
+export class CausalConvParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  weight: usize;
+  bias: usize;
+  initialState: usize;
+  finalState: usize;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  sequences: usize;
+  sequenceCount: i32;
+  channels: i32;
+  taps: i32;
+  /** Rows of one work item, at least taps. */
+  blockT: i32;
+  /** Channels of one work item, a multiple of 4. */
+  blockD: i32;
+  /** As in GemmParams. */
+  activation: i32;
+}
+
+
+@unmanaged
 export class ProbeParams {
   address: usize;
   steps: i32;

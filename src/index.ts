@@ -13,6 +13,15 @@ export {
   attentionSync,
 } from './ops/attention.ts';
 export {
+  type CausalConv1dInputs,
+  type CausalConv1dOptions,
+  type CausalConv1dResult,
+  type CausalConv1dStepInputs,
+  causalConv1d,
+  causalConv1dStep,
+  causalConv1dSync,
+} from './ops/causal-conv.ts';
+export {
   type DifferentialAttentionInputs,
   differentialAttention,
   differentialAttentionSync,

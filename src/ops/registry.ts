@@ -7,6 +7,7 @@
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attention, planAttention } from './attention.ts';
+import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
 import { differentialAttention, planDifferential } from './differential.ts';
 import { add, mul, planBinary } from './elementwise.ts';
 import { forgettingAttn, planForgetting } from './forgetting.ts';
@@ -158,6 +159,15 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['eps'],
     outputs: ['o'],
     ...calls(layerNorm, (b, inputs, options) => planNorm(b, 'layerNorm', inputs, options, true)),
+  },
+  {
+    name: 'causalConv1d',
+    doc: 'Short depthwise causal convolution along time, with state.',
+    paper: 'H3, Fu 2022; Mamba, Gu and Dao 2023',
+    inputs: ['x', 'weight', 'bias?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['activation'],
+    outputs: ['o', 'finalState'],
+    ...calls(causalConv1d, planCausalConv1d),
   },
   {
     name: 'matmul',
