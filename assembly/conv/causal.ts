@@ -207,9 +207,9 @@ export function causalConv(params: usize, begin: i32, end: i32, scratch: usize):
     const length = sequence.qLength;
     const first = block * p.blockT;
     const last = min(first + p.blockT, length);
-    const x = p.x + (<usize>(sequence.batch * p.xStrideB + sequence.qStart * p.xStrideT + d0) << 2);
-    const o = p.o + (<usize>(sequence.batch * p.oStrideB + sequence.qStart * p.oStrideT + d0) << 2);
-    const states = <usize>((index * p.channels + d0) * history) << 2;
+    const x = p.x + ((<usize>(sequence.batch * p.xStrideB + sequence.qStart * p.xStrideT + d0)) << 2);
+    const o = p.o + ((<usize>(sequence.batch * p.oStrideB + sequence.qStart * p.oStrideT + d0)) << 2);
+    const states = (<usize>((index * p.channels + d0) * history)) << 2;
     if (p.bias) memory.copy(scratch, p.bias + ((<usize>d0) << 2), (<usize>n) << 2);
     else memory.fill(scratch, 0, width);
     transposed(p.weight + ((<usize>(d0 * taps)) << 2), n, taps, scratch + width, width);

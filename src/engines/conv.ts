@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { CausalConvParams } from '../generated/params.ts';
+import { CausalConvParams, DepthwiseConv2dParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -68,5 +68,28 @@ export function causalConv(b: Builder, call: CausalConvCall): void {
     items,
     scratchBytes: b.runtime.scratchBytes('causalConvScratchBytes', params),
     flops: x.size * (2 * taps + (call.activation === 'silu' ? 10 : 0)),
+  });
+}
+
+/** Adds a depthwise convolution of images x [B, height, width, C] by weight [kh, kw, C]. */
+export function depthwiseConv2d(b: Builder, x: Tensor, weight: Tensor, bias: Tensor | undefined, o: Tensor): void {
+  const [batch, height, width, channels] = x.shape as [number, number, number, number];
+  const [kh, kw] = weight.shape as [number, number];
+  if (o.size === 0) return;
+  b.dispatch({
+    kernel: 'depthwiseConv2d',
+    params: encode(DepthwiseConv2dParams, {
+      x: x.address,
+      weight: weight.address,
+      bias: bias?.address ?? 0,
+      o: o.address,
+      height,
+      width,
+      channels,
+      kh,
+      kw,
+    }),
+    items: batch * height,
+    flops: 2 * x.size * kh * kw,
   });
 }

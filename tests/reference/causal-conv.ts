@@ -1,7 +1,10 @@
 import { at, exp, float64, logitFactor, type NdArray, type Result, type Round, zeros } from './ndarray.ts';
 
 /** Rows of each sequence: of each batch entry, or between the boundaries of a packed batch. */
-export function sequenceRows(shape: readonly number[], cuSeqlens?: NdArray): { batch: number; from: number; to: number }[] {
+export function sequenceRows(
+  shape: readonly number[],
+  cuSeqlens?: NdArray,
+): { batch: number; from: number; to: number }[] {
   const [batches = 0, t = 0] = shape;
   if (!cuSeqlens) return Array.from({ length: batches }, (_, batch) => ({ batch, from: 0, to: t }));
   return Array.from({ length: cuSeqlens.data.length - 1 }, (_, n) => ({
