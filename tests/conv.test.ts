@@ -183,6 +183,9 @@ test('dwConv2d', () =>
     },
   ));
 
+// biome-ignore lint/suspicious/noExplicitAny: the inputs are wrong on purpose
+type AnyOp = (inputs: any, options: any) => unknown;
+
 const f32 = (...shape: number[]): Tensor => rt.zeros(shape);
 
 test('wrong calls are named errors and leave nothing behind', () => {
@@ -192,28 +195,31 @@ test('wrong calls are named errors and leave nothing behind', () => {
     const state = f32(2, 6, 3);
     const i32 = rt.zeros([2, 5, 6], 'i32');
     const step = { x: f32(2, 6), weight, state };
-    const wrong: [() => unknown, abstract new (...args: never[]) => Error, RegExp][] = [
-      [() => causalConv1dSync({ x } as never), ShapeError, /weight is missing/],
-      [() => causalConv1dSync({ x, weight: f32(5, 4) }), ShapeError, /weight has shape \[5, 4\]/],
-      [() => causalConv1dSync({ x, weight: f32(6, 0) }), ShapeError, /W > 0/],
-      [() => causalConv1dSync({ x, weight, bias: f32(5) }), ShapeError, /bias/],
-      [() => causalConv1dSync({ x, weight, initialState: f32(2, 6, 4) }), ShapeError, /initialState.*\[2, 6, 3\]/],
-      [() => causalConv1dSync({ x: i32, weight }), DTypeError, /x is i32/],
-      [() => causalConv1dSync({ x, weight }, { activation: 'relu' } as never), OptionError, /relu/],
-      [() => causalConv1dSync({ x, weight }, { act: 'silu' } as never), OptionError, /no option 'act'/],
-      [() => causalConv1dSync({ x, weight, cuSeqlens: rt.zeros([2], 'i32') }), ShapeError, /cuSeqlens/],
-      [() => causalConv1dStep({ ...step, state: f32(2, 6, 2) }), ShapeError, /3/],
-      [() => causalConv1dStep({ ...step, o: f32(2, 5) }), ShapeError, /o has shape/],
-      [() => causalConv1dStep({ ...step, x: f32(2, 1, 6) }), ShapeError, /x has shape/],
-      [() => dwConv2dSync({ x, weight: f32(3, 3, 6) }), ShapeError, /x has shape/],
-      [() => dwConv2dSync({ x: f32(1, 2, 3, 6), weight: f32(3, 3, 5) }), ShapeError, /weight/],
-      [() => dwConv2dSync({ x: f32(1, 2, 3, 6), weight: f32(0, 3, 6) }), ShapeError, /kh and kw > 0/],
+    const wrong: [AnyOp, object, object, abstract new (...args: never[]) => Error, RegExp][] = [
+      [causalConv1dSync, { x }, {}, ShapeError, /weight is missing/],
+      [causalConv1dSync, { x, weight: f32(5, 4) }, {}, ShapeError, /weight has shape \[5, 4\]/],
+      [causalConv1dSync, { x, weight: f32(6, 0) }, {}, ShapeError, /W > 0/],
+      [causalConv1dSync, { x, weight, bias: f32(5) }, {}, ShapeError, /bias/],
+      [causalConv1dSync, { x, weight, initialState: f32(2, 6, 4) }, {}, ShapeError, /initialState.*\[2, 6, 3\]/],
+      [causalConv1dSync, { x: i32, weight }, {}, DTypeError, /x is i32/],
+      [causalConv1dSync, { x, weight }, { activation: 'relu' }, OptionError, /relu/],
+      [causalConv1dSync, { x, weight }, { act: 'silu' }, OptionError, /no option 'act'/],
+      [causalConv1dSync, { x, weight, cuSeqlens: rt.zeros([2], 'i32') }, {}, ShapeError, /cuSeqlens/],
+      [causalConv1dStep, { ...step, state: f32(2, 6, 2) }, {}, ShapeError, /3/],
+      [causalConv1dStep, { ...step, o: f32(2, 5) }, {}, ShapeError, /o has shape/],
+      [causalConv1dStep, { ...step, x: f32(2, 1, 6) }, {}, ShapeError, /x has shape/],
+      [dwConv2dSync, { x, weight: f32(3, 3, 6) }, {}, ShapeError, /x has shape/],
+      [dwConv2dSync, { x: f32(1, 2, 3, 6), weight: f32(3, 3, 5) }, {}, ShapeError, /weight/],
+      [dwConv2dSync, { x: f32(1, 2, 3, 6), weight: f32(0, 3, 6) }, {}, ShapeError, /kh and kw > 0/],
     ];
-    for (const [attempt, error, message] of wrong) {
-      const before = rt.memory().blocks;
-      assert.throws(attempt, (thrown) => thrown instanceof error && message.test(thrown.message), String(message));
-      // what the case itself made for its inputs stays until the scope ends
-      assert.ok(rt.memory().blocks - before <= 2, String(message));
+    const { used } = rt.memory();
+    for (const [op, inputs, options, error, message] of wrong) {
+      assert.throws(
+        () => op(inputs, options),
+        (thrown) => thrown instanceof error && message.test(thrown.message),
+        String(message),
+      );
+      assert.equal(rt.memory().used, used, String(message));
     }
   });
 });

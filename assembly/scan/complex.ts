@@ -10,7 +10,6 @@ const BLOCK: i32 = 64;
 const SHORT: i32 = 8;
 /** States smaller than this become zero between blocks: products with denormals are slow, and some never decay. */
 const FLUSH: f32 = 1e-30;
-const LEAST_B: f64 = 1e-30;
 
 /** All ones in the first `count` lanes. */
 // @ts-ignore: decorator
@@ -159,26 +158,19 @@ function stepsWithoutOutput(table: usize, states: usize, groups: i32, u: usize, 
   if (g < groups) oneGroup(table + ((<usize>g) << 7), states + ((<usize>g) << 5), u, stride, steps, 0, false);
 }
 
-/** b of state n, moved away from zero so that it can be divided by: its input then stays as good as none. */
+/** Where the real part of b of state n is; its imaginary part is 16 bytes further on. */
 // @ts-ignore: decorator
 @inline
-function realB(table: usize, n: i32): f64 {
-  const at = table + ((<usize>(n >> 2)) << 7) + ((<usize>(n & 3)) << 2);
-  const b = <f64>load<f32>(at, 32);
-  return b == 0 && load<f32>(at, 48) == 0 ? LEAST_B : b;
-}
-
-// @ts-ignore: decorator
-@inline
-function imaginaryB(table: usize, n: i32): f64 {
-  return <f64>load<f32>(table + ((<usize>(n >> 2)) << 7) + ((<usize>(n & 3)) << 2), 48);
+function inputWeight(table: usize, n: i32): usize {
+  return table + ((<usize>(n >> 2)) << 7) + ((<usize>(n & 3)) << 2) + 32;
 }
 
 /** states = x / b, as groups of four real and four imaginary parts. */
 function divided(table: usize, from: usize, n: i32, states: usize): void {
   for (let i = 0; i < n; ++i) {
-    const br = realB(table, i);
-    const bi = imaginaryB(table, i);
+    const b = inputWeight(table, i);
+    const br = <f64>load<f32>(b);
+    const bi = <f64>load<f32>(b, 16);
     const xr = <f64>load<f32>(from);
     const xi = <f64>load<f32>(from, 4);
     const inverse = 1 / (br * br + bi * bi);
@@ -192,8 +184,9 @@ function divided(table: usize, from: usize, n: i32, states: usize): void {
 /** x = states * b. */
 function multiplied(table: usize, states: usize, n: i32, to: usize): void {
   for (let i = 0; i < n; ++i) {
-    const br = realB(table, i);
-    const bi = imaginaryB(table, i);
+    const b = inputWeight(table, i);
+    const br = <f64>load<f32>(b);
+    const bi = <f64>load<f32>(b, 16);
     const at = states + ((<usize>(i >> 2)) << 5) + ((<usize>(i & 3)) << 2);
     const sr = <f64>load<f32>(at);
     const si = <f64>load<f32>(at, 16);

@@ -5,6 +5,8 @@ export const ZOH: i32 = 0;
 export const BILINEAR: i32 = 1;
 export const SOFTMAX: i32 = 2;
 
+const LEAST_B: f64 = 1e-30;
+
 /** Bytes of the table of one channel: eight vectors for every four states. */
 // @ts-ignore: decorator
 @inline
@@ -124,6 +126,10 @@ export function diagonalTable(params: usize, begin: i32, end: i32, scratch: usiz
     memory.fill(row, 0, bytes);
     for (let n = 0; n < p.states; ++n) {
       coefficients(p, h, n, scratch);
+      // states are divided by b: one so small that its input does not count must still be a number to divide by
+      if (abs(load<f64>(scratch, 16)) < LEAST_B && abs(load<f64>(scratch, 24)) < LEAST_B) {
+        store<f64>(scratch, LEAST_B, 16);
+      }
       const at = row + ((<usize>(n >> 2)) << 7) + ((<usize>(n & 3)) << 2);
       for (let i: usize = 0; i < 6; ++i) store<f32>(at + (i << 4), <f32>load<f64>(scratch + (i << 3)));
       const br = load<f64>(scratch, 16);

@@ -46,7 +46,7 @@ export interface FftConvCall {
 
 /** Points of the transforms of a causal convolution: its first `length` outputs must not wrap around. */
 export function convolutionPoints(length: number, taps: number): number {
-  const needed = length + Math.min(taps, length) - 1;
+  const needed = length + Math.max(1, Math.min(taps, length)) - 1;
   let points = 4;
   while (points < needed) points *= 2;
   return points;
