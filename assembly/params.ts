@@ -472,6 +472,139 @@ export class RopeParams {
 
 
 @unmanaged
+export class CausalConvParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  weight: usize;
+  bias: usize;
+  initialState: usize;
+  finalState: usize;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  sequences: usize;
+  sequenceCount: i32;
+  channels: i32;
+  taps: i32;
+  /** Rows of one work item, at least taps. */
+  blockT: i32;
+  /** Channels of one work item, a multiple of 4. */
+  blockD: i32;
+  /** As in GemmParams. */
+  activation: i32;
+}
+
+
+@unmanaged
+export class DepthwiseConv2dParams {
+  x: usize;
+  weight: usize;
+  bias: usize;
+  o: usize;
+  height: i32;
+  width: i32;
+  channels: i32;
+  kh: i32;
+  kw: i32;
+}
+
+
+@unmanaged
+export class DiagonalTableParams {
+  aReal: usize;
+  aImag: usize;
+  logDt: usize;
+  c: usize;
+  table: usize;
+  /** Complex states of one channel. */
+  states: i32;
+  /** 0: zero-order hold, 1: bilinear, 2: softmax over `span` steps. */
+  rule: i32;
+  span: i32;
+  /** Added to squared sizes that are divided by, for rule 2. */
+  eps: f32;
+  /** Factor on c. */
+  factor: f32;
+}
+
+
+@unmanaged
+export class DiagonalKernelParams extends DiagonalTableParams {
+  state: usize;
+  o: usize;
+  channels: i32;
+  length: i32;
+}
+
+
+@unmanaged
+export class DiagonalScanParams {
+  u: usize;
+  uStrideB: i32;
+  uStrideT: i32;
+  table: usize;
+  initialState: usize;
+  finalState: usize;
+  d: usize;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  sequences: usize;
+  sequenceCount: i32;
+  channels: i32;
+  states: i32;
+  /** Channels of one work item. */
+  blockD: i32;
+}
+
+
+@unmanaged
+export class FftConvParams {
+  u: usize;
+  uStrideB: i32;
+  uStrideT: i32;
+  kernel: usize;
+  kernelStride: i32;
+  taps: i32;
+  d: usize;
+  added: usize;
+  addedStride: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  twiddles: usize;
+  batch: i32;
+  length: i32;
+  channels: i32;
+  /** Complex elements of a transform: half the real points. */
+  m: i32;
+  /** Parts that the batch is split into. */
+  parts: i32;
+}
+
+
+@unmanaged
+export class NplrKernelParams {
+  aReal: usize;
+  aImag: usize;
+  p: usize;
+  b: usize;
+  c: usize;
+  logDt: usize;
+  tangents: usize;
+  twiddles: usize;
+  roots: usize;
+  o: usize;
+  channels: i32;
+  states: i32;
+  length: i32;
+  /** length / 2, or 0 for the direct sum. */
+  m: i32;
+}
+
+
+@unmanaged
 export class ProbeParams {
   address: usize;
   steps: i32;

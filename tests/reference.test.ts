@@ -11,6 +11,7 @@ import { float32, float32Base2, float64, type NdArray, type Round } from './refe
 import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
 import { rope } from './reference/rope.ts';
+import { s4d } from './reference/s4d.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a case's inputs and attributes are known only when it is read
 type Reference = (inputs: any, options: any, round: Round) => Record<string, NdArray>;
@@ -23,6 +24,7 @@ const references: Record<string, Reference[]> = {
   paged_attention: [pagedAttention],
   parallax: [parallax],
   rope: [rope],
+  s4d: [s4d],
 };
 
 const folder = new URL('vectors/', import.meta.url);

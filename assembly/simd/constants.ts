@@ -53,6 +53,8 @@ const LINEAR: usize = memory.data<f32>([
 export const LINEAR_FLUSH: usize = LINEAR;
 export const LINEAR_LOW: usize = LINEAR + 16;
 export const LINEAR_HIGH: usize = LINEAR + 32;
+
+// prettier-ignore
 const EXP_LOG: usize = memory.data<f32>([
   // e^x = 2^(n-1) (2 + 2r + r^2 P(r)), |r| <= ln2/2, n = round(x log2 e), at most 2 ulp: log2 e; 1.5 * 2^23 + 126, which
   // leaves the exponent field of 2^(n-1) in the low bits; -ln 2 in two parts, the first of 9 bits so that n times it is

@@ -8,7 +8,9 @@ import type { Pointwise } from '../engines/features.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attention, planAttention } from './attention.ts';
+import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
 import { differentialAttention, planDifferential } from './differential.ts';
+import { dwConv2d, planDwConv2d } from './dw-conv2d.ts';
 import { add, mul, planBinary } from './elementwise.ts';
 import {
   planCosine,
@@ -34,6 +36,8 @@ import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
 import { planRope, rope } from './rope.ts';
+import { fftConv, planFftConv, planS4, s4 } from './s4.ts';
+import { dss, planDss, planS4d, s4d } from './s4d.ts';
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -229,6 +233,60 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['eps'],
     outputs: ['o'],
     ...calls(layerNorm, (b, inputs, options) => planNorm(b, 'layerNorm', inputs, options, true)),
+  },
+  {
+    name: 'causalConv1d',
+    doc: 'Short depthwise causal convolution along time, with state.',
+    paper: 'H3, Fu 2022; Mamba, Gu and Dao 2023',
+    inputs: ['x', 'weight', 'bias?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['activation'],
+    outputs: ['o', 'finalState'],
+    ...calls(causalConv1d, planCausalConv1d),
+  },
+  {
+    name: 's4d',
+    doc: 'Diagonal state-space model.',
+    paper: 'S4D, Gu 2022',
+    inputs: ['u', 'AReal', 'AImag', 'C', 'logDt', 'D?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['discretization', 'mode'],
+    outputs: ['o', 'finalState'],
+    ...calls(s4d, planS4d),
+  },
+  {
+    name: 'dss',
+    doc: 'Diagonal state space with an exponential or softmax-normalised kernel.',
+    paper: 'DSS, Gupta 2022',
+    inputs: ['u', 'AReal', 'AImag', 'C', 'logDt', 'D?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['variant', 'length', 'eps', 'mode'],
+    outputs: ['o', 'finalState'],
+    ...calls(dss, planDss),
+  },
+  {
+    name: 's4',
+    doc: 'Normal plus low-rank state-space model as a long convolution.',
+    paper: 'S4, Gu 2021',
+    inputs: ['u', 'AReal', 'AImag', 'P', 'B', 'C', 'logDt', 'D?'],
+    attributes: ['length'],
+    outputs: ['o'],
+    ...calls(s4, planS4),
+  },
+  {
+    name: 'fftConv',
+    doc: 'Causal convolution with long kernels by FFT.',
+    paper: 'S4, Gu 2021; Hyena, Poli 2023',
+    inputs: ['u', 'kernel', 'D?'],
+    attributes: [],
+    outputs: ['o'],
+    ...calls(fftConv, planFftConv),
+  },
+  {
+    name: 'dwConv2d',
+    doc: 'Depthwise convolution of images.',
+    paper: 'FLatten, Han 2023; SLAB, Guo 2024',
+    inputs: ['x', 'weight', 'bias?'],
+    attributes: [],
+    outputs: ['o'],
+    ...calls(dwConv2d, planDwConv2d),
   },
   {
     name: 'matmul',
