@@ -10,10 +10,11 @@ import {
   type PreparedCase,
   READ_PEAK,
 } from './bench/cases.ts';
-import { type Check, checkResult, type Reference, referenceOf } from './bench/check.ts';
+import { type Check, checkResult } from './bench/check.ts';
 import { loadPeers, type Peer } from './bench/contender.ts';
 import { compareSamples, defaultEffort, type Effort, measure } from './bench/measure.ts';
 import type { Problem } from './bench/problem.ts';
+import { type Reference, referenceOf } from './bench/reference.ts';
 import {
   type BenchReport,
   type CaseReport,
