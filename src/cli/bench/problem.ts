@@ -244,3 +244,8 @@ export function flopsOf(problem: Problem): number {
     }
   }
 }
+
+/** State elements that a problem updates, where rates and cycles are counted by them. */
+export function elementsOf(problem: Problem): number | undefined {
+  return problem.kind === 'scan' ? problem.tokens * problem.channels * problem.states : undefined;
+}
