@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { loadPeers } from '../bench/peers/index.ts';
 import { plainJavaScript } from '../bench/peers/plain-js.ts';
 import { FMA_PEAK, type Goal } from '../src/cli/bench/case.ts';
+import { benchCases } from '../src/cli/bench/cases.ts';
 import { checkResult } from '../src/cli/bench/check.ts';
 import { compareSamples, quantile } from '../src/cli/bench/measure.ts';
 import {
@@ -314,6 +315,15 @@ test('quantiles and the comparison of samples', () => {
   assert.equal(compareSamples(fast, slow), 1);
   assert.equal(compareSamples(slow, fast), -1);
   assert.equal(compareSamples(fast, [...fast]), 0);
+});
+
+test('a decode step is right and judged by its microseconds', async () => {
+  const { report } = await run(benchCases, { ops: ['linear-step'] });
+  assert.equal(report.failed, 0, report.cases[0]!.error);
+  assert.deepEqual(
+    report.cases[0]!.goals.map(({ text }) => text),
+    ['wattn, microseconds of a call'],
+  );
 });
 
 test('every peer solves what the reference solves', async () => {
