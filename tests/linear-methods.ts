@@ -311,7 +311,7 @@ export const methods: readonly Method[] = [
     name: 'abc',
     reference: abc,
     tokens: (random, lengths, kind, size) => ({
-      ...qkv(random, lengths, size),
+      ...qkv(random, lengths, Math.min(size, 3)),
       s: logits(random, [lengths.b, lengths.t, lengths.h, lengths.m], kind),
     }),
     states: [
