@@ -41,6 +41,19 @@ const BITS: usize = memory.data<u32>([
   0x01010101, 0x01010101, 0x01010101, 0x01010101,
 ], 16);
 
+// prettier-ignore
+const LINEAR: usize = memory.data<f32>([
+  // state below 2^-100 counts as nothing
+  7.888609052210118e-31, 7.888609052210118e-31, 7.888609052210118e-31, 7.888609052210118e-31,
+  // 2^-64 and 2^64: the decays that rows may be folded by
+  5.421010862427522e-20, 5.421010862427522e-20, 5.421010862427522e-20, 5.421010862427522e-20,
+  1.8446744073709552e19, 1.8446744073709552e19, 1.8446744073709552e19, 1.8446744073709552e19,
+], 16);
+
+export const LINEAR_FLUSH: usize = LINEAR;
+export const LINEAR_LOW: usize = LINEAR + 16;
+export const LINEAR_HIGH: usize = LINEAR + 32;
+
 export const UPPER_16: usize = BITS;
 export const HALF_FIELDS: usize = BITS + 16;
 export const HALF_EXPONENTS: usize = BITS + 32;
