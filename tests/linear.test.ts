@@ -6,7 +6,7 @@ import { type CallInputs, call } from './call.ts';
 import { type GateKind, gateKinds, type Lengths, type Method, methods, opOf } from './linear-methods.ts';
 import { property } from './property.ts';
 import { variants } from './runtimes.ts';
-import { type FloatSample, ints, normal, randomFrom } from './samples.ts';
+import { type FloatSample, ints, mapped, normal, randomFrom, roundToBfloat, roundToHalf } from './samples.ts';
 
 const runtimes = await variants();
 after(() => {
@@ -46,7 +46,7 @@ function casesOf(method: Method, most: number): fc.Arbitrary<Case> {
         .map(({ g, ...lengths }) => ({ ...lengths, hv: g * lengths.h }))
         .filter((lengths) => costOf(method, lengths) < most),
       kind: fc.constantFrom(...gateKinds),
-      size: fc.constantFrom(1, 1, 30),
+      size: fc.constantFrom(1, 1, 30, 1e5),
       states: fc.boolean(),
       packed: fc.boolean(),
       headsFirst: fc.boolean(),
@@ -89,7 +89,7 @@ function operandsOf(method: Method, { seed, lengths: given, kind, size, states, 
 
 for (const method of methods) {
   test(`${method.label}: odd shapes, gates of every strength, packed sequences, initial states, both layouts`, () =>
-    property(casesOf(method, 4e5), 25, async (sample) => {
+    property(casesOf(method, 4e5), 50, async (sample) => {
       const { tokens, others } = operandsOf(method, sample);
       const options = { ...method.options, ...(sample.scale && { scale: sample.scale }) };
       const wanted = expected((round) => method.reference({ ...tokens, ...others }, options, round));
@@ -103,6 +103,27 @@ for (const method of methods) {
       }
     }));
 }
+
+test('queries, keys and values stored as f16 or bf16', async () => {
+  const lengths = { b: 2, t: 70, h: 2, hv: 4, k: 19, v: 21, m: 3 };
+  const stored = { f16: roundToHalf, bf16: roundToBfloat };
+  for (const label of ['linearAttn', 'simpleGla', 'gla', 'hgrn2', 'rwkv6', 'retention'])
+    for (const [dtype, rounded] of Object.entries(stored) as ['f16' | 'bf16', (x: number) => number][]) {
+      const method = methods.find((candidate) => candidate.label === label)!;
+      const random = randomFrom(50);
+      const tokens = method.tokens(random, lengths, 'mild', 1);
+      const constants = method.constants?.(random, lengths, 'mild') ?? {};
+      const narrow = Object.entries(tokens).filter(([name]) => ['q', 'r', 'k', 'v'].includes(name));
+      const kept = Object.fromEntries(narrow.map(([name, x]) => [name, mapped(x, rounded)]));
+      const wanted = expected((round) => method.reference({ ...tokens, ...kept, ...constants }, method.options, round));
+      for (const rt of runtimes)
+        await rt.scope(async () => {
+          const tensors = Object.fromEntries(narrow.map(([name, x]) => [name, rt.tensor(x.data, x.shape, dtype)]));
+          const got = await call(rt, opOf(method), { ...tokens, ...constants, ...tensors }, method.options);
+          assertAccurate(got, wanted, `${rt.variant}: ${label} of ${dtype}`);
+        });
+    }
+});
 
 test('long sequences of one head, where time may be split', async () => {
   for (const label of ['linearAttn', 'retention', 'simpleGla', 'gla', 'rwkv6', 'lightnet', 'mlstm', 'ssd']) {
