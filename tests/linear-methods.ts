@@ -2,7 +2,15 @@
 
 import type { Tensor } from '../src/index.ts';
 import * as wattn from '../src/index.ts';
-import { based, cosformer, performer, rebased } from './reference/feature-attention.ts';
+import { type Expected, expected } from './accuracy.ts';
+import {
+  based,
+  basedRecurrent,
+  cosformer,
+  performer,
+  rebased,
+  rebasedRecurrent,
+} from './reference/feature-attention.ts';
 import { gla, hgrn2, simpleGla } from './reference/gla.ts';
 import { lightnet } from './reference/lightnet.ts';
 import { linearAttn } from './reference/linear-attn.ts';
@@ -79,6 +87,8 @@ export interface Method {
   /** The exported function. */
   readonly name: string;
   readonly reference: AnyReference;
+  /** Other ways to compute the same, whose rounding is as good. */
+  readonly forms?: readonly AnyReference[];
   readonly options: object;
   /** Operands with a T axis behind the batch, of this size. */
   readonly tokens: (
@@ -96,10 +106,18 @@ export interface Method {
   readonly steps: boolean;
   /** Takes options.scale. */
   readonly scaled: boolean;
-  /** Its reference compares every query with every key. */
-  readonly quadratic?: true;
+  /** What its reference does for a token and head, where that is not K times V. */
+  readonly work?: (lengths: Lengths) => number;
   /** Has as many value heads as key heads. */
   readonly ungrouped?: true;
+}
+
+/** What the method must give. */
+export function wantedOf({ reference, forms = [] }: Method, inputs: object, options: object): Expected<string> {
+  return expected(
+    (round) => reference(inputs, options, round),
+    forms.map((form) => (round: Round) => form(inputs, options, round)),
+  );
 }
 
 /** The exported function `name`. */
@@ -429,7 +447,7 @@ export const methods: readonly Method[] = [
     packed: false,
     steps: false,
     scaled: false,
-    quadratic: true,
+    work: ({ t, k, v, m }) => t * (k + v + m),
   },
   {
     ...plain,
@@ -443,7 +461,7 @@ export const methods: readonly Method[] = [
     packed: false,
     steps: false,
     scaled: false,
-    quadratic: true,
+    work: ({ t, k, v, m }) => t * (k + v + m),
   },
   ...[true, false].map(
     (causal): Method => ({
@@ -457,21 +475,26 @@ export const methods: readonly Method[] = [
       packed: false,
       steps: false,
       scaled: false,
-      quadratic: true,
+      work: ({ t, k, v, m }) => t * (k + v + m),
     }),
   ),
-  ...[based, rebased].map(
-    (reference): Method => ({
+  ...[[based, basedRecurrent] as const, [rebased, rebasedRecurrent] as const].map(
+    ([reference, recurrent]): Method => ({
       ...plain,
       label: reference.name,
       name: reference.name,
       reference,
-      tokens: (random, lengths, _kind, size) => qkv(random, lengths, Math.min(size, 2)),
+      forms: [recurrent],
+      tokens: (random, lengths, _kind, size) => {
+        const { q, k, v } = qkv(random, lengths, Math.min(size, 2));
+        // Positive ones keep the sum of squares away from 0, where rounding decides what comes out.
+        return reference === rebased ? { q: positive(q), k: positive(k), v } : { q, k, v };
+      },
       states: [
         { initial: 'initialState', final: 'finalState', step: 'state' },
         { initial: 'initialNormalizer', final: 'finalNormalizer', step: 'normalizer' },
       ],
-      quadratic: true,
+      work: ({ k, v, t }) => 2 * k * k * v + t * (k + v),
     }),
   ),
   {
@@ -488,7 +511,7 @@ export const methods: readonly Method[] = [
     packed: false,
     steps: false,
     scaled: false,
-    quadratic: true,
+    work: ({ t, k, v, m }) => t * (k + v + m),
   },
   {
     ...plain,
@@ -566,6 +589,21 @@ export const methods: readonly Method[] = [
     states: [{ ...matrixState, shape: (n, { hv, k, v, m }) => [n, m, hv, k, v] }],
     steps: false,
   },
+];
+
+/** Names of those that are several calls of the engine, or one behind a map of features. */
+export const derived: readonly string[] = [
+  'gsa',
+  'abc',
+  'lightnet',
+  'performer',
+  'cosformer',
+  'based',
+  'rebased',
+  'logLinearAttn',
+  'rodimus',
+  'mamba3',
+  'mom',
 ];
 
 /** Levels that logLinearAttn has at T = t: the token itself and the bits of its number. */

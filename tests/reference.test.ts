@@ -5,7 +5,14 @@ import { test } from 'node:test';
 import { readSafetensors, tensorValues } from '../src/cli/safetensors.ts';
 import { attention } from './reference/attention.ts';
 import { differentialAttention } from './reference/differential.ts';
-import { based, cosformer, performer, rebased } from './reference/feature-attention.ts';
+import {
+  based,
+  basedRecurrent,
+  cosformer,
+  performer,
+  rebased,
+  rebasedRecurrent,
+} from './reference/feature-attention.ts';
 import { forgettingAttn } from './reference/forgetting.ts';
 import { gla, hgrn2, simpleGla } from './reference/gla.ts';
 import { linearAttn } from './reference/linear-attn.ts';
@@ -27,7 +34,7 @@ type Reference = (inputs: any, options: any, round: Round) => Record<string, NdA
 const references: Record<string, Reference[]> = {
   abc: [abc],
   attention: [attention],
-  based: [based],
+  based: [based, basedRecurrent],
   cosformer: [cosformer],
   differential_attention: [differentialAttention],
   forgetting_attn: [forgettingAttn],
@@ -42,7 +49,7 @@ const references: Record<string, Reference[]> = {
   paged_attention: [pagedAttention],
   parallax: [parallax],
   performer: [performer],
-  rebased: [rebased],
+  rebased: [rebased, rebasedRecurrent],
   retention: [retention],
   rope: [rope],
   rwkv5: [rwkv5],

@@ -1,5 +1,5 @@
-import { inner, type Recurrence, row, setRow } from './linear.ts';
-import { kernelAttention } from './linear-attn.ts';
+import { inner, type Recurrence, row, setRow, times } from './linear.ts';
+import { kernelAttention, linearAttn } from './linear-attn.ts';
 import { exp, float64, logitFactor, type NdArray, type Result, type Round, zeros } from './ndarray.ts';
 
 /**
@@ -21,6 +21,52 @@ export function rebased(
   round: Round = float64,
 ): { o: Result } {
   return kernelAttention(inputs, options, (x) => round(x * x), round);
+}
+
+/** Products of every two elements. */
+function pairs(x: readonly number[], round: Round): number[] {
+  return x.flatMap((a) => x.map((b) => round(a * b)));
+}
+
+/** Linear attention behind maps of each head's rows, normalised with eps. */
+function mapped(
+  { q, k, ...inputs }: Recurrence,
+  { scale, eps = 1e-6 }: { scale?: number; eps?: number },
+  phi: { q: (x: number[]) => number[]; k: (x: number[]) => number[] },
+  round: Round,
+): { o: Result } {
+  const factor = round(scale ?? q.shape[3]! ** -0.5);
+  const through = (x: NdArray, map: (row: number[]) => number[]): Result => {
+    const [batches = 0, length = 0, heads = 0, dk = 0] = x.shape;
+    const y = zeros([batches, length, heads, map(new Array<number>(dk).fill(0)).length]);
+    for (let b = 0; b < batches; b++)
+      for (let t = 0; t < length; t++) for (let h = 0; h < heads; h++) setRow(y, map(row(x, b, t, h)), b, t, h);
+    return y;
+  };
+  const queries = through(q, (x) => phi.q(times(x, factor, round)));
+  const { o } = linearAttn({ q: queries, k: through(k, phi.k), ...inputs }, { scale: 1, normalize: true, eps }, round);
+  return { o };
+}
+
+/** based by states of the features [1, x, x x / 2] of q and [1, x, x x] of k, as it streams. */
+export function basedRecurrent(
+  inputs: Recurrence,
+  options: { scale?: number; eps?: number } = {},
+  round: Round = float64,
+): { o: Result } {
+  const q = (x: number[]) => [1, ...x, ...pairs(x, round).map((y) => round(y / 2))];
+  const k = (x: number[]) => [1, ...x, ...pairs(x, round)];
+  return mapped(inputs, options, { q, k }, round);
+}
+
+/** rebased by states of the features x x, as it streams. */
+export function rebasedRecurrent(
+  inputs: Recurrence,
+  options: { scale?: number; eps?: number } = {},
+  round: Round = float64,
+): { o: Result } {
+  const squares = (x: number[]) => pairs(x, round);
+  return mapped(inputs, options, { q: squares, k: squares }, round);
 }
 
 /** o_t = sum_j (phi(q_t) phi(k_j)) v_j / denominator(phi(q_t), the phi(k_j) seen) over j <= t, or over all j. */
