@@ -1,5 +1,17 @@
-import { LINEAR_HIGH, LINEAR_LOW, LOG2E, ONE } from '../simd/constants';
-import { exp24 } from '../simd/exp2';
+import {
+  EXP2_1,
+  EXP2_2,
+  EXP2_3,
+  EXP2_4,
+  EXP2_5,
+  EXP2_FLUSH,
+  LINEAR_HIGH,
+  LINEAR_LOW,
+  LOG2E,
+  ONE,
+  ROUND,
+} from '../simd/constants';
+import { exp2With } from '../simd/exp2';
 
 /** row[vectors][4] = value. */
 export function fillRow(row: usize, value: f32, vectors: i32): void {
@@ -10,12 +22,30 @@ export function fillRow(row: usize, value: f32, vectors: i32): void {
   }
 }
 
-/** decay = e^g, or g itself with `linear`, over whole vectors. */
-export function decayRow(g: usize, decay: usize, vectors: i32, linear: i32): void {
-  const log2e = f32x4.splat(LOG2E);
+/** row = 1 - x over whole vectors. */
+export function complementRow(x: usize, row: usize, vectors: i32): void {
+  const one = v128.load(ONE);
   for (; vectors > 0; --vectors) {
-    const x = v128.load(g);
-    v128.store(decay, linear ? x : exp24(f32x4.mul(x, log2e)));
+    v128.store(row, f32x4.sub(one, v128.load(x)));
+    x += 16;
+    row += 16;
+  }
+}
+
+/** decay = e^g over whole vectors. */
+export function decayRow(g: usize, decay: usize, vectors: i32): void {
+  const log2e = f32x4.splat(LOG2E);
+  const round = v128.load(ROUND);
+  const e1 = v128.load(EXP2_1);
+  const e2 = v128.load(EXP2_2);
+  const e3 = v128.load(EXP2_3);
+  const e4 = v128.load(EXP2_4);
+  const e5 = v128.load(EXP2_5);
+  const one = v128.load(ONE);
+  const flush = v128.load(EXP2_FLUSH);
+  for (; vectors > 0; --vectors) {
+    const x = f32x4.mul(v128.load(g), log2e);
+    v128.store(decay, exp2With(x, round, e1, e2, e3, e4, e5, one, flush));
     g += 16;
     decay += 16;
   }
@@ -37,16 +67,21 @@ export function advanceRow(product: usize, decay: usize, next: usize, vectors: i
   return i32x4.all_true(inside);
 }
 
-/** factor = product * decay and product = 1: a block begins with the state decayed up to its first token. */
-export function openRow(product: usize, decay: usize, factor: usize, vectors: i32): void {
-  const one = v128.load(ONE);
+/** factor = product * decay over whole vectors. */
+export function multiplyRow(product: usize, decay: usize, factor: usize, vectors: i32): void {
   for (; vectors > 0; --vectors) {
     v128.store(factor, f32x4.mul(v128.load(product), v128.load(decay)));
-    v128.store(product, one);
     product += 16;
     decay += 16;
     factor += 16;
   }
+}
+
+/** Whether rows may be folded by a product of decays. */
+// @ts-ignore: decorator
+@inline
+export function foldable(product: f32): bool {
+  return product >= load<f32>(LINEAR_LOW) && product <= load<f32>(LINEAR_HIGH);
 }
 
 /** e^x for one gate, as accurate as an f32 can show. */

@@ -1,33 +1,26 @@
 import { LinearParams } from '../params';
-import { LINEAR_HIGH, LINEAR_LOW } from '../simd/constants';
 import { exp2 } from '../simd/exp2';
 import { fma } from '../simd/fma';
 import { sum4 } from '../simd/reduce';
 import { elementBytes, F32, widenRow } from '../simd/storage';
-import { advanceRow, decayOf, decayRow, fillRow, openRow } from './decay';
-import { BLOCK, PANEL, Workspace, WRITE } from './workspace';
-
-/** Gates over the rows of the state. */
-export const GATE_NONE: i32 = 0;
-export const GATE_SCALAR: i32 = 1;
-export const GATE_ROWS: i32 = 2;
+import { advanceRow, complementRow, decayOf, decayRow, fillRow, foldable, multiplyRow } from './decay';
+import { BLOCK, GATE_ROWS, GATE_SCALAR, PANEL, Workspace, WRITE } from './workspace';
 
 /** Denominators of an output row. */
 const NORMALIZER_ADD: i32 = 1;
 const NORMALIZER_CLAMP: i32 = 2;
 const NORMALIZER_STABILIZED: i32 = 3;
-const NORMALIZER_PER_FEATURE: i32 = 4;
 
 /** n values of any storage type as f32 whose last vector is padded: in place where that is so already, else in `row`. */
 // @ts-ignore: decorator
 @inline
-function paddedRow(src: usize, type: i32, n: i32, row: usize): usize {
-  if (type == F32 && (n & 3) == 0) return src;
+function paddedRow(src: usize, type: i32, n: i32, padded: bool, row: usize): usize {
+  if (type == F32 && padded) return src;
   widenRow(src, type, row, n, 1);
   return row;
 }
 
-/** Address of a row [batch, token, head] of n elements. */
+/** Address of a row [batch, token, head] of a tensor. */
 // @ts-ignore: decorator
 @inline
 function rowAt(
@@ -35,16 +28,16 @@ function rowAt(
   strideB: i32,
   strideT: i32,
   strideH: i32,
-  type: i32,
+  bytes: usize,
   batch: i32,
   token: i32,
   head: i32,
 ): usize {
   const element = <usize>batch * <usize>strideB + <usize>token * <usize>strideT + <usize>head * <usize>strideH;
-  return base + element * elementBytes(type);
+  return base + element * bytes;
 }
 
-/** A per-token value of a head, in a contiguous f32 [B, T, H]. */
+/** A per-token value of a head, in a contiguous f32 [B, T, HV]. */
 // @ts-ignore: decorator
 @inline
 function tokenValue(base: usize, p: LinearParams, w: Workspace, token: i32): f32 {
@@ -52,276 +45,361 @@ function tokenValue(base: usize, p: LinearParams, w: Workspace, token: i32): f32
   return load<f32>(base + (at << 2));
 }
 
-/** Decays of the rows of the state before `token` writes; false where the block has to end before it. */
-function advanceRows(p: LinearParams, w: Workspace, token: i32, first: bool): bool {
-  const at = rowAt(p.g, p.gStrideB, p.gStrideT, p.gStrideH, F32, w.batch, w.start + token, w.gateHead);
-  if (p.gateKind == GATE_SCALAR) {
-    const decay: f32 = token < 0 ? 1 : p.gateLinear ? load<f32>(at) : decayOf(load<f32>(at));
-    const product = w.scalarProduct * decay;
-    if (first) {
-      fillRow(w.factor, product, w.groups);
-      w.scalarProduct = 1;
-      return true;
+function queryRow(p: LinearParams, w: Workspace, token: i32): usize {
+  if (token >= w.length || !p.q) return w.zeros;
+  const bytes = elementBytes(p.qType);
+  const at = rowAt(p.q, p.qStrideB, p.qStrideT, p.qStrideH, bytes, w.batch, w.start + token, w.keyHead);
+  return paddedRow(at, p.qType, p.dk, (p.dk & 3) == 0, w.qRow);
+}
+
+/** The key of token step + n, whose place in the block is that of the token which it is written for. */
+function keyRow(p: LinearParams, w: Workspace, token: i32, n: i32): usize {
+  if (token < 0) return w.zeros;
+  if (p.tied) return w.tiedKeys + <usize>n * ((<usize>w.groups) << 4);
+  const bytes = elementBytes(p.kType);
+  const at = rowAt(p.k, p.kStrideB, p.kStrideT, p.kStrideH, bytes, w.batch, w.start + token, w.keyHead);
+  return paddedRow(at, p.kType, p.dk, (p.dk & 3) == 0, w.kRow);
+}
+
+function valueRow(p: LinearParams, w: Workspace, token: i32): usize {
+  if (token < 0) return w.vZeros;
+  const bytes = elementBytes(p.vType);
+  const at = rowAt(p.v, p.vStrideB, p.vStrideT, p.vStrideH, bytes, w.batch, w.start + token, w.head);
+  return paddedRow(at + <usize>w.column * bytes, p.vType, w.width, (w.width & 7) == 0, w.vRow);
+}
+
+/** Tokens whose scalar decays, from `token` on, may be folded together, at most `most`. */
+function scalarDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
+  const step = (<usize>p.gStrideT) << 2;
+  let at = rowAt(p.g, p.gStrideB, p.gStrideT, p.gStrideH, 4, w.batch, w.start + token, w.gateHead);
+  let product: f32 = 1;
+  let n = 0;
+  for (; n < most; ++n) {
+    let decay: f32 = 1;
+    if (token + n >= 0) decay = p.gateLinear ? load<f32>(at) : decayOf(load<f32>(at));
+    at += step;
+    if (n == 0) {
+      fillRow(w.factor, w.scalarProduct * decay, w.groups);
+    } else {
+      const next = product * decay;
+      if (!foldable(next)) break;
+      product = next;
     }
-    if (!(product >= load<f32>(LINEAR_LOW) && product <= load<f32>(LINEAR_HIGH))) return false;
-    w.scalarNext = product;
-    return true;
+    store<f32>(w.products + ((<usize>n) << 2), product);
   }
-  if (token < 0) fillRow(w.decay, 1, w.groups);
-  else decayRow(paddedRow(at, F32, p.dk, w.gRow), w.decay, w.groups, p.gateLinear);
-  if (first) {
-    openRow(w.product, w.decay, w.factor, w.groups);
-    return true;
-  }
-  return advanceRow(w.product, w.decay, w.next, w.groups);
+  w.scalarProduct = product;
+  return n;
 }
 
-/** Decays of the columns, likewise. */
-function advanceColumns(p: LinearParams, w: Workspace, token: i32, first: bool): bool {
-  const vectors = w.panels << 1;
-  if (token < 0) {
-    fillRow(w.columnDecay, 1, vectors);
-  } else {
-    const head = rowAt(p.gv, p.gvStrideB, p.gvStrideT, p.gvStrideH, F32, w.batch, w.start + token, w.head);
-    widenRow(head + ((<usize>w.column) << 2), F32, w.columnGate, w.width, 1);
-    decayRow(w.columnGate, w.columnDecay, vectors, p.gateLinear);
-  }
-  if (first) {
-    openRow(w.columnProduct, w.columnDecay, w.columnFactor, vectors);
-    return true;
-  }
-  return advanceRow(w.columnProduct, w.columnDecay, w.columnNext, vectors);
-}
-
-/** Moves on to `token`, unless the decays since the block's first token would leave the range in which rows are folded. */
-function advance(p: LinearParams, w: Workspace, token: i32, first: bool): bool {
-  if (p.gateKind && !advanceRows(p, w, token, first)) return false;
-  if (p.gv && !advanceColumns(p, w, token, first)) return false;
-  if (first) return true;
-  if (p.gateKind == GATE_SCALAR) w.scalarProduct = w.scalarNext;
-  if (p.gateKind == GATE_ROWS) {
-    const swapped = w.product;
-    w.product = w.next;
-    w.next = swapped;
-  }
-  if (p.gv) {
-    const swapped = w.columnProduct;
-    w.columnProduct = w.columnNext;
-    w.columnNext = swapped;
-  }
-  return true;
-}
-
-/** Row n of the panels: q times the decays so far, k divided by them. */
-function foldKeys(p: LinearParams, w: Workspace, n: i32, q: usize, k: usize, weight: f32): void {
-  let to = w.qk + ((<usize>n) << 5);
-  const scale = f32x4.splat(p.scale);
-  const input = f32x4.splat(weight);
-  if (p.gateKind == GATE_ROWS) {
-    const tied = p.tied;
-    let product = w.product;
+/** As `scalarDecays` for a gate a row. */
+function rowDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
+  const rowBytes = (<usize>w.groups) << 4;
+  const padded = (p.dk & 3) == 0;
+  let product = w.products;
+  let n = 0;
+  for (; n < most; ++n) {
     let decay = w.decay;
-    for (let left = w.groups; left > 0; --left) {
-      const folded = v128.load(product);
-      v128.store(to, f32x4.mul(v128.load(q), f32x4.mul(folded, scale)));
-      const key = tied ? f32x4.sub(f32x4.splat(1), v128.load(decay)) : v128.load(k);
-      v128.store(to, f32x4.div(f32x4.mul(key, input), folded), 16);
-      to += PANEL;
-      q += 16;
-      k += 16;
-      product += 16;
-      decay += 16;
+    if (token + n < 0) {
+      fillRow(decay, 1, w.groups);
+    } else {
+      const at = rowAt(p.g, p.gStrideB, p.gStrideT, p.gStrideH, 4, w.batch, w.start + token + n, w.gateHead);
+      const gates = paddedRow(at, F32, p.dk, padded, w.gRow);
+      if (p.gateLinear) decay = gates;
+      else decayRow(gates, decay, w.groups);
     }
-    return;
+    if (n == 0) {
+      multiplyRow(w.product, decay, w.factor, w.groups);
+      fillRow(product, 1, w.groups);
+    } else {
+      if (!advanceRow(product, decay, product + rowBytes, w.groups)) break;
+      product += rowBytes;
+    }
+    if (p.tied) complementRow(decay, w.tiedKeys + <usize>n * rowBytes, w.groups);
   }
-  const read = p.gateKind ? f32x4.splat(p.scale * w.scalarProduct) : scale;
-  const write = p.gateKind ? f32x4.splat(weight / w.scalarProduct) : input;
+  memory.copy(w.product, product, rowBytes);
+  return n;
+}
+
+/** As `scalarDecays` for a gate a column. */
+function columnDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
+  const vectors = w.panels << 1;
+  fillRow(w.columnProducts, 1, vectors);
+  let n = 0;
+  for (; n < most; ++n) {
+    let decay = w.columnDecay;
+    if (token + n < 0) {
+      fillRow(decay, 1, vectors);
+    } else {
+      const at = rowAt(p.gv, p.gvStrideB, p.gvStrideT, p.gvStrideH, 4, w.batch, w.start + token + n, w.head);
+      widenRow(at + ((<usize>w.column) << 2), F32, w.columnGate, w.width, 1);
+      if (p.gateLinear) decay = w.columnGate;
+      else decayRow(w.columnGate, decay, vectors);
+    }
+    if (n == 0) {
+      multiplyRow(w.columnProduct, decay, w.columnFactor, vectors);
+      fillRow(w.columnProduct, 1, vectors);
+    } else {
+      if (!advanceRow(w.columnProduct, decay, w.columnDecay, vectors)) break;
+      const product = w.columnDecay;
+      w.columnDecay = w.columnProduct;
+      w.columnProduct = product;
+    }
+    let to = w.columnProducts + ((<usize>n) << 5);
+    for (let c: usize = 0; c < (<usize>w.panels) << 5; c += 32) {
+      v128.store(to, v128.load(w.columnProduct + c));
+      v128.store(to, v128.load(w.columnProduct + c, 16), 16);
+      to += PANEL;
+    }
+  }
+  return n;
+}
+
+/** The product of the row gates after `count` tokens, where the column gates end the block earlier. */
+function retreat(p: LinearParams, w: Workspace, count: i32): void {
+  const last = <usize>(count - 1);
+  if (p.gateKind == GATE_SCALAR) w.scalarProduct = load<f32>(w.products + (last << 2));
+  const rowBytes = (<usize>w.groups) << 4;
+  if (p.gateKind == GATE_ROWS) memory.copy(w.product, w.products + last * rowBytes, rowBytes);
+}
+
+/** Row `count` of the panels as a token that does nothing: strips take tokens in pairs. */
+function padBlock(w: Workspace, count: i32): void {
+  const zero = i32x4.splat(0);
+  let to = w.qk + ((<usize>count) << 5);
   for (let left = w.groups; left > 0; --left) {
-    v128.store(to, f32x4.mul(v128.load(q), read));
-    v128.store(to, f32x4.mul(v128.load(k), write), 16);
+    v128.store(to, zero);
+    v128.store(to, zero, 16);
     to += PANEL;
+  }
+  to = w.v + ((<usize>count) << 5);
+  for (let left = w.panels; left > 0; --left) {
+    v128.store(to, zero);
+    v128.store(to, zero, 16);
+    to += PANEL;
+  }
+}
+
+/** to[groups], PANEL bytes apart, = factor * row. */
+function spreadScaled(row: usize, factor: v128, to: usize, groups: i32): void {
+  for (; groups >= 4; groups -= 4) {
+    v128.store(to, f32x4.mul(v128.load(row), factor));
+    v128.store(to, f32x4.mul(v128.load(row, 16), factor), PANEL);
+    v128.store(to, f32x4.mul(v128.load(row, 32), factor), 2 * PANEL);
+    v128.store(to, f32x4.mul(v128.load(row, 48), factor), 3 * PANEL);
+    row += 64;
+    to += 4 * PANEL;
+  }
+  for (; groups > 0; --groups) {
+    v128.store(to, f32x4.mul(v128.load(row), factor));
+    row += 16;
+    to += PANEL;
+  }
+}
+
+/** to[groups], PANEL bytes apart, = factor * row * product. */
+function spreadTimes(row: usize, factor: v128, product: usize, to: usize, groups: i32): void {
+  for (; groups > 0; --groups) {
+    v128.store(to, f32x4.mul(v128.load(row), f32x4.mul(v128.load(product), factor)));
+    row += 16;
+    product += 16;
+    to += PANEL;
+  }
+}
+
+/** to[groups], PANEL bytes apart, = factor * row / product. */
+function spreadOver(row: usize, factor: v128, product: usize, to: usize, groups: i32): void {
+  for (; groups > 0; --groups) {
+    v128.store(to, f32x4.div(f32x4.mul(v128.load(row), factor), v128.load(product)));
+    row += 16;
+    product += 16;
+    to += PANEL;
+  }
+}
+
+/** The block's queries, times the decays since its first token. */
+function foldQueries(p: LinearParams, w: Workspace, step: i32, count: i32): void {
+  const rowBytes = (<usize>w.groups) << 4;
+  const rows = p.gateKind == GATE_ROWS;
+  for (let n = 0; n < count; ++n) {
+    const q = queryRow(p, w, step + n);
+    const to = w.qk + ((<usize>n) << 5);
+    if (rows) {
+      spreadTimes(q, f32x4.splat(p.scale), w.products + <usize>n * rowBytes, to, w.groups);
+    } else {
+      const product: f32 = p.gateKind ? load<f32>(w.products + ((<usize>n) << 2)) : 1;
+      spreadScaled(q, f32x4.splat(p.scale * product), to, w.groups);
+    }
+  }
+}
+
+/** The block's keys, divided by the decays since its first token. */
+function foldKeys(p: LinearParams, w: Workspace, step: i32, count: i32): void {
+  const rowBytes = (<usize>w.groups) << 4;
+  const rows = p.gateKind == GATE_ROWS;
+  for (let n = 0; n < count; ++n) {
+    const token = step + n - w.lag;
+    const k = keyRow(p, w, token, n);
+    const to = w.qk + ((<usize>n) << 5) + 16;
+    const weight: f32 = p.weight && token >= 0 ? tokenValue(p.weight, p, w, token) : 1;
+    if (rows) {
+      spreadOver(k, f32x4.splat(weight), w.products + <usize>n * rowBytes, to, w.groups);
+    } else {
+      const product: f32 = p.gateKind ? load<f32>(w.products + ((<usize>n) << 2)) : 1;
+      spreadScaled(k, f32x4.splat(weight / product), to, w.groups);
+    }
+  }
+}
+
+/** The block's values; those of gated columns divided by their decays. */
+function foldValues(p: LinearParams, w: Workspace, step: i32, count: i32): void {
+  for (let n = 0; n < count; ++n) {
+    let v = valueRow(p, w, step + n - w.lag);
+    let to = w.v + ((<usize>n) << 5);
+    let products = w.columnProducts + ((<usize>n) << 5);
+    for (let c = w.panels; c > 0; --c) {
+      if (p.gv) {
+        v128.store(to, f32x4.div(v128.load(v), v128.load(products)));
+        v128.store(to, f32x4.div(v128.load(v, 16), v128.load(products, 16)), 16);
+        products += PANEL;
+      } else {
+        v128.store(to, v128.load(v));
+        v128.store(to, v128.load(v, 16), 16);
+      }
+      v += 32;
+      to += PANEL;
+    }
+  }
+}
+
+/** Queries for reading a state that stays, as rows. */
+function scaleQueries(p: LinearParams, w: Workspace, step: i32, count: i32): void {
+  const scale = f32x4.splat(p.scale);
+  let to = w.qk;
+  for (let n = 0; n < count; ++n) {
+    let q = queryRow(p, w, step + n);
+    for (let left = w.groups; left > 0; --left) {
+      v128.store(to, f32x4.mul(v128.load(q), scale));
+      q += 16;
+      to += 16;
+    }
+  }
+}
+
+/** sum q u k of a token. */
+function bonusOf(w: Workspace, q: usize, k: usize): f32 {
+  let u = w.uRow;
+  let sum = i32x4.splat(0);
+  for (let left = w.groups; left > 0; --left) {
+    sum = fma(f32x4.mul(v128.load(q), v128.load(u)), v128.load(k), sum);
     q += 16;
     k += 16;
-  }
-}
-
-/** Row n of q alone, for reading a fixed state. */
-function scaleQueries(p: LinearParams, w: Workspace, n: i32, q: usize): void {
-  const scale = f32x4.splat(p.scale);
-  let to = w.qk + <usize>n * ((<usize>w.groups) << 4);
-  for (let left = w.groups; left > 0; --left) {
-    v128.store(to, f32x4.mul(v128.load(q), scale));
-    to += 16;
-    q += 16;
-  }
-}
-
-/** Adds row n's key to z and gives q z. */
-function sumKeys(p: LinearParams, w: Workspace, n: i32): f32 {
-  let z = w.z;
-  let sum = i32x4.splat(0);
-  if (p.mode & WRITE) {
-    let from = w.qk + ((<usize>n) << 5);
-    for (let left = w.groups; left > 0; --left) {
-      const total = f32x4.add(v128.load(z), v128.load(from, 16));
-      v128.store(z, total);
-      sum = fma(v128.load(from), total, sum);
-      z += 16;
-      from += PANEL;
-    }
-  } else {
-    let from = w.qk + <usize>n * ((<usize>w.groups) << 4);
-    for (let left = w.groups; left > 0; --left) {
-      sum = fma(v128.load(from), v128.load(z), sum);
-      z += 16;
-      from += 16;
-    }
+    u += 16;
   }
   return sum4(sum);
 }
 
-/** What an output row is divided by. */
-function denominator(p: LinearParams, w: Workspace, token: i32, q: usize, sum: f32): f32 {
+/** Output rows start from their tokens' own values, each times its factor. */
+function ownValues(p: LinearParams, w: Workspace, step: i32, count: i32): void {
+  const skip: f32 = p.skip ? load<f32>(p.skip + ((<usize>w.head) << 2)) : 0;
+  for (let n = 0; n < count; ++n) {
+    const token = step + n;
+    const reads = token < w.length;
+    let factor = skip;
+    if (reads && (p.bonus || p.bonusScalar)) {
+      const dot = bonusOf(w, queryRow(p, w, token), keyRow(p, w, token, n));
+      if (p.bonusSigmoid) factor += 1 / (1 + exp2(-dot * 1.4426950408889634));
+      else factor += dot * p.scale * (p.bonusScalar ? tokenValue(p.bonusScalar, p, w, token) : 1);
+    }
+    let v = reads ? valueRow(p, w, token) : w.vZeros;
+    let to = w.o + ((<usize>n) << 5);
+    let products = w.columnProducts + ((<usize>n) << 5);
+    const factors = f32x4.splat(factor);
+    for (let c = w.panels; c > 0; --c) {
+      let low = f32x4.mul(v128.load(v), factors);
+      let high = f32x4.mul(v128.load(v, 16), factors);
+      if (p.gv) {
+        low = f32x4.div(low, v128.load(products));
+        high = f32x4.div(high, v128.load(products, 16));
+      }
+      v128.store(to, low);
+      v128.store(to, high, 16);
+      v += 32;
+      to += PANEL;
+      products += PANEL;
+    }
+  }
+}
+
+/** q z of row n, after its key has been added to z where the call writes. */
+function readKeySum(p: LinearParams, w: Workspace, n: i32): f32 {
+  const writes = p.mode & WRITE;
+  const step: usize = writes ? PANEL : 16;
+  let from = writes ? w.qk + ((<usize>n) << 5) : w.qk + <usize>n * ((<usize>w.groups) << 4);
+  let z = w.z;
+  let sum = i32x4.splat(0);
+  for (let left = w.groups; left > 0; --left) {
+    let total = v128.load(z);
+    if (writes) {
+      total = f32x4.add(total, v128.load(from, 16));
+      v128.store(z, total);
+    }
+    sum = fma(v128.load(from), total, sum);
+    z += 16;
+    from += step;
+  }
+  return sum4(sum);
+}
+
+/** What an output row with q z = sum is divided by. */
+function denominator(p: LinearParams, w: Workspace, token: i32, sum: f32): f32 {
   if (p.normalizer == NORMALIZER_ADD) return sum + p.epsilon;
   if (p.normalizer == NORMALIZER_CLAMP) return max<f32>(sum, p.epsilon);
   if (p.normalizer == NORMALIZER_STABILIZED) {
     const least = decayOf(-tokenValue(p.m, p, w, token));
     return max<f32>(abs<f32>(sum), least) + p.epsilon;
   }
-  if (p.normalizer == NORMALIZER_PER_FEATURE) {
-    let all = i32x4.splat(0);
-    for (let left = w.groups; left > 0; --left) {
-      all = f32x4.add(all, v128.load(q));
-      q += 16;
-    }
-    return sum + p.epsilon * p.scale * sum4(all);
-  }
-  return 1;
-}
-
-/** Factor on v in the output of its own token: sum q u k, with a skip connection. */
-function ownValue(p: LinearParams, w: Workspace, token: i32, q: usize, k: usize): f32 {
-  let own: f32 = p.skip ? load<f32>(p.skip + ((<usize>w.head) << 2)) : 0;
-  if (p.bonus || p.bonusScalar) {
-    const tied = p.tied;
-    let u = w.uRow;
-    let decay = w.decay;
-    let sum = i32x4.splat(0);
-    for (let left = w.groups; left > 0; --left) {
-      const key = tied ? f32x4.sub(f32x4.splat(1), v128.load(decay)) : v128.load(k);
-      sum = fma(f32x4.mul(v128.load(q), v128.load(u)), key, sum);
-      q += 16;
-      k += 16;
-      u += 16;
-      decay += 16;
-    }
-    const dot = sum4(sum);
-    if (p.bonusSigmoid) own += 1 / (1 + exp2(-dot * 1.4426950408889634));
-    else own += dot * p.scale * (p.bonusScalar ? tokenValue(p.bonusScalar, p, w, token) : 1);
-  }
-  return own;
-}
-
-/** The columns of a token's v, padded. */
-// @ts-ignore: decorator
-@inline
-function valueRow(p: LinearParams, w: Workspace, token: i32, row: usize): usize {
-  const at = rowAt(p.v, p.vStrideB, p.vStrideT, p.vStrideH, p.vType, w.batch, w.start + token, w.head);
-  const from = at + <usize>w.column * elementBytes(p.vType);
-  if (p.vType == F32 && (w.width & 7) == 0) return from;
-  widenRow(from, p.vType, row, w.width, 1);
-  return row;
-}
-
-/** Row n of the value and output panels. */
-function foldValues(p: LinearParams, w: Workspace, n: i32, v: usize, vOwn: usize, own: f32): void {
-  let to = (<usize>n) << 5;
-  const factor = f32x4.splat(own);
-  let product = w.columnProduct;
-  for (let c = w.panels; c > 0; --c) {
-    for (let half: usize = 0; half < 32; half += 16) {
-      let value = v ? v128.load(v + half) : i32x4.splat(0);
-      // not by a factor of 0: v may be infinite
-      let output = own != 0 ? f32x4.mul(v128.load(vOwn + half), factor) : i32x4.splat(0);
-      if (p.gv) {
-        const folded = v128.load(product + half);
-        value = f32x4.div(value, folded);
-        output = f32x4.div(output, folded);
-        v128.store(w.post + to + half, folded);
-      }
-      v128.store(w.v + to + half, value);
-      v128.store(w.o + to + half, output);
-    }
-    if (v) v += 32;
-    vOwn += 32;
-    product += 32;
-    to += PANEL;
-  }
-}
-
-/** z = factor z, where a block begins. */
-function fadeKeySum(w: Workspace): void {
-  let z = w.z;
-  let factor = w.factor;
+  let q = queryRow(p, w, token);
+  let all = i32x4.splat(0);
   for (let left = w.groups; left > 0; --left) {
-    v128.store(z, f32x4.mul(v128.load(z), v128.load(factor)));
-    z += 16;
-    factor += 16;
+    all = f32x4.add(all, v128.load(q));
+    q += 16;
+  }
+  return sum + p.epsilon * p.scale * sum4(all);
+}
+
+function normalize(p: LinearParams, w: Workspace, step: i32, count: i32): void {
+  if (p.gateKind) multiplyRow(w.z, w.factor, w.z, w.groups);
+  for (let n = 0; n < count; ++n) {
+    const sum = readKeySum(p, w, n);
+    const inverse: f32 = step + n < w.length ? 1 / denominator(p, w, step + n, sum) : 1;
+    store<f32>(w.scale + ((<usize>n) << 2), inverse);
   }
 }
 
 /**
  * Folds tokens from `step` on into the panels, at most BLOCK of them and no more than the decays allow; the number of tokens. Token
- * step - lag writes as token `step` reads; the decays since the first of them are multiplied into q and divided out of k and v, so
+ * step - lag writes as token `step` reads. The decays since the first of them are multiplied into q and divided out of k and v, so
  * that the state stays as it was at the start until the block ends.
  */
 export function foldBlock(p: LinearParams, w: Workspace, step: i32, steps: i32): i32 {
-  const writes = p.mode & WRITE;
-  let n = 0;
-  for (; n < BLOCK && step + n < steps; ++n) {
-    const token = step + n;
-    const writer = token - w.lag;
-    const reads = token < w.length;
-    if (!advance(p, w, writer, n == 0)) break;
-    if (n == 0 && p.normalizer && p.gateKind) fadeKeySum(w);
-    const position = w.start + token;
-    const q =
-      reads && p.q
-        ? paddedRow(
-            rowAt(p.q, p.qStrideB, p.qStrideT, p.qStrideH, p.qType, w.batch, position, w.keyHead),
-            p.qType,
-            p.dk,
-            w.qRow,
-          )
-        : w.zeros;
-    let own: f32 = 0;
-    if (writes) {
-      // with tied keys any readable row does
-      const keys = writer >= 0 && !p.tied;
-      const key = keys
-        ? rowAt(p.k, p.kStrideB, p.kStrideT, p.kStrideH, p.kType, w.batch, w.start + writer, w.keyHead)
-        : w.zeros;
-      let k = keys ? paddedRow(key, p.kType, p.dk, w.kRow) : key;
-      const weight: f32 = writer < 0 ? 0 : p.weight ? tokenValue(p.weight, p, w, writer) : 1;
-      foldKeys(p, w, n, q, k, weight);
-      if (reads) {
-        if (w.lag && p.bonus) {
-          const at = rowAt(p.k, p.kStrideB, p.kStrideT, p.kStrideH, p.kType, w.batch, position, w.keyHead);
-          k = paddedRow(at, p.kType, p.dk, w.kRow);
-        }
-        own = ownValue(p, w, token, q, k);
-      }
-    } else {
-      scaleQueries(p, w, n, q);
-    }
-    if (p.normalizer) {
-      const sum = sumKeys(p, w, n);
-      store<f32>(w.scale + ((<usize>n) << 2), reads ? 1 / denominator(p, w, token, q, sum) : 1);
-    }
-    if (writes) {
-      const v = writer >= 0 ? valueRow(p, w, writer, w.vRow) : 0;
-      foldValues(p, w, n, v, own != 0 ? (w.lag ? valueRow(p, w, token, w.vRead) : v) : w.vRow, own);
-    }
+  let count = min(BLOCK, steps - step);
+  const writer = step - w.lag;
+  if (p.gateKind == GATE_SCALAR) count = scalarDecays(p, w, writer, count);
+  else if (p.gateKind == GATE_ROWS) count = rowDecays(p, w, writer, count);
+  if (p.gv) {
+    const fewer = columnDecays(p, w, writer, count);
+    if (fewer < count) retreat(p, w, fewer);
+    count = fewer;
   }
-  return n;
+  if (p.mode & WRITE) {
+    if (count & 1) padBlock(w, count);
+    foldQueries(p, w, step, count);
+    foldKeys(p, w, step, count);
+    foldValues(p, w, step, count);
+    if (w.owned) ownValues(p, w, step, count);
+  } else {
+    scaleQueries(p, w, step, count);
+  }
+  if (p.normalizer) normalize(p, w, step, count);
+  return count;
 }

@@ -3,10 +3,13 @@ import { MR, panels } from '../gemm/panel';
 import { LinearParams } from '../params';
 import { widenRow, F32 } from '../simd/storage';
 import { fillRow } from './decay';
-import { foldBlock, GATE_ROWS, GATE_SCALAR } from './fold';
-import { loadKeySum, loadState, scaleColumns, storeKeySum, storeState } from './state';
+import { foldBlock } from './fold';
+import { flushState, loadKeySum, loadState, scaleColumns, storeKeySum, storeState } from './state';
 import { stepColumns, strip, STRIP_ROWS, writeStrip } from './strip';
-import { BLOCK, carve, PANEL, READ, Workspace, WRITE } from './workspace';
+import { BLOCK, carve, GATE_SCALAR, PANEL, READ, Workspace, WRITE } from './workspace';
+
+/** Blocks between flushes of a fading state: elements seldom fall far through the denormal range within so many. */
+const FLUSH_BLOCKS: i32 = 8;
 
 /** Prepares the workspace for an item: one sequence, head and group of columns. */
 function openItem(p: LinearParams, w: Workspace, item: i32): void {
@@ -26,6 +29,7 @@ function openItem(p: LinearParams, w: Workspace, item: i32): void {
   w.panels = (w.width + 7) >> 3;
   w.groups = (p.dk + STRIP_ROWS - 1) / STRIP_ROWS;
   w.lag = p.exclusive ? 1 : 0;
+  w.owned = p.bonus || p.bonusScalar || p.skip ? 1 : 0;
   w.scalarProduct = 1;
   fillRow(w.zeros, 0, w.groups);
   fillRow(w.qRow, 0, w.groups);
@@ -36,7 +40,7 @@ function openItem(p: LinearParams, w: Workspace, item: i32): void {
   fillRow(w.product, 1, w.groups);
   fillRow(w.columnProduct, 1, w.panels << 1);
   fillRow(w.vRow, 0, w.panels << 1);
-  fillRow(w.vRead, 0, w.panels << 1);
+  fillRow(w.vZeros, 0, max(w.panels << 1, 4));
   fillRow(w.uRow, p.bonus ? 0 : 1, w.groups);
   if (p.bonus) widenRow(p.bonus + ((<usize>(w.keyHead * p.bonusStrideH)) << 2), F32, w.uRow, p.dk, 1);
   fillRow(w.scale, 1, (BLOCK + 3) >> 2);
@@ -47,6 +51,7 @@ function openItem(p: LinearParams, w: Workspace, item: i32): void {
 function runStrips(p: LinearParams, w: Workspace, count: i32): void {
   const stateStep = (<usize>w.groups) << 7;
   const fading = p.gateKind;
+  const pairs = (count + 1) & ~1;
   if (p.gv) scaleColumns(w, w.columnFactor);
   for (let c = 0; c < w.panels; ++c) {
     let state = w.state + <usize>c * stateStep;
@@ -56,19 +61,33 @@ function runStrips(p: LinearParams, w: Workspace, count: i32): void {
     let factor = w.factor;
     if (p.mode == WRITE) {
       for (let r = w.groups; r > 0; --r) {
-        writeStrip(state, factor, fading, qk, v, count);
+        writeStrip(state, factor, fading, qk, v, pairs);
         state += 128;
         factor += 16;
         qk += PANEL;
       }
     } else {
+      // the first rows start the outputs, from their own values or from zero
+      let from = w.owned ? o : w.vZeros;
+      let fromStep: usize = w.owned ? 64 : 0;
       for (let r = w.groups; r > 0; --r) {
-        strip(state, factor, fading, qk, v, o, count);
+        strip(state, factor, fading, qk, v, from, fromStep, o, pairs);
+        from = o;
+        fromStep = 64;
         state += 128;
         factor += 16;
         qk += PANEL;
       }
     }
+  }
+}
+
+/** The first output row as zeros. */
+function clearOutputs(w: Workspace): void {
+  const zero = i32x4.splat(0);
+  for (let c: usize = 0; c < <usize>w.panels * PANEL; c += PANEL) {
+    v128.store(w.o + c, zero);
+    v128.store(w.o + c, zero, 16);
   }
 }
 
@@ -99,13 +118,13 @@ function writeOutputs(p: LinearParams, w: Workspace, step: i32, count: i32): voi
     const factor = v128.load32_splat(w.scale + ((<usize>n) << 2));
     let to = p.o + ((element + <usize>(w.start + step + n) * <usize>p.oStrideT) << 2);
     let from = w.o + ((<usize>n) << 5);
-    let post = w.post + ((<usize>n) << 5);
+    let products = w.columnProducts + ((<usize>n) << 5);
     for (let left = w.width; left > 0; left -= 8) {
       let low = f32x4.mul(v128.load(from), factor);
       let high = f32x4.mul(v128.load(from, 16), factor);
       if (p.gv) {
-        low = f32x4.mul(low, v128.load(post));
-        high = f32x4.mul(high, v128.load(post, 16));
+        low = f32x4.mul(low, v128.load(products));
+        high = f32x4.mul(high, v128.load(products, 16));
       }
       if (left >= 8) {
         v128.store(to, low);
@@ -117,7 +136,7 @@ function writeOutputs(p: LinearParams, w: Workspace, step: i32, count: i32): voi
       }
       to += 32;
       from += PANEL;
-      post += PANEL;
+      products += PANEL;
     }
   }
 }
@@ -181,6 +200,7 @@ export function linearStep(params: usize, begin: i32, end: i32, scratch: usize):
     w.lag = 0;
     foldBlock(p, w, 0, 1);
     if (p.gateKind == 0) fillRow(w.factor, 1, w.groups);
+    if (!w.owned) clearOutputs(w);
     const stride = (<usize>p.stateStrideK) << 2;
     const at = <usize>w.sequence * <usize>p.stateStrideN + <usize>w.head * <usize>p.stateStrideH + <usize>w.column;
     let state = p.stateOut + (at << 2);

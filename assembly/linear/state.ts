@@ -1,4 +1,5 @@
 import { LinearParams } from '../params';
+import { LINEAR_FLUSH } from '../simd/constants';
 import { Workspace } from './workspace';
 
 /** Address of row i of an item's part of the state. */
@@ -57,6 +58,17 @@ export function storeState(p: LinearParams, w: Workspace): void {
       from += panelBytes;
       to += step << 3;
     }
+  }
+}
+
+/** Elements below 2^-100 become zero, far above denormals, which would be slow to work with; NaN stays. */
+export function flushState(w: Workspace): void {
+  const flush = v128.load(LINEAR_FLUSH);
+  let state = w.state;
+  for (let left = w.panels * (w.groups << 3); left > 0; --left) {
+    const x = v128.load(state);
+    v128.store(state, v128.andnot(x, f32x4.lt(f32x4.abs(x), flush)));
+    state += 16;
   }
 }
 

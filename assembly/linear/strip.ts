@@ -4,26 +4,29 @@ import { fma } from '../simd/fma';
 /** Rows of the state that a strip keeps in registers. */
 export const STRIP_ROWS: i32 = 4;
 
-/** factor * s with results below 2^-100 flushed to zero, far above denormals; NaN stays. */
-// @ts-ignore: decorator
-@inline
-function faded(s: v128, factor: v128, flush: v128): v128 {
-  const product = f32x4.mul(s, factor);
-  return v128.andnot(product, f32x4.lt(f32x4.abs(product), flush));
-}
-
 /**
- * One strip of a block of tokens: S = factor S, then for each token S += k v, o += q S.
+ * One strip of a block of tokens: S = factor S, then for each token S += k v, o = from + q S.
  *
  *   state   f32 [4][8]      rows 32 bytes apart
  *   factor  f32 [4]         decay of each row before the first token
  *   qk      f32 [count][8]  q of the four rows, then k of the four rows
  *   v       f32 [count][8]
- *   o       f32 [count][8]  added to
+ *   from    f32 [count][8]  what is added to; steps of 2 tokens are `fromStep` bytes: 64, or 0 for the same 2 rows again
+ *   o       f32 [count][8]  may be `from`
  *
- * Nothing may alias. With `fading` 0 the factor counts as 1.
+ * Nothing else may alias; count is even. With `fading` 0 the factor counts as 1.
  */
-export function strip(state: usize, factor: usize, fading: i32, qk: usize, v: usize, o: usize, count: i32): void {
+export function strip(
+  state: usize,
+  factor: usize,
+  fading: i32,
+  qk: usize,
+  v: usize,
+  from: usize,
+  fromStep: usize,
+  o: usize,
+  count: i32,
+): void {
   let s00 = v128.load(state);
   let s01 = v128.load(state, 16);
   let s10 = v128.load(state, 32);
@@ -33,50 +36,86 @@ export function strip(state: usize, factor: usize, fading: i32, qk: usize, v: us
   let s30 = v128.load(state, 96);
   let s31 = v128.load(state, 112);
   if (fading) {
-    const flush = v128.load(LINEAR_FLUSH);
     const f0 = v128.load32_splat(factor);
     const f1 = v128.load32_splat(factor, 4);
     const f2 = v128.load32_splat(factor, 8);
     const f3 = v128.load32_splat(factor, 12);
-    s00 = faded(s00, f0, flush);
-    s01 = faded(s01, f0, flush);
-    s10 = faded(s10, f1, flush);
-    s11 = faded(s11, f1, flush);
-    s20 = faded(s20, f2, flush);
-    s21 = faded(s21, f2, flush);
-    s30 = faded(s30, f3, flush);
-    s31 = faded(s31, f3, flush);
+    s00 = f32x4.mul(s00, f0);
+    s01 = f32x4.mul(s01, f0);
+    s10 = f32x4.mul(s10, f1);
+    s11 = f32x4.mul(s11, f1);
+    s20 = f32x4.mul(s20, f2);
+    s21 = f32x4.mul(s21, f2);
+    s30 = f32x4.mul(s30, f3);
+    s31 = f32x4.mul(s31, f3);
   }
-  for (; count > 0; --count) {
-    const v0 = v128.load(v);
-    const v1 = v128.load(v, 16);
-    const k0 = v128.load32_splat(qk, 16);
-    s00 = fma(k0, v0, s00);
-    s01 = fma(k0, v1, s01);
-    const k1 = v128.load32_splat(qk, 20);
-    s10 = fma(k1, v0, s10);
-    s11 = fma(k1, v1, s11);
-    const k2 = v128.load32_splat(qk, 24);
-    s20 = fma(k2, v0, s20);
-    s21 = fma(k2, v1, s21);
-    const k3 = v128.load32_splat(qk, 28);
-    s30 = fma(k3, v0, s30);
-    s31 = fma(k3, v1, s31);
-    const q0 = v128.load32_splat(qk);
-    let o0 = fma(q0, s00, v128.load(o));
-    let o1 = fma(q0, s01, v128.load(o, 16));
-    const q1 = v128.load32_splat(qk, 4);
-    o0 = fma(q1, s10, o0);
-    o1 = fma(q1, s11, o1);
-    const q2 = v128.load32_splat(qk, 8);
-    o0 = fma(q2, s20, o0);
-    o1 = fma(q2, s21, o1);
-    const q3 = v128.load32_splat(qk, 12);
-    v128.store(o, fma(q3, s30, o0));
-    v128.store(o, fma(q3, s31, o1), 16);
-    qk += 32;
-    v += 32;
-    o += 32;
+  for (; count > 0; count -= 2) {
+    const v0A = v128.load(v);
+    const v1A = v128.load(v, 16);
+    const kA = v128.load(qk, 16);
+    const k0A = i32x4.shuffle(kA, kA, 0, 0, 0, 0);
+    s00 = fma(k0A, v0A, s00);
+    s01 = fma(k0A, v1A, s01);
+    const k1A = i32x4.shuffle(kA, kA, 1, 1, 1, 1);
+    s10 = fma(k1A, v0A, s10);
+    s11 = fma(k1A, v1A, s11);
+    const k2A = i32x4.shuffle(kA, kA, 2, 2, 2, 2);
+    s20 = fma(k2A, v0A, s20);
+    s21 = fma(k2A, v1A, s21);
+    const k3A = i32x4.shuffle(kA, kA, 3, 3, 3, 3);
+    s30 = fma(k3A, v0A, s30);
+    s31 = fma(k3A, v1A, s31);
+    let o0A = v128.load(from);
+    let o1A = v128.load(from, 16);
+    const q0A = v128.load32_splat(qk);
+    o0A = fma(q0A, s00, o0A);
+    o1A = fma(q0A, s01, o1A);
+    const q1A = v128.load32_splat(qk, 4);
+    o0A = fma(q1A, s10, o0A);
+    o1A = fma(q1A, s11, o1A);
+    const q2A = v128.load32_splat(qk, 8);
+    o0A = fma(q2A, s20, o0A);
+    o1A = fma(q2A, s21, o1A);
+    const q3A = v128.load32_splat(qk, 12);
+    o0A = fma(q3A, s30, o0A);
+    o1A = fma(q3A, s31, o1A);
+    v128.store(o, o0A);
+    v128.store(o, o1A, 16);
+    const v0B = v128.load(v, 32);
+    const v1B = v128.load(v, 48);
+    const kB = v128.load(qk, 48);
+    const k0B = i32x4.shuffle(kB, kB, 0, 0, 0, 0);
+    s00 = fma(k0B, v0B, s00);
+    s01 = fma(k0B, v1B, s01);
+    const k1B = i32x4.shuffle(kB, kB, 1, 1, 1, 1);
+    s10 = fma(k1B, v0B, s10);
+    s11 = fma(k1B, v1B, s11);
+    const k2B = i32x4.shuffle(kB, kB, 2, 2, 2, 2);
+    s20 = fma(k2B, v0B, s20);
+    s21 = fma(k2B, v1B, s21);
+    const k3B = i32x4.shuffle(kB, kB, 3, 3, 3, 3);
+    s30 = fma(k3B, v0B, s30);
+    s31 = fma(k3B, v1B, s31);
+    let o0B = v128.load(from, 32);
+    let o1B = v128.load(from, 48);
+    const q0B = v128.load32_splat(qk, 32);
+    o0B = fma(q0B, s00, o0B);
+    o1B = fma(q0B, s01, o1B);
+    const q1B = v128.load32_splat(qk, 36);
+    o0B = fma(q1B, s10, o0B);
+    o1B = fma(q1B, s11, o1B);
+    const q2B = v128.load32_splat(qk, 40);
+    o0B = fma(q2B, s20, o0B);
+    o1B = fma(q2B, s21, o1B);
+    const q3B = v128.load32_splat(qk, 44);
+    o0B = fma(q3B, s30, o0B);
+    o1B = fma(q3B, s31, o1B);
+    v128.store(o, o0B, 32);
+    v128.store(o, o1B, 48);
+    qk += 64;
+    v += 64;
+    from += fromStep;
+    o += 64;
   }
   v128.store(state, s00);
   v128.store(state, s01, 16);
@@ -99,37 +138,52 @@ export function writeStrip(state: usize, factor: usize, fading: i32, qk: usize, 
   let s30 = v128.load(state, 96);
   let s31 = v128.load(state, 112);
   if (fading) {
-    const flush = v128.load(LINEAR_FLUSH);
     const f0 = v128.load32_splat(factor);
     const f1 = v128.load32_splat(factor, 4);
     const f2 = v128.load32_splat(factor, 8);
     const f3 = v128.load32_splat(factor, 12);
-    s00 = faded(s00, f0, flush);
-    s01 = faded(s01, f0, flush);
-    s10 = faded(s10, f1, flush);
-    s11 = faded(s11, f1, flush);
-    s20 = faded(s20, f2, flush);
-    s21 = faded(s21, f2, flush);
-    s30 = faded(s30, f3, flush);
-    s31 = faded(s31, f3, flush);
+    s00 = f32x4.mul(s00, f0);
+    s01 = f32x4.mul(s01, f0);
+    s10 = f32x4.mul(s10, f1);
+    s11 = f32x4.mul(s11, f1);
+    s20 = f32x4.mul(s20, f2);
+    s21 = f32x4.mul(s21, f2);
+    s30 = f32x4.mul(s30, f3);
+    s31 = f32x4.mul(s31, f3);
   }
-  for (; count > 0; --count) {
-    const v0 = v128.load(v);
-    const v1 = v128.load(v, 16);
-    const k0 = v128.load32_splat(qk, 16);
-    s00 = fma(k0, v0, s00);
-    s01 = fma(k0, v1, s01);
-    const k1 = v128.load32_splat(qk, 20);
-    s10 = fma(k1, v0, s10);
-    s11 = fma(k1, v1, s11);
-    const k2 = v128.load32_splat(qk, 24);
-    s20 = fma(k2, v0, s20);
-    s21 = fma(k2, v1, s21);
-    const k3 = v128.load32_splat(qk, 28);
-    s30 = fma(k3, v0, s30);
-    s31 = fma(k3, v1, s31);
-    qk += 32;
-    v += 32;
+  for (; count > 0; count -= 2) {
+    const v0A = v128.load(v);
+    const v1A = v128.load(v, 16);
+    const kA = v128.load(qk, 16);
+    const k0A = i32x4.shuffle(kA, kA, 0, 0, 0, 0);
+    s00 = fma(k0A, v0A, s00);
+    s01 = fma(k0A, v1A, s01);
+    const k1A = i32x4.shuffle(kA, kA, 1, 1, 1, 1);
+    s10 = fma(k1A, v0A, s10);
+    s11 = fma(k1A, v1A, s11);
+    const k2A = i32x4.shuffle(kA, kA, 2, 2, 2, 2);
+    s20 = fma(k2A, v0A, s20);
+    s21 = fma(k2A, v1A, s21);
+    const k3A = i32x4.shuffle(kA, kA, 3, 3, 3, 3);
+    s30 = fma(k3A, v0A, s30);
+    s31 = fma(k3A, v1A, s31);
+    const v0B = v128.load(v, 32);
+    const v1B = v128.load(v, 48);
+    const kB = v128.load(qk, 48);
+    const k0B = i32x4.shuffle(kB, kB, 0, 0, 0, 0);
+    s00 = fma(k0B, v0B, s00);
+    s01 = fma(k0B, v1B, s01);
+    const k1B = i32x4.shuffle(kB, kB, 1, 1, 1, 1);
+    s10 = fma(k1B, v0B, s10);
+    s11 = fma(k1B, v1B, s11);
+    const k2B = i32x4.shuffle(kB, kB, 2, 2, 2, 2);
+    s20 = fma(k2B, v0B, s20);
+    s21 = fma(k2B, v1B, s21);
+    const k3B = i32x4.shuffle(kB, kB, 3, 3, 3, 3);
+    s30 = fma(k3B, v0B, s30);
+    s31 = fma(k3B, v1B, s31);
+    qk += 64;
+    v += 64;
   }
   v128.store(state, s00);
   v128.store(state, s01, 16);
@@ -146,13 +200,15 @@ export function writeStrip(state: usize, factor: usize, fading: i32, qk: usize, 
 @inline
 function stepHalf(at: usize, f: v128, k: v128, q: v128, v: v128, o: v128, flush: v128, early: i32): v128 {
   const before = v128.load(at);
-  const after = fma(k, v, faded(before, f, flush));
+  const product = f32x4.mul(before, f);
+  const after = fma(k, v, v128.andnot(product, f32x4.lt(f32x4.abs(product), flush)));
   v128.store(at, after);
   return fma(q, early ? before : after, o);
 }
 
 /**
- * One token on eight columns of a state where it lies: S = diag(factor) S + k v, o += q S (the old S with `early`).
+ * One token on eight columns of a state where it lies: S = diag(factor) S + k v, o += q S (the old S with `early`). Decayed elements
+ * below 2^-100 become zero, far above denormals.
  *
  *   state   f32 [4 groups][8]   rows `stride` bytes apart
  *   factor  f32 [4 groups]
