@@ -18,5 +18,6 @@ export { flash, flashScratchBytes } from './flash/flash';
 export { flashPack } from './flash/pack';
 export { gemm } from './gemm/gemm';
 export { gemmPack } from './gemm/pack';
+export { linear, linearScratchBytes, linearStep } from './linear/linear';
 export { probeFma, probeRead, probeTrap } from './probe/peak';
 export { cumsum } from './scan/cumsum';

@@ -204,6 +204,83 @@ export class GemmParams {
   oStrideB: i32;
 }
 
+/** Gated linear attention, see linear/linear.ts. */
+@unmanaged
+export class LinearParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  v: usize;
+  vStrideB: i32;
+  vStrideT: i32;
+  vStrideH: i32;
+  vType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  sequences: usize;
+  sequenceCount: i32;
+  /** Tokens of a batch entry. */
+  length: i32;
+  /** Value heads, and how many share a key head. */
+  heads: i32;
+  group: i32;
+  dk: i32;
+  dv: i32;
+  /** Columns of one work item. */
+  blockV: i32;
+  scale: f32;
+  /** 1: reading, 2: writing, 3: both. */
+  mode: i32;
+  /** Gates over rows; 0: none, 1: one a token and head, 2: one a row. */
+  gateKind: i32;
+  g: usize;
+  gStrideB: i32;
+  gStrideT: i32;
+  gStrideH: i32;
+  /** Value heads that share a gate. */
+  gateGroup: i32;
+  /** 1: gates are decays, not their logs. */
+  gateLinear: i32;
+  /** Gates over columns. */
+  gv: usize;
+  gvStrideB: i32;
+  gvStrideT: i32;
+  gvStrideH: i32;
+  /** 1: k is 1 - decay. */
+  tied: i32;
+  /** 1: a token reads the state before it writes. */
+  exclusive: i32;
+  weight: usize;
+  bonus: usize;
+  bonusStrideH: i32;
+  /** f32 [B, T, HV]: factor on each token's bonus. */
+  bonusScalar: usize;
+  bonusSigmoid: i32;
+  skip: usize;
+  /** Denominator of o; 0: none, 1: q z + epsilon, 2: at least epsilon, 3: max(|q z|, e^-m) + epsilon, 4: q (z + epsilon). */
+  normalizer: i32;
+  epsilon: f32;
+  /** f32 [B, T, HV] */
+  m: usize;
+  stateIn: usize;
+  stateOut: usize;
+  stateStrideN: i32;
+  stateStrideH: i32;
+  stateStrideK: i32;
+  stateStrideV: i32;
+  zIn: usize;
+  zOut: usize;
+}
+
 
 @unmanaged
 export class CopyParams {

@@ -4,6 +4,7 @@
  * @module
  */
 export type { Activation } from './engines/gemm.ts';
+export type { LinearInputs, LinearOptions, LinearResult } from './engines/linear-operands.ts';
 export * from './errors.ts';
 export {
   type AttentionInputs,
@@ -26,6 +27,21 @@ export {
   forgettingAttn,
   forgettingAttnSync,
 } from './ops/forgetting.ts';
+export {
+  type GlaInputs,
+  gla,
+  glaStep,
+  glaSync,
+  type Hgrn2Inputs,
+  hgrn2,
+  hgrn2Step,
+  hgrn2Sync,
+  type SimpleGlaInputs,
+  type Stepped,
+  simpleGla,
+  simpleGlaStep,
+  simpleGlaSync,
+} from './ops/gla.ts';
 export {
   type MatmulInputs,
   type MatmulOptions,

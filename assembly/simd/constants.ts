@@ -42,6 +42,19 @@ const BITS: usize = memory.data<u32>([
 ], 16);
 
 // prettier-ignore
+const LINEAR: usize = memory.data<f32>([
+  // state below 2^-100 counts as nothing
+  7.888609052210118e-31, 7.888609052210118e-31, 7.888609052210118e-31, 7.888609052210118e-31,
+  // 2^-64 and 2^64: the decays that rows may be folded by
+  5.421010862427522e-20, 5.421010862427522e-20, 5.421010862427522e-20, 5.421010862427522e-20,
+  1.8446744073709552e19, 1.8446744073709552e19, 1.8446744073709552e19, 1.8446744073709552e19,
+], 16);
+
+export const LINEAR_FLUSH: usize = LINEAR;
+export const LINEAR_LOW: usize = LINEAR + 16;
+export const LINEAR_HIGH: usize = LINEAR + 32;
+
+// prettier-ignore
 const EXP_LOG: usize = memory.data<f32>([
   // e^x = 2^(n-1) (2 + 2r + r^2 P(r)), |r| <= ln2/2, n = round(x log2 e), at most 2 ulp: log2 e; 1.5 * 2^23 + 126, which
   // leaves the exponent field of 2^(n-1) in the low bits; -ln 2 in two parts, the first of 9 bits so that n times it is

@@ -26,6 +26,7 @@ import {
 } from './feature-plans.ts';
 import * as features from './features.ts';
 import { forgettingAttn, planForgetting } from './forgetting.ts';
+import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { mla, planMla } from './mla.ts';
@@ -165,6 +166,33 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: MASKING,
     outputs: ['o', 'lse'],
     ...calls(parallax, planParallax),
+  },
+  {
+    name: 'simpleGla',
+    doc: 'Linear attention with one decay a token and head.',
+    paper: 'Mamba-2, Dao and Gu 2024',
+    inputs: ['q', 'k', 'v', 'g', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(simpleGla, planSimpleGla),
+  },
+  {
+    name: 'gla',
+    doc: 'Linear attention with a decay for each row or column of the state.',
+    paper: 'Gated Linear Attention, Yang 2023',
+    inputs: ['q', 'k', 'v', 'gk?', 'gv?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(gla, planGla),
+  },
+  {
+    name: 'hgrn2',
+    doc: 'Gated linear attention whose key is the complement of its forget gate.',
+    paper: 'HGRN2, Qin 2024',
+    inputs: ['q', 'f', 'v', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(hgrn2, planHgrn2),
   },
   {
     name: 'mergeState',

@@ -1,0 +1,99 @@
+import {
+  EXP2_1,
+  EXP2_2,
+  EXP2_3,
+  EXP2_4,
+  EXP2_5,
+  EXP2_FLUSH,
+  LINEAR_HIGH,
+  LINEAR_LOW,
+  LOG2E,
+  ONE,
+  ROUND,
+} from '../simd/constants';
+import { exp2With } from '../simd/exp2';
+
+/** row[vectors][4] = value. */
+export function fillRow(row: usize, value: f32, vectors: i32): void {
+  const x = f32x4.splat(value);
+  for (; vectors > 0; --vectors) {
+    v128.store(row, x);
+    row += 16;
+  }
+}
+
+/** row = 1 - x over whole vectors. */
+export function complementRow(x: usize, row: usize, vectors: i32): void {
+  const one = v128.load(ONE);
+  for (; vectors > 0; --vectors) {
+    v128.store(row, f32x4.sub(one, v128.load(x)));
+    x += 16;
+    row += 16;
+  }
+}
+
+/** decay = e^g over whole vectors. */
+export function decayRow(g: usize, decay: usize, vectors: i32): void {
+  const log2e = f32x4.splat(LOG2E);
+  const round = v128.load(ROUND);
+  const e1 = v128.load(EXP2_1);
+  const e2 = v128.load(EXP2_2);
+  const e3 = v128.load(EXP2_3);
+  const e4 = v128.load(EXP2_4);
+  const e5 = v128.load(EXP2_5);
+  const one = v128.load(ONE);
+  const flush = v128.load(EXP2_FLUSH);
+  for (; vectors > 0; --vectors) {
+    const x = f32x4.mul(v128.load(g), log2e);
+    v128.store(decay, exp2With(x, round, e1, e2, e3, e4, e5, one, flush));
+    g += 16;
+    decay += 16;
+  }
+}
+
+/** next = product * decay; whether all of it stays where rows may be folded by it. */
+export function advanceRow(product: usize, decay: usize, next: usize, vectors: i32): bool {
+  const low = v128.load(LINEAR_LOW);
+  const high = v128.load(LINEAR_HIGH);
+  let inside = f32x4.eq(low, low);
+  for (; vectors > 0; --vectors) {
+    const x = f32x4.mul(v128.load(product), v128.load(decay));
+    v128.store(next, x);
+    inside = v128.and(inside, v128.and(f32x4.ge(x, low), f32x4.le(x, high)));
+    product += 16;
+    decay += 16;
+    next += 16;
+  }
+  return i32x4.all_true(inside);
+}
+
+/** factor = product * decay over whole vectors. */
+export function multiplyRow(product: usize, decay: usize, factor: usize, vectors: i32): void {
+  for (; vectors > 0; --vectors) {
+    v128.store(factor, f32x4.mul(v128.load(product), v128.load(decay)));
+    product += 16;
+    decay += 16;
+    factor += 16;
+  }
+}
+
+/** Whether rows may be folded by a product of decays. */
+// @ts-ignore: decorator
+@inline
+export function foldable(product: f32): bool {
+  return product >= load<f32>(LINEAR_LOW) && product <= load<f32>(LINEAR_HIGH);
+}
+
+/** e^x for one gate, as accurate as an f32 can show. */
+export function decayOf(x: f32): f32 {
+  const t = <f64>x * 1.4426950408889634;
+  // also for -Infinity
+  if (t < -150) return 0;
+  if (!(t < 128)) return t != t ? <f32>t : Infinity;
+  const n = nearest<f64>(t);
+  const r = (t - n) * 0.6931471805599453;
+  const r2 = r * r;
+  const low = 1 + r + r2 * (0.5 + r * (1.0 / 6.0));
+  const high = 1.0 / 24.0 + r * (1.0 / 120.0) + r2 * (1.0 / 720.0 + r * (1.0 / 5040.0) + r2 * (1.0 / 40320.0));
+  return <f32>((low + r2 * r2 * high) * reinterpret<f64>((<i64>n + 1023) << 52));
+}

@@ -1,0 +1,405 @@
+import { LinearParams } from '../params';
+import { exp2 } from '../simd/exp2';
+import { fma } from '../simd/fma';
+import { sum4 } from '../simd/reduce';
+import { elementBytes, F32, widenRow } from '../simd/storage';
+import { advanceRow, complementRow, decayOf, decayRow, fillRow, foldable, multiplyRow } from './decay';
+import { BLOCK, GATE_ROWS, GATE_SCALAR, PANEL, Workspace, WRITE } from './workspace';
+
+/** Denominators of an output row. */
+const NORMALIZER_ADD: i32 = 1;
+const NORMALIZER_CLAMP: i32 = 2;
+const NORMALIZER_STABILIZED: i32 = 3;
+
+/** n values of any storage type as f32 whose last vector is padded: in place where that is so already, else in `row`. */
+// @ts-ignore: decorator
+@inline
+function paddedRow(src: usize, type: i32, n: i32, padded: bool, row: usize): usize {
+  if (type == F32 && padded) return src;
+  widenRow(src, type, row, n, 1);
+  return row;
+}
+
+/** Address of a row [batch, token, head] of a tensor. */
+// @ts-ignore: decorator
+@inline
+function rowAt(
+  base: usize,
+  strideB: i32,
+  strideT: i32,
+  strideH: i32,
+  bytes: usize,
+  batch: i32,
+  token: i32,
+  head: i32,
+): usize {
+  const element = <usize>batch * <usize>strideB + <usize>token * <usize>strideT + <usize>head * <usize>strideH;
+  return base + element * bytes;
+}
+
+/** A per-token value of a head, in a contiguous f32 [B, T, HV]. */
+// @ts-ignore: decorator
+@inline
+function tokenValue(base: usize, p: LinearParams, w: Workspace, token: i32): f32 {
+  const at = <usize>((w.batch * p.length + w.start + token) * p.heads + w.head);
+  return load<f32>(base + (at << 2));
+}
+
+function queryRow(p: LinearParams, w: Workspace, token: i32): usize {
+  if (token >= w.length || !p.q) return w.zeros;
+  const bytes = elementBytes(p.qType);
+  const at = rowAt(p.q, p.qStrideB, p.qStrideT, p.qStrideH, bytes, w.batch, w.start + token, w.keyHead);
+  return paddedRow(at, p.qType, p.dk, (p.dk & 3) == 0, w.qRow);
+}
+
+/** The key of token step + n, whose place in the block is that of the token which it is written for. */
+function keyRow(p: LinearParams, w: Workspace, token: i32, n: i32): usize {
+  if (token < 0) return w.zeros;
+  if (p.tied) return w.tiedKeys + <usize>n * ((<usize>w.groups) << 4);
+  const bytes = elementBytes(p.kType);
+  const at = rowAt(p.k, p.kStrideB, p.kStrideT, p.kStrideH, bytes, w.batch, w.start + token, w.keyHead);
+  return paddedRow(at, p.kType, p.dk, (p.dk & 3) == 0, w.kRow);
+}
+
+function valueRow(p: LinearParams, w: Workspace, token: i32): usize {
+  if (token < 0) return w.vZeros;
+  const bytes = elementBytes(p.vType);
+  const at = rowAt(p.v, p.vStrideB, p.vStrideT, p.vStrideH, bytes, w.batch, w.start + token, w.head);
+  return paddedRow(at + <usize>w.column * bytes, p.vType, w.width, (w.width & 7) == 0, w.vRow);
+}
+
+/** Tokens whose scalar decays, from `token` on, may be folded together, at most `most`. */
+function scalarDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
+  const step = (<usize>p.gStrideT) << 2;
+  let at = rowAt(p.g, p.gStrideB, p.gStrideT, p.gStrideH, 4, w.batch, w.start + token, w.gateHead);
+  let product: f32 = 1;
+  let n = 0;
+  for (; n < most; ++n) {
+    let decay: f32 = 1;
+    if (token + n >= 0) decay = p.gateLinear ? load<f32>(at) : decayOf(load<f32>(at));
+    at += step;
+    if (n == 0) {
+      fillRow(w.factor, w.scalarProduct * decay, w.groups);
+    } else {
+      const next = product * decay;
+      if (!foldable(next)) break;
+      product = next;
+    }
+    store<f32>(w.products + ((<usize>n) << 2), product);
+  }
+  w.scalarProduct = product;
+  return n;
+}
+
+/** As `scalarDecays` for a gate a row. */
+function rowDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
+  const rowBytes = (<usize>w.groups) << 4;
+  const padded = (p.dk & 3) == 0;
+  let product = w.products;
+  let n = 0;
+  for (; n < most; ++n) {
+    let decay = w.decay;
+    if (token + n < 0) {
+      fillRow(decay, 1, w.groups);
+    } else {
+      const at = rowAt(p.g, p.gStrideB, p.gStrideT, p.gStrideH, 4, w.batch, w.start + token + n, w.gateHead);
+      const gates = paddedRow(at, F32, p.dk, padded, w.gRow);
+      if (p.gateLinear) decay = gates;
+      else decayRow(gates, decay, w.groups);
+    }
+    if (n == 0) {
+      multiplyRow(w.product, decay, w.factor, w.groups);
+      fillRow(product, 1, w.groups);
+    } else {
+      if (!advanceRow(product, decay, product + rowBytes, w.groups)) break;
+      product += rowBytes;
+    }
+    if (p.tied) complementRow(decay, w.tiedKeys + <usize>n * rowBytes, w.groups);
+  }
+  memory.copy(w.product, product, rowBytes);
+  return n;
+}
+
+/** As `scalarDecays` for a gate a column. */
+function columnDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
+  const vectors = w.panels << 1;
+  fillRow(w.columnProducts, 1, vectors);
+  let n = 0;
+  for (; n < most; ++n) {
+    let decay = w.columnDecay;
+    if (token + n < 0) {
+      fillRow(decay, 1, vectors);
+    } else {
+      const at = rowAt(p.gv, p.gvStrideB, p.gvStrideT, p.gvStrideH, 4, w.batch, w.start + token + n, w.head);
+      widenRow(at + ((<usize>w.column) << 2), F32, w.columnGate, w.width, 1);
+      if (p.gateLinear) decay = w.columnGate;
+      else decayRow(w.columnGate, decay, vectors);
+    }
+    if (n == 0) {
+      multiplyRow(w.columnProduct, decay, w.columnFactor, vectors);
+      fillRow(w.columnProduct, 1, vectors);
+    } else {
+      if (!advanceRow(w.columnProduct, decay, w.columnDecay, vectors)) break;
+      const product = w.columnDecay;
+      w.columnDecay = w.columnProduct;
+      w.columnProduct = product;
+    }
+    let to = w.columnProducts + ((<usize>n) << 5);
+    for (let c: usize = 0; c < (<usize>w.panels) << 5; c += 32) {
+      v128.store(to, v128.load(w.columnProduct + c));
+      v128.store(to, v128.load(w.columnProduct + c, 16), 16);
+      to += PANEL;
+    }
+  }
+  return n;
+}
+
+/** The product of the row gates after `count` tokens, where the column gates end the block earlier. */
+function retreat(p: LinearParams, w: Workspace, count: i32): void {
+  const last = <usize>(count - 1);
+  if (p.gateKind == GATE_SCALAR) w.scalarProduct = load<f32>(w.products + (last << 2));
+  const rowBytes = (<usize>w.groups) << 4;
+  if (p.gateKind == GATE_ROWS) memory.copy(w.product, w.products + last * rowBytes, rowBytes);
+}
+
+/** Row `count` of the panels as a token that does nothing: strips take tokens in pairs. */
+function padBlock(w: Workspace, count: i32): void {
+  const zero = i32x4.splat(0);
+  let to = w.qk + ((<usize>count) << 5);
+  for (let left = w.groups; left > 0; --left) {
+    v128.store(to, zero);
+    v128.store(to, zero, 16);
+    to += PANEL;
+  }
+  to = w.v + ((<usize>count) << 5);
+  for (let left = w.panels; left > 0; --left) {
+    v128.store(to, zero);
+    v128.store(to, zero, 16);
+    to += PANEL;
+  }
+}
+
+/** to[groups], PANEL bytes apart, = factor * row. */
+function spreadScaled(row: usize, factor: v128, to: usize, groups: i32): void {
+  for (; groups >= 4; groups -= 4) {
+    v128.store(to, f32x4.mul(v128.load(row), factor));
+    v128.store(to, f32x4.mul(v128.load(row, 16), factor), PANEL);
+    v128.store(to, f32x4.mul(v128.load(row, 32), factor), 2 * PANEL);
+    v128.store(to, f32x4.mul(v128.load(row, 48), factor), 3 * PANEL);
+    row += 64;
+    to += 4 * PANEL;
+  }
+  for (; groups > 0; --groups) {
+    v128.store(to, f32x4.mul(v128.load(row), factor));
+    row += 16;
+    to += PANEL;
+  }
+}
+
+/** to[groups], PANEL bytes apart, = factor * row * product. */
+function spreadTimes(row: usize, factor: v128, product: usize, to: usize, groups: i32): void {
+  for (; groups > 0; --groups) {
+    v128.store(to, f32x4.mul(v128.load(row), f32x4.mul(v128.load(product), factor)));
+    row += 16;
+    product += 16;
+    to += PANEL;
+  }
+}
+
+/** to[groups], PANEL bytes apart, = factor * row / product. */
+function spreadOver(row: usize, factor: v128, product: usize, to: usize, groups: i32): void {
+  for (; groups > 0; --groups) {
+    v128.store(to, f32x4.div(f32x4.mul(v128.load(row), factor), v128.load(product)));
+    row += 16;
+    product += 16;
+    to += PANEL;
+  }
+}
+
+/** The block's queries, times the decays since its first token. */
+function foldQueries(p: LinearParams, w: Workspace, step: i32, count: i32): void {
+  const rowBytes = (<usize>w.groups) << 4;
+  const rows = p.gateKind == GATE_ROWS;
+  for (let n = 0; n < count; ++n) {
+    const q = queryRow(p, w, step + n);
+    const to = w.qk + ((<usize>n) << 5);
+    if (rows) {
+      spreadTimes(q, f32x4.splat(p.scale), w.products + <usize>n * rowBytes, to, w.groups);
+    } else {
+      const product: f32 = p.gateKind ? load<f32>(w.products + ((<usize>n) << 2)) : 1;
+      spreadScaled(q, f32x4.splat(p.scale * product), to, w.groups);
+    }
+  }
+}
+
+/** The block's keys, divided by the decays since its first token. */
+function foldKeys(p: LinearParams, w: Workspace, step: i32, count: i32): void {
+  const rowBytes = (<usize>w.groups) << 4;
+  const rows = p.gateKind == GATE_ROWS;
+  for (let n = 0; n < count; ++n) {
+    const token = step + n - w.lag;
+    const k = keyRow(p, w, token, n);
+    const to = w.qk + ((<usize>n) << 5) + 16;
+    const weight: f32 = p.weight && token >= 0 ? tokenValue(p.weight, p, w, token) : 1;
+    if (rows) {
+      spreadOver(k, f32x4.splat(weight), w.products + <usize>n * rowBytes, to, w.groups);
+    } else {
+      const product: f32 = p.gateKind ? load<f32>(w.products + ((<usize>n) << 2)) : 1;
+      spreadScaled(k, f32x4.splat(weight / product), to, w.groups);
+    }
+  }
+}
+
+/** The block's values; those of gated columns divided by their decays. */
+function foldValues(p: LinearParams, w: Workspace, step: i32, count: i32): void {
+  for (let n = 0; n < count; ++n) {
+    let v = valueRow(p, w, step + n - w.lag);
+    let to = w.v + ((<usize>n) << 5);
+    let products = w.columnProducts + ((<usize>n) << 5);
+    for (let c = w.panels; c > 0; --c) {
+      if (p.gv) {
+        v128.store(to, f32x4.div(v128.load(v), v128.load(products)));
+        v128.store(to, f32x4.div(v128.load(v, 16), v128.load(products, 16)), 16);
+        products += PANEL;
+      } else {
+        v128.store(to, v128.load(v));
+        v128.store(to, v128.load(v, 16), 16);
+      }
+      v += 32;
+      to += PANEL;
+    }
+  }
+}
+
+/** Queries for reading a state that stays, as rows. */
+function scaleQueries(p: LinearParams, w: Workspace, step: i32, count: i32): void {
+  const scale = f32x4.splat(p.scale);
+  let to = w.qk;
+  for (let n = 0; n < count; ++n) {
+    let q = queryRow(p, w, step + n);
+    for (let left = w.groups; left > 0; --left) {
+      v128.store(to, f32x4.mul(v128.load(q), scale));
+      q += 16;
+      to += 16;
+    }
+  }
+}
+
+/** sum q u k of a token. */
+function bonusOf(w: Workspace, q: usize, k: usize): f32 {
+  let u = w.uRow;
+  let sum = i32x4.splat(0);
+  for (let left = w.groups; left > 0; --left) {
+    sum = fma(f32x4.mul(v128.load(q), v128.load(u)), v128.load(k), sum);
+    q += 16;
+    k += 16;
+    u += 16;
+  }
+  return sum4(sum);
+}
+
+/** Output rows start from their tokens' own values, each times its factor. */
+function ownValues(p: LinearParams, w: Workspace, step: i32, count: i32): void {
+  const skip: f32 = p.skip ? load<f32>(p.skip + ((<usize>w.head) << 2)) : 0;
+  for (let n = 0; n < count; ++n) {
+    const token = step + n;
+    const reads = token < w.length;
+    let factor = skip;
+    if (reads && (p.bonus || p.bonusScalar)) {
+      const dot = bonusOf(w, queryRow(p, w, token), keyRow(p, w, token, n));
+      if (p.bonusSigmoid) factor += 1 / (1 + exp2(-dot * 1.4426950408889634));
+      else factor += dot * p.scale * (p.bonusScalar ? tokenValue(p.bonusScalar, p, w, token) : 1);
+    }
+    let v = reads ? valueRow(p, w, token) : w.vZeros;
+    let to = w.o + ((<usize>n) << 5);
+    let products = w.columnProducts + ((<usize>n) << 5);
+    const factors = f32x4.splat(factor);
+    for (let c = w.panels; c > 0; --c) {
+      let low = f32x4.mul(v128.load(v), factors);
+      let high = f32x4.mul(v128.load(v, 16), factors);
+      if (p.gv) {
+        low = f32x4.div(low, v128.load(products));
+        high = f32x4.div(high, v128.load(products, 16));
+      }
+      v128.store(to, low);
+      v128.store(to, high, 16);
+      v += 32;
+      to += PANEL;
+      products += PANEL;
+    }
+  }
+}
+
+/** q z of row n, after its key has been added to z where the call writes. */
+function readKeySum(p: LinearParams, w: Workspace, n: i32): f32 {
+  const writes = p.mode & WRITE;
+  const step: usize = writes ? PANEL : 16;
+  let from = writes ? w.qk + ((<usize>n) << 5) : w.qk + <usize>n * ((<usize>w.groups) << 4);
+  let z = w.z;
+  let sum = i32x4.splat(0);
+  for (let left = w.groups; left > 0; --left) {
+    let total = v128.load(z);
+    if (writes) {
+      total = f32x4.add(total, v128.load(from, 16));
+      v128.store(z, total);
+    }
+    sum = fma(v128.load(from), total, sum);
+    z += 16;
+    from += step;
+  }
+  return sum4(sum);
+}
+
+/** What an output row with q z = sum is divided by. */
+function denominator(p: LinearParams, w: Workspace, token: i32, sum: f32): f32 {
+  if (p.normalizer == NORMALIZER_ADD) return sum + p.epsilon;
+  if (p.normalizer == NORMALIZER_CLAMP) return max<f32>(sum, p.epsilon);
+  if (p.normalizer == NORMALIZER_STABILIZED) {
+    const least = decayOf(-tokenValue(p.m, p, w, token));
+    return max<f32>(abs<f32>(sum), least) + p.epsilon;
+  }
+  let q = queryRow(p, w, token);
+  let all = i32x4.splat(0);
+  for (let left = w.groups; left > 0; --left) {
+    all = f32x4.add(all, v128.load(q));
+    q += 16;
+  }
+  return sum + p.epsilon * p.scale * sum4(all);
+}
+
+function normalize(p: LinearParams, w: Workspace, step: i32, count: i32): void {
+  if (p.gateKind) multiplyRow(w.z, w.factor, w.z, w.groups);
+  for (let n = 0; n < count; ++n) {
+    const sum = readKeySum(p, w, n);
+    const inverse: f32 = step + n < w.length ? 1 / denominator(p, w, step + n, sum) : 1;
+    store<f32>(w.scale + ((<usize>n) << 2), inverse);
+  }
+}
+
+/**
+ * Folds tokens from `step` on into the panels, at most BLOCK of them and no more than the decays allow; the number of tokens. Token
+ * step - lag writes as token `step` reads. The decays since the first of them are multiplied into q and divided out of k and v, so
+ * that the state stays as it was at the start until the block ends.
+ */
+export function foldBlock(p: LinearParams, w: Workspace, step: i32, steps: i32): i32 {
+  let count = min(BLOCK, steps - step);
+  const writer = step - w.lag;
+  if (p.gateKind == GATE_SCALAR) count = scalarDecays(p, w, writer, count);
+  else if (p.gateKind == GATE_ROWS) count = rowDecays(p, w, writer, count);
+  if (p.gv) {
+    const fewer = columnDecays(p, w, writer, count);
+    if (fewer < count) retreat(p, w, fewer);
+    count = fewer;
+  }
+  if (p.mode & WRITE) {
+    if (count & 1) padBlock(w, count);
+    foldQueries(p, w, step, count);
+    foldKeys(p, w, step, count);
+    foldValues(p, w, step, count);
+    if (w.owned) ownValues(p, w, step, count);
+  } else {
+    scaleQueries(p, w, step, count);
+  }
+  if (p.normalizer) normalize(p, w, step, count);
+  return count;
+}

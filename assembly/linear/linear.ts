@@ -1,0 +1,221 @@
+import { sequenceAt, sequenceOfItem } from '../flash/sequence';
+import { MR, panels } from '../gemm/panel';
+import { LinearParams } from '../params';
+import { widenRow, F32 } from '../simd/storage';
+import { fillRow } from './decay';
+import { foldBlock } from './fold';
+import { flushState, loadKeySum, loadState, scaleColumns, storeKeySum, storeState } from './state';
+import { stepColumns, strip, STRIP_ROWS, writeStrip } from './strip';
+import { BLOCK, carve, GATE_SCALAR, PANEL, READ, Workspace, WRITE } from './workspace';
+
+/** Blocks between flushes of a fading state: elements seldom fall far through the denormal range within so many. */
+const FLUSH_BLOCKS: i32 = 8;
+
+/** Prepares the workspace for an item: one sequence, head and group of columns. */
+function openItem(p: LinearParams, w: Workspace, item: i32): void {
+  const columnGroups = (p.dv + p.blockV - 1) / p.blockV;
+  const i = sequenceOfItem(p.sequences, p.sequenceCount, item);
+  const sequence = sequenceAt(p.sequences, i);
+  const within = item - sequence.firstItem;
+  w.sequence = i;
+  w.head = within / columnGroups;
+  w.keyHead = w.head / p.group;
+  w.gateHead = w.head / p.gateGroup;
+  w.batch = sequence.batch;
+  w.start = sequence.qStart;
+  w.length = sequence.qLength;
+  w.column = (within - w.head * columnGroups) * p.blockV;
+  w.width = min(p.blockV, p.dv - w.column);
+  w.panels = (w.width + 7) >> 3;
+  w.groups = (p.dk + STRIP_ROWS - 1) / STRIP_ROWS;
+  w.lag = p.exclusive ? 1 : 0;
+  w.owned = p.bonus || p.bonusScalar || p.skip ? 1 : 0;
+  w.scalarProduct = 1;
+  fillRow(w.zeros, 0, w.groups);
+  fillRow(w.qRow, 0, w.groups);
+  fillRow(w.kRow, 0, w.groups);
+  // a padded row neither decays nor holds anything
+  fillRow(w.gRow, p.gateLinear ? 1 : 0, w.groups);
+  fillRow(w.columnGate, p.gateLinear ? 1 : 0, w.panels << 1);
+  fillRow(w.product, 1, w.groups);
+  fillRow(w.columnProduct, 1, w.panels << 1);
+  fillRow(w.vRow, 0, w.panels << 1);
+  fillRow(w.vZeros, 0, max(w.panels << 1, 4));
+  fillRow(w.uRow, p.bonus ? 0 : 1, w.groups);
+  if (p.bonus) widenRow(p.bonus + ((<usize>(w.keyHead * p.bonusStrideH)) << 2), F32, w.uRow, p.dk, 1);
+  fillRow(w.scale, 1, (BLOCK + 3) >> 2);
+  if (p.normalizer) loadKeySum(p, w);
+}
+
+/** The strips of a block: every column panel passes over all rows of its state. */
+function runStrips(p: LinearParams, w: Workspace, count: i32): void {
+  const stateStep = (<usize>w.groups) << 7;
+  const fading = p.gateKind;
+  const pairs = (count + 1) & ~1;
+  if (p.gv) scaleColumns(w, w.columnFactor);
+  for (let c = 0; c < w.panels; ++c) {
+    let state = w.state + <usize>c * stateStep;
+    const v = w.v + <usize>c * PANEL;
+    const o = w.o + <usize>c * PANEL;
+    let qk = w.qk;
+    let factor = w.factor;
+    if (p.mode == WRITE) {
+      for (let r = w.groups; r > 0; --r) {
+        writeStrip(state, factor, fading, qk, v, pairs);
+        state += 128;
+        factor += 16;
+        qk += PANEL;
+      }
+    } else {
+      // the first rows start the outputs, from their own values or from zero
+      let from = w.owned ? o : w.vZeros;
+      let fromStep: usize = w.owned ? 64 : 0;
+      for (let r = w.groups; r > 0; --r) {
+        strip(state, factor, fading, qk, v, from, fromStep, o, pairs);
+        from = o;
+        fromStep = 64;
+        state += 128;
+        factor += 16;
+        qk += PANEL;
+      }
+    }
+  }
+}
+
+/** The first output row as zeros. */
+function clearOutputs(w: Workspace): void {
+  const zero = i32x4.splat(0);
+  for (let c: usize = 0; c < <usize>w.panels * PANEL; c += PANEL) {
+    v128.store(w.o + c, zero);
+    v128.store(w.o + c, zero, 16);
+  }
+}
+
+/** o = q S for a block of tokens and a state that stays. */
+function readStrips(w: Workspace, count: i32): void {
+  const rowBytes = (<usize>w.groups) << 4;
+  const stateStep = (<usize>w.groups) << 7;
+  for (let row = 0; row < count; row += MR) {
+    panels(
+      w.panels,
+      w.qk + <usize>row * rowBytes,
+      rowBytes,
+      w.state,
+      stateStep,
+      w.o + ((<usize>row) << 5),
+      PANEL,
+      32,
+      w.groups << 2,
+      0,
+    );
+  }
+}
+
+/** Writes the outputs of tokens step .. step + count that exist. */
+function writeOutputs(p: LinearParams, w: Workspace, step: i32, count: i32): void {
+  const element = <usize>w.batch * <usize>p.oStrideB + <usize>w.head * <usize>p.oStrideH + <usize>w.column;
+  for (let n = 0; n < count && step + n < w.length; ++n) {
+    const factor = v128.load32_splat(w.scale + ((<usize>n) << 2));
+    let to = p.o + ((element + <usize>(w.start + step + n) * <usize>p.oStrideT) << 2);
+    let from = w.o + ((<usize>n) << 5);
+    let products = w.columnProducts + ((<usize>n) << 5);
+    for (let left = w.width; left > 0; left -= 8) {
+      let low = f32x4.mul(v128.load(from), factor);
+      let high = f32x4.mul(v128.load(from, 16), factor);
+      if (p.gv) {
+        low = f32x4.mul(low, v128.load(products));
+        high = f32x4.mul(high, v128.load(products, 16));
+      }
+      if (left >= 8) {
+        v128.store(to, low);
+        v128.store(to, high, 16);
+      } else {
+        v128.store(from, low);
+        v128.store(from, high, 16);
+        memory.copy(to, from, (<usize>left) << 2);
+      }
+      to += 32;
+      from += PANEL;
+      products += PANEL;
+    }
+  }
+}
+
+/** Folds the last block's decays into the state, and the scalar one into the row of products. */
+function closeDecays(p: LinearParams, w: Workspace): void {
+  if (p.gateKind == GATE_SCALAR) fillRow(w.product, w.scalarProduct, w.groups);
+  if (p.gv) scaleColumns(w, w.columnProduct);
+}
+
+/**
+ * Gated linear attention over whole sequences: S_t = diag(e^g_t) S_{t-1} diag(e^gv_t) + w_t k_t v_t, o_t = scale q_t S_t + own v_t.
+ *
+ *   q, k      any storage [B, T, H, K]    rows contiguous; k absent with `tied`: k = 1 - decay
+ *   v         any storage [B, T, HV, V]   rows contiguous; value head h reads key head h / group
+ *   o         f32 [B, T, HV, V]           rows contiguous; must not alias an input
+ *   g         f32 [B, T, HG] or [B, T, HG, K]   natural logs, or decays with `gateLinear`
+ *   gv        f32 [B, T, HV, V]           decays of the columns, likewise
+ *   weight    f32 [B, T, HV]              factor on k
+ *   bonus     f32 [H, K]                  u: own = sum q u k (its sigmoid with `bonusSigmoid`)
+ *   skip      f32 [HV]                    added to own
+ *   stateIn, stateOut  f32 [N, HV, K, V]  any strides; may be the same; stateIn absent: zeros
+ *   zIn, zOut f32 [N, HV, K]              sums of keys, likewise
+ *
+ * With `exclusive` o_t reads S_{t-1}. With a normalizer o_t is divided by q_t z_t in one of its forms. Yang 2023 (GLA), Katharopoulos 2020.
+ * Instead of decaying the state at each token, rows are folded: within a block S' = S_0 + sum (k / P) v and o = (q P) S', P the product
+ * of decays since the block's start, which ends before P leaves [2^-64, 2^64]. Item: one sequence, head and group of columns. Scratch: linearScratchBytes.
+ */
+export function linear(params: usize, begin: i32, end: i32, scratch: usize): void {
+  const p = changetype<LinearParams>(params);
+  const w = carve(p, scratch);
+  for (let item = begin; item < end; ++item) {
+    openItem(p, w, item);
+    loadState(p, w);
+    const steps = w.length > 0 ? w.length + w.lag : 0;
+    for (let step = 0; step < steps;) {
+      const count = foldBlock(p, w, step, steps);
+      if (p.mode & WRITE) runStrips(p, w, count);
+      else readStrips(w, count);
+      if (p.mode & READ) writeOutputs(p, w, step, count);
+      step += count;
+    }
+    if (p.mode & WRITE) {
+      closeDecays(p, w);
+      storeState(p, w);
+      if (p.normalizer) storeKeySum(p, w);
+    }
+  }
+}
+
+/**
+ * One token of `linear` on a state that is updated where it lies: stateIn is stateOut, its columns contiguous. Operands as there with T = 1;
+ * gates of columns are not known here. Item: one sequence, head and group of columns, whose number is a multiple of 8.
+ */
+export function linearStep(params: usize, begin: i32, end: i32, scratch: usize): void {
+  const p = changetype<LinearParams>(params);
+  const w = carve(p, scratch);
+  for (let item = begin; item < end; ++item) {
+    openItem(p, w, item);
+    // reading before writing is a matter of order within the step
+    w.lag = 0;
+    foldBlock(p, w, 0, 1);
+    if (p.gateKind == 0) fillRow(w.factor, 1, w.groups);
+    if (!w.owned) clearOutputs(w);
+    const stride = (<usize>p.stateStrideK) << 2;
+    const at = <usize>w.sequence * <usize>p.stateStrideN + <usize>w.head * <usize>p.stateStrideH + <usize>w.column;
+    let state = p.stateOut + (at << 2);
+    const rows = p.dk - ((w.groups - 1) << 2);
+    for (let c = 0; c < w.panels; ++c) {
+      const panel = <usize>c * PANEL;
+      stepColumns(state, stride, w.factor, w.qk, PANEL, w.v + panel, w.o + panel, w.groups, rows, p.exclusive);
+      state += 32;
+    }
+    writeOutputs(p, w, 0, 1);
+    if (p.normalizer) storeKeySum(p, w);
+  }
+}
+
+/** Bytes of scratch that `linear` and `linearStep` need. */
+export function linearScratchBytes(params: usize, scratch: usize): i32 {
+  return <i32>(carve(changetype<LinearParams>(params), scratch).end - scratch);
+}

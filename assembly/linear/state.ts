@@ -1,0 +1,110 @@
+import { LinearParams } from '../params';
+import { LINEAR_FLUSH } from '../simd/constants';
+import { Workspace } from './workspace';
+
+/** Address of row i of an item's part of the state. */
+// @ts-ignore: decorator
+@inline
+function stateRow(base: usize, p: LinearParams, w: Workspace, i: i32): usize {
+  const element =
+    <usize>w.sequence * <usize>p.stateStrideN +
+    <usize>w.head * <usize>p.stateStrideH +
+    <usize>w.column * <usize>p.stateStrideV +
+    <usize>i * <usize>p.stateStrideK;
+  return base + (element << 2);
+}
+
+/** Fills the panels from stateIn, or with zeros; what pads them is zero. */
+export function loadState(p: LinearParams, w: Workspace): void {
+  const panelBytes = (<usize>w.groups) << 7;
+  memory.fill(w.state, 0, <usize>w.panels * panelBytes);
+  if (!p.stateIn) return;
+  const step = (<usize>p.stateStrideV) << 2;
+  for (let i = 0; i < p.dk; ++i) {
+    let from = stateRow(p.stateIn, p, w, i);
+    let to = w.state + ((<usize>i) << 5);
+    for (let left = w.width; left > 0; left -= 8) {
+      if (left >= 8 && step == 4) {
+        v128.store(to, v128.load(from));
+        v128.store(to, v128.load(from, 16), 16);
+      } else {
+        for (let j: usize = 0; j < <usize>min(left, 8); ++j) store<f32>(to + (j << 2), load<f32>(from + j * step));
+      }
+      from += step << 3;
+      to += panelBytes;
+    }
+  }
+}
+
+/** Writes product S to stateOut. */
+export function storeState(p: LinearParams, w: Workspace): void {
+  const panelBytes = (<usize>w.groups) << 7;
+  const step = (<usize>p.stateStrideV) << 2;
+  for (let i = 0; i < p.dk; ++i) {
+    const factor = v128.load32_splat(w.product + ((<usize>i) << 2));
+    let from = w.state + ((<usize>i) << 5);
+    let to = stateRow(p.stateOut, p, w, i);
+    for (let left = w.width; left > 0; left -= 8) {
+      const low = f32x4.mul(v128.load(from), factor);
+      const high = f32x4.mul(v128.load(from, 16), factor);
+      if (left >= 8 && step == 4) {
+        v128.store(to, low);
+        v128.store(to, high, 16);
+      } else {
+        v128.store(from, low);
+        v128.store(from, high, 16);
+        for (let j: usize = 0; j < <usize>min(left, 8); ++j) store<f32>(to + j * step, load<f32>(from + (j << 2)));
+      }
+      from += panelBytes;
+      to += step << 3;
+    }
+  }
+}
+
+/** Elements below 2^-100 become zero, far above denormals, which would be slow to work with; NaN stays. */
+export function flushState(w: Workspace): void {
+  const flush = v128.load(LINEAR_FLUSH);
+  let state = w.state;
+  for (let left = w.panels * (w.groups << 3); left > 0; --left) {
+    const x = v128.load(state);
+    v128.store(state, v128.andnot(x, f32x4.lt(f32x4.abs(x), flush)));
+    state += 16;
+  }
+}
+
+/** Multiplies the columns of the state by `factor` [V8]. */
+export function scaleColumns(w: Workspace, factor: usize): void {
+  let state = w.state;
+  for (let c = w.panels; c > 0; --c) {
+    const low = v128.load(factor);
+    const high = v128.load(factor, 16);
+    for (let i = w.groups << 2; i > 0; --i) {
+      v128.store(state, f32x4.mul(v128.load(state), low));
+      v128.store(state, f32x4.mul(v128.load(state, 16), high), 16);
+      state += 32;
+    }
+    factor += 32;
+  }
+}
+
+/** Address of an item's sum of keys. */
+// @ts-ignore: decorator
+@inline
+function keySum(base: usize, p: LinearParams, w: Workspace): usize {
+  return base + ((<usize>((w.sequence * p.heads + w.head) * p.dk)) << 2);
+}
+
+/** Fills z from zIn, or with zeros. */
+export function loadKeySum(p: LinearParams, w: Workspace): void {
+  memory.fill(w.z, 0, (<usize>w.groups) << 4);
+  if (p.zIn) memory.copy(w.z, keySum(p.zIn, p, w), (<usize>p.dk) << 2);
+}
+
+/** Writes product z to zOut; the items of all column groups hold the same. */
+export function storeKeySum(p: LinearParams, w: Workspace): void {
+  if (w.column != 0) return;
+  const to = keySum(p.zOut, p, w);
+  for (let i: usize = 0; i < (<usize>p.dk) << 2; i += 4) {
+    store<f32>(to + i, load<f32>(w.z + i) * load<f32>(w.product + i));
+  }
+}

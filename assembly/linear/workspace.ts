@@ -1,0 +1,116 @@
+import { MR } from '../gemm/panel';
+import { LinearParams } from '../params';
+
+/** Tokens of one block: the strips of all columns run over its folded rows while these are in the first-level cache. */
+export const BLOCK: i32 = 32;
+/** Bytes between the panels of a block: padded, so that neighbouring panels do not share cache sets. */
+export const PANEL: usize = <usize>(BLOCK + MR) * 32;
+
+/** What a call does with the state. */
+export const READ: i32 = 1;
+export const WRITE: i32 = 2;
+
+/** Gates over the rows of the state. */
+export const GATE_SCALAR: i32 = 1;
+export const GATE_ROWS: i32 = 2;
+
+/** Scratch of one thread: the state of the columns of an item, and one folded block of tokens. */
+@unmanaged
+export class Workspace {
+  /** f32 [panels][K4][8]: the state, decayed up to the start of the current block. */
+  state: usize;
+  /** f32 [K4 / 4][BLOCK][8]: folded q and k of four rows; panels PANEL bytes apart. In read-only mode f32 [BLOCK + MR][K4]: q. */
+  qk: usize;
+  /** f32 [panels][BLOCK][8], panels PANEL bytes apart. */
+  v: usize;
+  o: usize;
+  /** f32 [BLOCK][K4], or [BLOCK] for scalar gates: product of the decays since the block's first token. */
+  products: usize;
+  /** f32 [BLOCK][K4]: keys that are 1 - decay. */
+  tiedKeys: usize;
+  /** As o: products of the decays of columns. */
+  columnProducts: usize;
+  /** f32 [BLOCK]: factor of each output row; factor on the own value of each token. */
+  scale: usize;
+  own: usize;
+  /** f32 [K4]: widened rows, zero behind K. */
+  qRow: usize;
+  kRow: usize;
+  uRow: usize;
+  gRow: usize;
+  /** f32 [K4]: decays of a token; decay of the state before the block; product of the decays of the block before. */
+  decay: usize;
+  factor: usize;
+  product: usize;
+  /** f32 [K4]: sum of keys, folded as the state is. */
+  z: usize;
+  /** f32 [K4]: zeros. */
+  zeros: usize;
+  /** f32 [V8]: the same for columns, and widened rows of v. */
+  columnGate: usize;
+  columnDecay: usize;
+  columnFactor: usize;
+  columnProduct: usize;
+  vRow: usize;
+  vZeros: usize;
+  end: usize;
+
+  // the item
+  batch: i32;
+  head: i32;
+  keyHead: i32;
+  gateHead: i32;
+  sequence: i32;
+  /** First token and count of the sequence. */
+  start: i32;
+  length: i32;
+  /** First column and count. */
+  column: i32;
+  width: i32;
+  panels: i32;
+  groups: i32;
+  /** Tokens by which reading lags behind writing. */
+  lag: i32;
+  /** Whether the block's outputs start from own values. */
+  owned: i32;
+  /** Product of a scalar gate's decays in the block before. */
+  scalarProduct: f32;
+}
+
+const WORKSPACE_BYTES: usize = (offsetof<Workspace>() + 15) & ~15;
+
+/** Lays the workspace out at `at`. */
+export function carve(p: LinearParams, at: usize): Workspace {
+  const w = changetype<Workspace>(at);
+  const groups = (p.dk + 3) >> 2;
+  const panels = (min(p.blockV, p.dv) + 7) >> 3;
+  const rowBytes = (<usize>groups) << 4;
+  const columnBytes = (<usize>panels) << 5;
+  const products = p.gateKind == GATE_ROWS ? <usize>BLOCK * rowBytes : <usize>BLOCK * 4;
+  w.state = at + WORKSPACE_BYTES;
+  w.qk = w.state + (rowBytes * columnBytes) / 4;
+  w.v = w.qk + <usize>(groups + 1) * PANEL;
+  w.o = w.v + <usize>panels * PANEL;
+  w.products = w.o + <usize>panels * PANEL;
+  w.tiedKeys = w.products + products;
+  w.columnProducts = w.tiedKeys + (p.tied ? products : 0);
+  w.scale = w.columnProducts + (p.gv ? <usize>panels * PANEL : 0);
+  w.own = w.scale + <usize>BLOCK * 4;
+  w.qRow = w.own + <usize>BLOCK * 4;
+  w.kRow = w.qRow + rowBytes;
+  w.uRow = w.kRow + rowBytes;
+  w.gRow = w.uRow + rowBytes;
+  w.decay = w.gRow + rowBytes;
+  w.factor = w.decay + rowBytes;
+  w.product = w.factor + rowBytes;
+  w.z = w.product + rowBytes;
+  w.zeros = w.z + rowBytes;
+  w.columnGate = w.zeros + rowBytes;
+  w.columnDecay = w.columnGate + columnBytes;
+  w.columnFactor = w.columnDecay + columnBytes;
+  w.columnProduct = w.columnFactor + columnBytes;
+  w.vRow = w.columnProduct + columnBytes;
+  w.vZeros = w.vRow + columnBytes;
+  w.end = w.vZeros + max(columnBytes, 64);
+  return w;
+}

@@ -1,0 +1,145 @@
+/**
+ * What the methods of the gated-linear engine share: their operands checked, their results made.
+ *
+ * @module
+ */
+import { ShapeError } from '../errors.ts';
+import type { Builder } from '../runtime/program.ts';
+import type { Tensor } from '../tensor.ts';
+import type { LinearCall } from './linear.ts';
+import { sequencesOf } from './sequences.ts';
+import { expectContiguous, expectRows, expectTypes, finite, matchShapes, type Sizes } from './shapes.ts';
+import type { StepTarget } from './step.ts';
+
+/** Operands that most methods have. */
+export interface LinearInputs {
+  /** [B, T, H, K]; any storage type. */
+  readonly q: Tensor;
+  /** [B, T, H, K] */
+  readonly k: Tensor;
+  /** [B, T, HV, V], HV a multiple of H: value head h goes with key head floor(h / (HV / H)). */
+  readonly v: Tensor;
+  /** f32 [N, HV, K, V], N = B or the number of sequences. Default zeros. */
+  readonly initialState?: Tensor;
+  /** i32 [N + 1]: boundaries of sequences packed along T; B is then 1. */
+  readonly cuSeqlens?: Tensor;
+}
+
+/** Options that most methods have. */
+export interface LinearOptions {
+  /** Factor on q. Default K^-1/2. */
+  readonly scale?: number;
+}
+
+/** Outputs that most methods have. */
+export interface LinearResult {
+  /** f32 [B, T, HV, V] */
+  readonly o: Tensor;
+  /** f32 [N, HV, K, V]: the state after the last token. */
+  readonly finalState: Tensor;
+}
+
+/** Lengths by name. */
+export type LinearSizes = Readonly<Record<'B' | 'T' | 'H' | 'HV' | 'K' | 'V' | 'N', number>>;
+
+/** What a method goes on from. */
+export interface OpenLinear {
+  readonly sizes: LinearSizes;
+  readonly call: LinearCall & { readonly o: Tensor };
+}
+
+const STORAGE = ['f32', 'f16', 'bf16'] as const;
+
+/**
+ * Checks q, k, v, the initial state and `gates` (name, tensor and axes), and makes o and the final state, or takes those of a step.
+ *
+ * @throws ShapeError, DTypeError, OptionError
+ */
+export function openLinear(
+  b: Builder,
+  op: string,
+  inputs: Partial<LinearInputs>,
+  options: LinearOptions & { readonly fallbackScale?: number },
+  { names = {}, gates = {}, into }: LinearNames = {},
+): OpenLinear {
+  const { q, k, v, initialState, cuSeqlens } = inputs;
+  const named = (name: keyof LinearInputs) => names[name] ?? name;
+  const operands: Record<string, Tensor | undefined> = { [named('q')]: q };
+  const patterns: Record<string, string> = { [named('q')]: 'B T H K' };
+  if ('k' in inputs) {
+    operands[named('k')] = k;
+    patterns[named('k')] = 'B T H K';
+  }
+  operands[named('v')] = v;
+  patterns[named('v')] = 'B T HV V';
+  const others: Record<string, Tensor | undefined> = {};
+  for (const [name, [tensor, axes]] of Object.entries(gates)) {
+    others[name] = tensor;
+    patterns[name] = axes;
+  }
+  const matched = matchShapes(op, { ...operands, ...others }, patterns) as Sizes & Omit<LinearSizes, 'N'>;
+  expectTypes(op, operands, STORAGE);
+  expectRows(op, { ...operands, ...others });
+  expectTypes(op, others, ['f32']);
+  if (matched.HV % Math.max(1, matched.H) !== 0) {
+    throw new ShapeError(
+      `${op}: ${named('v')} has ${matched.HV} heads and ${named('q')} ${matched.H}; expected a whole number of value heads to a key head`,
+    );
+  }
+  const { B, T } = matched;
+  const sequences = sequencesOf(op, { B, Tq: T, Tk: T }, { cuSeqlens });
+  const sizes = { ...matched, N: sequences.length };
+  const call = {
+    q,
+    k,
+    v: v!,
+    sequences,
+    scale: finite(op, 'scale', options.scale, options.fallbackScale ?? sizes.K ** -0.5),
+    o: into?.o ?? b.output([B, T, sizes.HV, sizes.V]),
+    ...stateOf(b, op, named('initialState'), initialState, [sizes.N, sizes.HV, sizes.K, sizes.V], into),
+  };
+  return { sizes, call };
+}
+
+/** How a method calls its operands, which other tensors it has, and where a step goes. */
+export interface LinearNames {
+  readonly names?: Partial<Record<keyof LinearInputs, string>>;
+  /** f32 tensors with rows contiguous along their last axis. */
+  readonly gates?: Readonly<Record<string, readonly [Tensor | undefined, string]>>;
+  readonly into?: StepTarget | undefined;
+}
+
+/** The state before, and where the state after goes: a new tensor, or in place in a step. */
+export function stateOf(
+  b: Builder,
+  op: string,
+  name: string,
+  initial: Tensor | undefined,
+  shape: readonly number[],
+  into: StepTarget | undefined,
+): Pick<LinearCall, 'initial' | 'final'> {
+  if (initial) checkState(op, name, initial, shape);
+  const state = into ? initial! : b.output(shape);
+  return { initial: initial && { state: initial }, final: { state } };
+}
+
+/** The tensor in which a small state such as a sum of keys is left: a new one, or in place in a step. */
+export function carried(
+  b: Builder,
+  op: string,
+  name: string,
+  initial: Tensor | undefined,
+  shape: readonly number[],
+  into: StepTarget | undefined,
+): Tensor {
+  if (initial) {
+    checkState(op, name, initial, shape);
+    expectContiguous(op, { [name]: initial });
+  }
+  return into ? initial! : b.output(shape);
+}
+
+function checkState(op: string, name: string, state: Tensor, shape: readonly number[]): void {
+  matchShapes(op, { [name]: state }, { [name]: shape.join(' ') });
+  expectTypes(op, { [name]: state }, ['f32']);
+}
