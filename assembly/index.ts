@@ -22,6 +22,7 @@ export { flash, flashScratchBytes } from './flash/flash';
 export { flashPack } from './flash/pack';
 export { gemm } from './gemm/gemm';
 export { gemmPack } from './gemm/pack';
+export { stabilize, timeStep } from './linear/gates';
 export { linear, linearScratchBytes, linearStep } from './linear/linear';
 export { probeFma, probeRead, probeTrap } from './probe/peak';
 export { diagonalScan, diagonalScanScratchBytes } from './scan/complex';

@@ -283,6 +283,33 @@ export class LinearParams {
 
 
 @unmanaged
+export class StabilizerParams {
+  i: usize;
+  f: usize;
+  m: usize;
+  g: usize;
+  w: usize;
+  mIn: usize;
+  mOut: usize;
+  sequences: usize;
+  length: i32;
+  heads: i32;
+}
+
+
+@unmanaged
+export class TimeStepParams {
+  x: usize;
+  bias: usize;
+  a: usize;
+  o: usize;
+  g: usize;
+  heads: i32;
+  softplus: i32;
+}
+
+
+@unmanaged
 export class CopyParams {
   x: usize;
   xStrideB: i32;

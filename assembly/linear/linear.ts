@@ -172,7 +172,8 @@ export function linear(params: usize, begin: i32, end: i32, scratch: usize): voi
     openItem(p, w, item);
     loadState(p, w);
     const steps = w.length > 0 ? w.length + w.lag : 0;
-    for (let step = 0; step < steps;) {
+    for (let step = 0, block = 0; step < steps; ++block) {
+      if ((p.gateKind || p.gv) && block % FLUSH_BLOCKS == 0) flushState(w);
       const count = foldBlock(p, w, step, steps);
       if (p.mode & WRITE) runStrips(p, w, count);
       else readStrips(w, count);

@@ -50,19 +50,25 @@ export interface OpenLinear {
 
 const STORAGE = ['f32', 'f16', 'bf16'] as const;
 
+/** Checked operands, before a state is there. */
+export interface OpenOperands {
+  readonly sizes: LinearSizes;
+  readonly call: Omit<LinearCall, 'initial' | 'final'> & { readonly o: Tensor };
+}
+
 /**
- * Checks q, k, v, the initial state and `gates` (name, tensor and axes), and makes o and the final state, or takes those of a step.
+ * Checks q, k, v and `gates` (name, tensor and axes), and makes o or takes that of a step.
  *
  * @throws ShapeError, DTypeError, OptionError
  */
-export function openLinear(
+export function openOperands(
   b: Builder,
   op: string,
   inputs: Partial<LinearInputs>,
   options: LinearOptions & { readonly fallbackScale?: number },
   { names = {}, gates = {}, into }: LinearNames = {},
-): OpenLinear {
-  const { q, k, v, initialState, cuSeqlens } = inputs;
+): OpenOperands {
+  const { q, k, v, cuSeqlens } = inputs;
   const named = (name: keyof LinearInputs) => names[name] ?? name;
   const operands: Record<string, Tensor | undefined> = { [named('q')]: q };
   const patterns: Record<string, string> = { [named('q')]: 'B T H K' };
@@ -96,9 +102,26 @@ export function openLinear(
     sequences,
     scale: finite(op, 'scale', options.scale, options.fallbackScale ?? sizes.K ** -0.5),
     o: into?.o ?? b.output([B, T, sizes.HV, sizes.V]),
-    ...stateOf(b, op, named('initialState'), initialState, [sizes.N, sizes.HV, sizes.K, sizes.V], into),
   };
   return { sizes, call };
+}
+
+/**
+ * As `openOperands`, with the initial state checked and the final state made, or taken from a step.
+ *
+ * @throws ShapeError, DTypeError, OptionError
+ */
+export function openLinear(
+  b: Builder,
+  op: string,
+  inputs: Partial<LinearInputs>,
+  options: LinearOptions & { readonly fallbackScale?: number },
+  names: LinearNames = {},
+): OpenLinear {
+  const { call, sizes } = openOperands(b, op, inputs, options, names);
+  const name = names.names?.initialState ?? 'initialState';
+  const shape = [sizes.N, sizes.HV, sizes.K, sizes.V];
+  return { sizes, call: { ...call, ...stateOf(b, op, name, inputs.initialState, shape, names.into) } };
 }
 
 /** How a method calls its operands, which other tensors it has, and where a step goes. */

@@ -41,13 +41,10 @@ export function planRwkv(
     { names: { q: 'r' }, gates, into },
   );
   const { B, T, H, K } = sizes;
-  matchShapes(
-    op,
-    op === 'rwkv5' ? { w, u } : { u },
-    op === 'rwkv5' ? { w: `${H} ${K}`, u: `${H} ${K}` } : { u: `${H} ${K}` },
-  );
+  const constant = op === 'rwkv5' ? w : undefined;
+  matchShapes(op, { w: constant, u }, { w: op === 'rwkv5' ? `${H} ${K}` : '?', u: `${H} ${K}` });
   expectTypes(op, { w, u }, ['f32']);
-  expectContiguous(op, { u, ...(op === 'rwkv5' && { w }) });
+  expectContiguous(op, { w: constant, u });
   const g = op === 'rwkv5' ? w.broadcast([B, T, H, K]) : w;
   linear(b, { ...call, g, exclusive: true, own: { bonus: u } });
   return { o: call.o, finalState: call.final.state };
