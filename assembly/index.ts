@@ -12,3 +12,7 @@ export { gemm } from './gemm/gemm';
 export { gemmPack } from './gemm/pack';
 export { probeFma, probeRead, probeTrap } from './probe/peak';
 export { cumsum } from './scan/cumsum';
+export { logSum } from './scan/log-sum';
+export { rwkv4 } from './scan/rwkv4';
+export { hgrn, rgLru, scanCombine, scanFix } from './scan/scan';
+export { selectiveScan, selectiveScanFix } from './scan/selective-scan';

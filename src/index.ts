@@ -25,6 +25,13 @@ export {
   forgettingAttn,
   forgettingAttnSync,
 } from './ops/forgetting.ts';
+export { type HgrnInputs, type HgrnResult, type HgrnStepInputs, hgrn, hgrnStep, hgrnSync } from './ops/hgrn.ts';
+export {
+  type LogCumsumExpInputs,
+  type LogCumsumExpResult,
+  logCumsumExp,
+  logCumsumExpSync,
+} from './ops/log-cumsum-exp.ts';
 export {
   type MatmulInputs,
   type MatmulOptions,
@@ -52,7 +59,34 @@ export {
   pagedAttentionSync,
 } from './ops/paged.ts';
 export { type ParallaxInputs, parallax, parallaxSync } from './ops/parallax.ts';
+export {
+  type RgLruInputs,
+  type RgLruOptions,
+  type RgLruResult,
+  type RgLruStepInputs,
+  rgLru,
+  rgLruStep,
+  rgLruSync,
+} from './ops/rg-lru.ts';
 export { type RopeInputs, type RopeOptions, rope, ropeSync } from './ops/rope.ts';
+export {
+  type Rwkv4Inputs,
+  type Rwkv4Result,
+  type Rwkv4States,
+  type Rwkv4StepInputs,
+  rwkv4,
+  rwkv4Step,
+  rwkv4Sync,
+} from './ops/rwkv4.ts';
+export {
+  type SelectiveScanInputs,
+  type SelectiveScanOptions,
+  type SelectiveScanResult,
+  type SelectiveScanStepInputs,
+  selectiveScan,
+  selectiveScanStep,
+  selectiveScanSync,
+} from './ops/selective-scan.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
 export type { Explanation } from './runtime/program.ts';

@@ -10,13 +10,18 @@ import { attention, planAttention } from './attention.ts';
 import { differentialAttention, planDifferential } from './differential.ts';
 import { add, mul, planBinary } from './elementwise.ts';
 import { forgettingAttn, planForgetting } from './forgetting.ts';
+import { hgrn, planHgrn } from './hgrn.ts';
+import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { mla, planMla } from './mla.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
+import { planRgLru, rgLru } from './rg-lru.ts';
 import { planRope, rope } from './rope.ts';
+import { planRwkv4, rwkv4 } from './rwkv4.ts';
+import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -122,6 +127,51 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: MASKING,
     outputs: ['o', 'lse'],
     ...calls(parallax, planParallax),
+  },
+  {
+    name: 'selectiveScan',
+    doc: 'Selective state-space scan with an expanded state.',
+    paper: 'Mamba, Gu and Dao 2023',
+    inputs: ['u', 'delta', 'A', 'B', 'C', 'D?', 'z?', 'deltaBias?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['deltaSoftplus'],
+    outputs: ['o', 'finalState'],
+    ...calls(selectiveScan, planSelectiveScan),
+  },
+  {
+    name: 'hgrn',
+    doc: 'Element-wise gated recurrence.',
+    paper: 'HGRN, Qin 2023',
+    inputs: ['x', 'g', 'initialState?', 'cuSeqlens?'],
+    attributes: [],
+    outputs: ['o', 'finalState'],
+    ...calls(hgrn, planHgrn),
+  },
+  {
+    name: 'rgLru',
+    doc: 'Real-gated linear recurrent unit.',
+    paper: 'Griffin, De 2024',
+    inputs: ['x', 'inputGate', 'recurrentGate', 'recurrentParam', 'initialState?', 'cuSeqlens?'],
+    attributes: ['c', 'reset'],
+    outputs: ['o', 'finalState'],
+    ...calls(rgLru, planRgLru),
+  },
+  {
+    name: 'rwkv4',
+    doc: 'Decaying softmax-like average of values per channel.',
+    paper: 'RWKV, Peng 2023',
+    inputs: ['k', 'v', 'w', 'u', 'num?', 'den?', 'max?', 'cuSeqlens?'],
+    attributes: [],
+    outputs: ['o', 'num', 'den', 'max'],
+    ...calls(rwkv4, planRwkv4),
+  },
+  {
+    name: 'logCumsumExp',
+    doc: 'Logarithm of a running sum of exponentials.',
+    paper: 'ABC, Peng 2022',
+    inputs: ['x', 'initial?'],
+    attributes: [],
+    outputs: ['o', 'final'],
+    ...calls(logCumsumExp, planLogCumsumExp),
   },
   {
     name: 'mergeState',
