@@ -1,8 +1,5 @@
 import { ScanStateParams, Segment } from '../params';
 
-/** Tokens that are prepared together, so that what lies between two loops stays in the nearest cache. The host knows the number. */
-export const TOKENS: i32 = 8;
-
 /** Blocks of channels that the work items of a scan count through within a segment. */
 // @ts-ignore: decorator
 @inline

@@ -3,7 +3,7 @@ import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, LOG2E, LOG2E_4, ONE
 import { exp2, exp2With } from '../simd/exp2';
 import { fma } from '../simd/fma';
 import { flushed4, softplus4 } from '../simd/logarithm';
-import { blocksOf, bytesTo, segmentAt, startState, storeChannels, TOKENS } from './block';
+import { blocksOf, bytesTo, segmentAt, startState, storeChannels } from './block';
 
 /** a[n] = e^g[n]. */
 function decays(g: usize, a: usize, n: i32): void {
@@ -52,11 +52,11 @@ function rgLruGates(rate: usize, r: usize, i: usize, x: usize, a: usize, to: usi
   }
 }
 
-/** h[n] = a h + x, o = h. */
+/** h[n] = a h + x, small values to zero; o = h. */
 function advance(h: usize, a: usize, x: usize, o: usize, n: i32): void {
   let left = n;
   for (; left >= 4; left -= 4) {
-    const next = fma(v128.load(a), v128.load(h), v128.load(x));
+    const next = flushed4(fma(v128.load(a), v128.load(h), v128.load(x)));
     v128.store(h, next);
     v128.store(o, next);
     h += 16;
@@ -65,7 +65,7 @@ function advance(h: usize, a: usize, x: usize, o: usize, n: i32): void {
     o += 16;
   }
   if (left > 0) {
-    const next = fma(v128.load(a), v128.load(h), v128.load(x));
+    const next = flushed4(fma(v128.load(a), v128.load(h), v128.load(x)));
     storeChannels(h, next, left);
     storeChannels(o, next, left);
   }
@@ -82,13 +82,6 @@ function multiply(from: usize, a: usize, to: usize, n: i32): void {
   }
 }
 
-function flushRow(h: usize, n: i32): void {
-  for (let left = n; left > 0; left -= 4) {
-    storeChannels(h, flushed4(v128.load(h)), left);
-    h += 16;
-  }
-}
-
 /** Work items of both element-wise scans; `gated`: of rgLru. */
 // @ts-ignore: decorator
 @inline
@@ -97,7 +90,7 @@ function scan(p: ScanParams, begin: i32, end: i32, scratch: usize, gated: bool):
   const row = (<usize>p.block) << 2;
   const rate = scratch;
   const a = rate + row;
-  const entering = a + <usize>TOKENS * row;
+  const entering = a + row;
   const stride = (<usize>p.channels) << 2;
   for (let item = begin; item < end; ++item) {
     const segment = segmentAt(p, item / blocks);
@@ -112,27 +105,22 @@ function scan(p: ScanParams, begin: i32, end: i32, scratch: usize, gated: bool):
         v128.store(rate + c, f32x4.mul(factor, softplus4(v128.load(parameters + c))));
       }
     }
-    for (let t = 0; t < segment.length; t += TOKENS) {
-      const tokens = min(TOKENS, segment.length - t);
-      const at = bytesTo(p, segment.row + t, channel);
-      for (let i = 0; i < tokens; ++i) {
-        const token = at + <usize>i * stride;
-        const decay = a + <usize>i * row;
-        let x = p.x + token;
-        if (gated) {
-          x = entering + <usize>i * row;
-          rgLruGates(rate, p.g + token, p.inputGate + token, p.x + token, decay, x, n);
-          if (p.reset && segment.first && t + i == 0) {
-            for (let c: usize = 0, all = (<usize>n) << 2; c < all; c += 16) {
-              v128.store(decay + c, i32x4.splat(0));
-              v128.store(x + c, f32x4.mul(v128.load(p.inputGate + token + c), v128.load(p.x + token + c)));
-            }
+    let at = bytesTo(p, segment.row, channel);
+    for (let t = 0; t < segment.length; ++t) {
+      let x = p.x + at;
+      if (gated) {
+        x = entering;
+        rgLruGates(rate, p.g + at, p.inputGate + at, p.x + at, a, x, n);
+        if (p.reset && segment.first && t == 0) {
+          for (let c: usize = 0, all = (<usize>n) << 2; c < all; c += 16) {
+            v128.store(a + c, i32x4.splat(0));
+            v128.store(x + c, f32x4.mul(v128.load(p.inputGate + at + c), v128.load(p.x + at + c)));
           }
-        } else decays(p.g + token, decay, n);
-        advance(h, decay, x, p.o + token, n);
-        if (p.running) multiply(t + i > 0 ? p.running + token - stride : 0, decay, p.running + token, n);
-      }
-      flushRow(h, n);
+        }
+      } else decays(p.g + at, a, n);
+      advance(h, a, x, p.o + at, n);
+      if (p.running) multiply(t > 0 ? p.running + at - stride : 0, a, p.running + at, n);
+      at += stride;
     }
   }
 }
@@ -143,7 +131,7 @@ function scan(p: ScanParams, begin: i32, end: i32, scratch: usize, gated: bool):
  *   x, g, o, running   f32 [tokens, channels]   contiguous; running holds the product of a segment's decays so far
  *   initial, final     f32 [states, channels]   final may be initial
  *
- * HGRN, Qin 2023. Item: a block of channels of one segment. Scratch: 2 TOKENS + 1 rows of a block.
+ * HGRN, Qin 2023. Item: a block of channels of one segment. Scratch: three rows of a block.
  */
 export function hgrn(params: usize, begin: i32, end: i32, scratch: usize): void {
   scan(changetype<ScanParams>(params), begin, end, scratch, false);

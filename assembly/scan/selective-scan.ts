@@ -6,6 +6,8 @@ import {
   EXP2_4,
   EXP2_5,
   EXP2_FLUSH,
+  FAR_DECAY,
+  FAR_STATE,
   LOG2E,
   LOG2E_4,
   MAGNITUDE,
@@ -17,42 +19,91 @@ import {
 import { exp2With } from '../simd/exp2';
 import { fma } from '../simd/fma';
 import { softplus4 } from '../simd/logarithm';
-import { blocksOf, bytesTo, segmentAt, storeChannels, TOKENS } from './block';
+import { max4 } from '../simd/reduce';
+import { blocksOf, bytesTo, segmentAt, storeChannels } from './block';
 
-/** Exponents up to here, in either direction, need no check for underflow or overflow. */
-const REACH: f32 = 100;
+/**
+ * Bits by which a state may fall in one token, and between two looks for small states, before more care is needed: both
+ * together take one of 2^-100 to 2^-126, the least that is not denormal.
+ */
+const REACH: f32 = 13;
 
-// How a block of channels lies in scratch: for four channels and each n one A log2 e [4] and one h [4]; for a token and each n one
-// B_n [4] and one C_n [4], so that both are read at the same offset; step sizes, step sizes times u and outputs [TOKENS][block].
+// How a block of channels lies in scratch: for four channels and each n one A log2 e [4] and one h [4]; for each n one
+// B_n [4] and one C_n [4] of the token, which are read at the same offset; its step sizes, these times u, and outputs [block].
 
-/** [n] = A log2 e and h of four channels from two arrays [channels, n]; h absent: zeros. Returns the largest |A| log2 e. */
-function packStates(a: usize, h: usize, pack: usize, n: i32, channels: i32): f32 {
-  let largest: f32 = 0;
-  for (let lane = 0; lane < 4; ++lane) {
-    let to = pack + ((<usize>lane) << 2);
-    for (let i = 0; i < n; ++i) {
-      const inside = lane < channels;
-      const value: f32 = inside ? load<f32>(a) * LOG2E : 0;
-      // not by max, which would hide NaN
-      if (!(abs(value) <= largest)) largest = abs(value);
-      store<f32>(to, value);
-      store<f32>(to, inside && h ? load<f32>(h) : 0, 16);
-      a += 4;
-      if (h) h += 4;
-      to += 32;
+/** Four vectors as the columns of a 4 x 4 matrix: stores its rows, `step` bytes apart. */
+// @ts-ignore: decorator
+@inline
+function storeTransposed(a: v128, b: v128, c: v128, d: v128, to: usize, step: usize): void {
+  const ab0 = i32x4.shuffle(a, b, 0, 4, 1, 5);
+  const ab1 = i32x4.shuffle(a, b, 2, 6, 3, 7);
+  const cd0 = i32x4.shuffle(c, d, 0, 4, 1, 5);
+  const cd1 = i32x4.shuffle(c, d, 2, 6, 3, 7);
+  v128.store(to, i32x4.shuffle(ab0, cd0, 0, 1, 4, 5));
+  v128.store(to + step, i32x4.shuffle(ab0, cd0, 2, 3, 6, 7));
+  v128.store(to + 2 * step, i32x4.shuffle(ab1, cd1, 0, 1, 4, 5));
+  v128.store(to + 3 * step, i32x4.shuffle(ab1, cd1, 2, 3, 6, 7));
+}
+
+/** Four channels of [channels, n] times a factor to every second vector of pack [n][2][4]; channels that are missing are zero. */
+function packRows(from: usize, factor: f32, pack: usize, n: i32, channels: i32): void {
+  const row = (<usize>n) << 2;
+  const scale = f32x4.splat(factor);
+  let i = 0;
+  if (channels >= 4) {
+    for (; i + 4 <= n; i += 4) {
+      const at = from + ((<usize>i) << 2);
+      const a = f32x4.mul(scale, v128.load(at));
+      const b = f32x4.mul(scale, v128.load(at + row));
+      const c = f32x4.mul(scale, v128.load(at + 2 * row));
+      const d = f32x4.mul(scale, v128.load(at + 3 * row));
+      storeTransposed(a, b, c, d, pack + ((<usize>i) << 5), 32);
     }
+  }
+  for (; i < n; ++i) {
+    const to = pack + ((<usize>i) << 5);
+    for (let lane = 0; lane < 4; ++lane) {
+      const at = from + ((<usize>(lane * n + i)) << 2);
+      store<f32>(to + ((<usize>lane) << 2), lane < channels ? load<f32>(at) * factor : 0);
+    }
+  }
+}
+
+/** Packs A log2 e, and h or zeros where it is absent, of four channels. Returns the largest |A| log2 e of each. */
+function packStates(a: usize, h: usize, pack: usize, n: i32, channels: i32): v128 {
+  packRows(a, LOG2E, pack, n, channels);
+  if (h) packRows(h, 1, pack + 16, n, channels);
+  const magnitude = v128.load(MAGNITUDE);
+  let largest = i32x4.splat(0);
+  for (let left = n; left > 0; --left) {
+    largest = f32x4.pmax(largest, v128.and(magnitude, v128.load(pack)));
+    if (!h) v128.store(pack, i32x4.splat(0), 16);
+    pack += 32;
   }
   return largest;
 }
 
 /** Packed states of four channels back to [channels, n]. */
 function unpackStates(pack: usize, h: usize, n: i32, channels: i32): void {
-  for (let lane = 0; lane < channels; ++lane) {
-    let from = pack + ((<usize>lane) << 2);
-    for (let i = 0; i < n; ++i) {
-      store<f32>(h, load<f32>(from, 16));
-      h += 4;
-      from += 32;
+  const row = (<usize>n) << 2;
+  let i = 0;
+  if (channels >= 4) {
+    for (; i + 4 <= n; i += 4) {
+      const at = pack + ((<usize>i) << 5);
+      storeTransposed(
+        v128.load(at, 16),
+        v128.load(at, 48),
+        v128.load(at, 80),
+        v128.load(at, 112),
+        h + ((<usize>i) << 2),
+        row,
+      );
+    }
+  }
+  for (; i < n; ++i) {
+    const from = pack + ((<usize>i) << 5) + 16;
+    for (let lane = 0; lane < min(4, channels); ++lane) {
+      store<f32>(h + ((<usize>(lane * n + i)) << 2), load<f32>(from + ((<usize>lane) << 2)));
     }
   }
 }
@@ -68,7 +119,7 @@ function spread(b: usize, c: usize, to: usize, n: i32): void {
   }
 }
 
-/** Step sizes of a token, and times u: dt = delta + bias, through softplus if asked. Returns the largest |dt|. */
+/** Step sizes of a token, and times u: dt = delta + bias, through softplus if asked. Returns the largest |dt| of each lane. */
 function stepSizes(delta: usize, bias: usize, u: usize, softplus: bool, dt: usize, dtu: usize, n: i32): v128 {
   const magnitude = v128.load(MAGNITUDE);
   let largest = i32x4.splat(0);
@@ -144,14 +195,13 @@ function nearToken(
   const e4 = v128.load(EXP2_4);
   const e5 = v128.load(EXP2_5);
   const one = v128.load(ONE);
-  const pairs = n >> 1;
   let state = pack;
   for (let group = groups; group > 0; --group) {
     const step = v128.load(dt);
     const entering = v128.load(dtu);
     let sum = i32x4.splat(0);
     let bc = spreads;
-    for (let left = pairs; left > 0; --left) {
+    for (let left = n >> 2; left > 0; --left) {
       const decay0 = decayNear(step, v128.load(state), round, e1, e2, e3, e4, e5, one);
       const decay1 = decayNear(step, v128.load(state, 32), round, e1, e2, e3, e4, e5, one);
       const h0 = stepped(decay0, v128.load(state, 16), entering, v128.load(bc), flush);
@@ -160,15 +210,24 @@ function nearToken(
       v128.store(state, h1, 48);
       sum = fma(h0, v128.load(bc, 16), sum);
       sum = fma(h1, v128.load(bc, 48), sum);
-      state += 64;
-      bc += 64;
+      const decay2 = decayNear(step, v128.load(state, 64), round, e1, e2, e3, e4, e5, one);
+      const decay3 = decayNear(step, v128.load(state, 96), round, e1, e2, e3, e4, e5, one);
+      const h2 = stepped(decay2, v128.load(state, 80), entering, v128.load(bc, 64), flush);
+      const h3 = stepped(decay3, v128.load(state, 112), entering, v128.load(bc, 96), flush);
+      v128.store(state, h2, 80);
+      v128.store(state, h3, 112);
+      sum = fma(h2, v128.load(bc, 80), sum);
+      sum = fma(h3, v128.load(bc, 112), sum);
+      state += 128;
+      bc += 128;
     }
-    if (n & 1) {
+    for (let left = n & 3; left > 0; --left) {
       const decay = decayNear(step, v128.load(state), round, e1, e2, e3, e4, e5, one);
       const h = stepped(decay, v128.load(state, 16), entering, v128.load(bc), flush);
       v128.store(state, h, 16);
       sum = fma(h, v128.load(bc, 16), sum);
       state += 32;
+      bc += 32;
     }
     v128.store(y, sum);
     dt += 16;
@@ -187,7 +246,7 @@ function tokenNearFlushed(pack: usize, bc: usize, dt: usize, dtu: usize, y: usiz
   nearToken(pack, bc, dt, dtu, y, groups, n, true);
 }
 
-/** One token, any exponents: decays below 2^-100 are zero; states below it go to zero too. */
+/** One token, any exponents: decays below 2^-60 and states below 2^-66 are zero, so that no product of the two is denormal. */
 function tokenFar(pack: usize, bc: usize, dt: usize, dtu: usize, y: usize, groups: i32, n: i32): void {
   const round = v128.load(ROUND);
   const e1 = v128.load(EXP2_1);
@@ -196,7 +255,9 @@ function tokenFar(pack: usize, bc: usize, dt: usize, dtu: usize, y: usize, group
   const e4 = v128.load(EXP2_4);
   const e5 = v128.load(EXP2_5);
   const one = v128.load(ONE);
-  const least = v128.load(EXP2_FLUSH);
+  const least = v128.load(FAR_DECAY);
+  const smallest = v128.load(FAR_STATE);
+  const magnitude = v128.load(MAGNITUDE);
   const most = f32x4.splat(128);
   let state = pack;
   for (let group = groups; group > 0; --group) {
@@ -207,7 +268,8 @@ function tokenFar(pack: usize, bc: usize, dt: usize, dtu: usize, y: usize, group
     for (let left = n; left > 0; --left) {
       const exponent = f32x4.pmin(most, f32x4.mul(step, v128.load(state)));
       const decay = exp2With(exponent, round, e1, e2, e3, e4, e5, one, least);
-      const h = stepped(decay, v128.load(state, 16), entering, v128.load(at), true);
+      const next = fma(decay, v128.load(state, 16), f32x4.mul(entering, v128.load(at)));
+      const h = v128.andnot(next, f32x4.lt(v128.and(next, magnitude), smallest));
       v128.store(state, h, 16);
       sum = fma(h, v128.load(at, 16), sum);
       state += 32;
@@ -263,7 +325,7 @@ function finish(y: usize, d: usize, u: usize, z: usize, o: usize, n: i32, add: b
  *   d, deltaBias              f32 [channels]              each may be absent
  *   initial, final            f32 [states, channels, n]   final may be initial
  *
- * Mamba, Gu and Dao 2023. Item: a block of channels of one segment. Scratch: 8 n block + 32 n TOKENS + 12 block TOKENS bytes.
+ * Mamba, Gu and Dao 2023. Item: a block of channels of one segment. Scratch: 8 n block + 32 n + 12 block bytes.
  */
 export function selectiveScan(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<SelectiveScanParams>(params);
@@ -272,66 +334,55 @@ export function selectiveScan(params: usize, begin: i32, end: i32, scratch: usiz
   const groupBytes = (<usize>n) << 5;
   const row = (<usize>p.block) << 2;
   const stride = (<usize>p.channels) << 2;
-  const spreads = scratch + <usize>(p.block >> 2) * groupBytes;
-  const steps = spreads + <usize>TOKENS * groupBytes;
-  const entering = steps + <usize>TOKENS * row;
-  const y = entering + <usize>TOKENS * row;
+  const bc = scratch + <usize>(p.block >> 2) * groupBytes;
+  const steps = bc + groupBytes;
+  const entering = steps + row;
+  const y = entering + row;
   for (let item = begin; item < end; ++item) {
     const segment = segmentAt(p, item / blocks);
     const channel = (item % blocks) * p.block;
     const channels = min(p.block, p.channels - channel);
     const groups = (channels + 3) >> 2;
-    let largest: f32 = 0;
+    let furthest = i32x4.splat(0);
     for (let group = 0; group < groups; ++group) {
       const first = channel + (group << 2);
       const element = bytesTo(p, 0, first) * <usize>n;
       const h = p.initial && segment.initial >= 0 ? p.initial + bytesTo(p, segment.initial, first) * <usize>n : 0;
-      const most = packStates(p.a + element, h, scratch + <usize>group * groupBytes, n, p.channels - first);
-      if (!(most <= largest)) largest = most;
+      const pack = scratch + <usize>group * groupBytes;
+      furthest = f32x4.pmax(furthest, packStates(p.a + element, h, pack, n, p.channels - first));
     }
+    const largest = max4(furthest);
     const offset = (<usize>channel) << 2;
     const bias = p.deltaBias ? p.deltaBias + offset : 0;
     const d = p.d ? p.d + offset : 0;
-    for (let t = 0; t < segment.length; t += TOKENS) {
-      const tokens = min(TOKENS, segment.length - t);
-      const at = bytesTo(p, segment.row + t, channel);
-      const matrixRow = (<usize>(segment.row + t) * <usize>n) << 2;
-      let far = i32x4.splat(0);
-      for (let i = 0; i < tokens; ++i) {
-        const token = at + <usize>i * stride;
-        const dt = steps + <usize>i * row;
-        const most = stepSizes(
-          p.delta + token,
-          bias,
-          p.u + token,
-          p.softplus != 0,
-          dt,
-          entering + <usize>i * row,
-          channels,
-        );
-        far = v128.or(far, f32x4.gt(f32x4.mul(most, f32x4.splat(largest)), f32x4.splat(REACH)));
-        const tokenRow = matrixRow + ((<usize>i * <usize>n) << 2);
-        spread(p.b + tokenRow, p.c + tokenRow, spreads + <usize>i * groupBytes, n);
-        if (p.running) accumulate(t + i > 0 ? p.running + token - stride : 0, dt, p.running + token, channels);
-      }
-      const near = !v128.any_true(far);
-      for (let i = 0; i < tokens; ++i) {
-        const within = <usize>i * row;
-        const bc = spreads + <usize>i * groupBytes;
-        if (!near) tokenFar(scratch, bc, steps + within, entering + within, y + within, groups, n);
-        else if (i == tokens - 1)
-          tokenNearFlushed(scratch, bc, steps + within, entering + within, y + within, groups, n);
-        else tokenNear(scratch, bc, steps + within, entering + within, y + within, groups, n);
-      }
-      for (let i = 0; i < tokens; ++i) {
-        const token = at + <usize>i * stride;
-        finish(y + <usize>i * row, d, p.u + token, p.z ? p.z + token : 0, p.o + token, channels, false);
-      }
+    // outputs that need nothing more go where they belong
+    const direct = !p.d && !p.z && !(channels & 3);
+    let at = bytesTo(p, segment.row, channel);
+    let matrixRow = (<usize>segment.row * <usize>n) << 2;
+    // bits by which a state may have fallen since small ones were last looked for
+    let fallen: f32 = 0;
+    for (let t = 0; t < segment.length; ++t) {
+      const most = stepSizes(p.delta + at, bias, p.u + at, p.softplus != 0, steps, entering, channels);
+      if (p.running) accumulate(t > 0 ? p.running + at - stride : 0, steps, p.running + at, channels);
+      spread(p.b + matrixRow, p.c + matrixRow, bc, n);
+      const fall = max4(most) * largest;
+      fallen += fall;
+      const to = direct ? p.o + at : y;
+      if (!(fall <= REACH)) {
+        tokenFar(scratch, bc, steps, entering, to, groups, n);
+        fallen = 0;
+      } else if (fallen > REACH || t + 1 == segment.length) {
+        tokenNearFlushed(scratch, bc, steps, entering, to, groups, n);
+        fallen = 0;
+      } else tokenNear(scratch, bc, steps, entering, to, groups, n);
+      if (!direct) finish(y, d, p.u + at, p.z ? p.z + at : 0, p.o + at, channels, false);
+      at += stride;
+      matrixRow += (<usize>n) << 2;
     }
     for (let group = 0; group < groups; ++group) {
       const first = channel + (group << 2);
       const state = p.final + bytesTo(p, segment.state, first) * <usize>n;
-      unpackStates(scratch + <usize>group * groupBytes, state, n, min(4, p.channels - first));
+      unpackStates(scratch + <usize>group * groupBytes, state, n, p.channels - first);
     }
   }
 }

@@ -58,6 +58,9 @@ const LOGARITHM: usize = memory.data<f32>([
   12582912, 12582912, 12582912, 12582912,
   // 2^-100: states below it are flushed to zero before they can become denormal
   7.888609052210118e-31, 7.888609052210118e-31, 7.888609052210118e-31, 7.888609052210118e-31,
+  // where a decay may be any: decays below 2^-60 and states below 2^-66 are zero, so that no product is denormal
+  -60, -60, -60, -60,
+  1.3552527156068805e-20, 1.3552527156068805e-20, 1.3552527156068805e-20, 1.3552527156068805e-20,
 ], 16);
 
 // prettier-ignore
@@ -71,6 +74,8 @@ export const LOG2E_4: usize = LOGARITHM + 112;
 export const LN2_4: usize = LOGARITHM + 128;
 export const ROUND_INTEGER: usize = LOGARITHM + 144;
 export const STATE_FLUSH: usize = LOGARITHM + 160;
+export const FAR_DECAY: usize = LOGARITHM + 176;
+export const FAR_STATE: usize = LOGARITHM + 192;
 export const MAGNITUDE: usize = MAGNITUDES;
 
 export const UPPER_16: usize = BITS;

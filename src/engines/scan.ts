@@ -20,8 +20,6 @@ import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { type SequenceSpan, sequencesOf } from './sequences.ts';
 
-/** Tokens that the kernels prepare together: TOKENS in assembly/scan/block.ts. */
-const TOKENS = 8;
 /** Channels of a work item, at most and at least; 16 channels are one cache line of a token. */
 const MOST_CHANNELS = 64;
 const LEAST_CHANNELS = 16;
@@ -191,7 +189,7 @@ export function elementScan(b: Builder, call: ElementScanCall): void {
             running,
           }),
           items: division.items,
-          scratchBytes: (1 + 2 * TOKENS) * 4 * division.block,
+          scratchBytes: 12 * division.block,
           flops: (rgLru ? 50 : 20) * work,
         }),
       fix: (initial, running) =>
@@ -249,7 +247,7 @@ export function selectiveScanOn(b: Builder, call: SelectiveScanCall): void {
           kernel: 'selectiveScan',
           params: encode(SelectiveScanParams, { ...operands, running }, division.params, states),
           items: division.items,
-          scratchBytes: 8 * n * block + TOKENS * (32 * n + 12 * block),
+          scratchBytes: 8 * n * block + 32 * n + 12 * block,
           flops: 20 * work,
         }),
       fix: (initial, running) =>
