@@ -18,7 +18,7 @@ function decays(g: usize, a: usize, n: i32): void {
   const log2e = v128.load(LOG2E_4);
   const most = f32x4.splat(128);
   for (const end = a + ((<usize>n) << 2); a < end; a += 16) {
-    const s = f32x4.pmin(most, f32x4.mul(v128.load(g), log2e));
+    const s = f32x4.pmin(f32x4.mul(v128.load(g), log2e), most);
     v128.store(a, exp2With(s, round, e1, e2, e3, e4, e5, one, flush));
     g += 16;
   }

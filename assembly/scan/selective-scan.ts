@@ -1,13 +1,15 @@
 import { SelectiveScanParams } from '../params';
 import {
+  COARSE_100,
+  COARSE_66,
   EXP2_1,
   EXP2_2,
   EXP2_3,
   EXP2_4,
   EXP2_5,
   EXP2_FLUSH,
-  FAR_DECAY,
-  FAR_STATE,
+  INFINITE_EXPONENT,
+  LEAST_EXPONENT,
   LOG2E,
   LOG2E_4,
   MAGNITUDE,
@@ -27,6 +29,17 @@ import { blocksOf, bytesTo, segmentAt, storeChannels } from './block';
  * together take one of 2^-100 to 2^-126, the least that is not denormal.
  */
 const REACH: f32 = 13;
+/** Bits up to which an exponent needs no limits. */
+const FAR: f32 = 120;
+
+// What is done about small states and exponents in a token.
+const PLAIN: i32 = 0;
+/** States below 2^-100 go to zero. */
+const FLUSH: i32 = 1;
+/** Exponents beyond REACH: states become multiples of so coarse a unit that no product with a decay is denormal. */
+const COARSE: i32 = 2;
+/** As COARSE, with exponents beyond FAR. */
+const LIMITED: i32 = 3;
 
 // How a block of channels lies in scratch: for four channels and each n one A log2 e [4] and one h [4]; for each n one
 // B_n [4] and one C_n [4] of the token, which are read at the same offset; its step sizes, these times u, and outputs [block].
@@ -148,17 +161,31 @@ function accumulate(from: usize, dt: usize, to: usize, n: i32): void {
   }
 }
 
-/** 2^{dt a}, |dt a| <= REACH: the exponent goes in by an integer addition. */
+/** 2^{dt a}: the exponent goes in by an integer addition. Limits as `care` asks. */
 // @ts-ignore: decorator
 @inline
-function decayNear(dt: v128, a: v128, round: v128, e1: v128, e2: v128, e3: v128, e4: v128, e5: v128, one: v128): v128 {
+function decayOf(
+  care: i32,
+  dt: v128,
+  a: v128,
+  round: v128,
+  e1: v128,
+  e2: v128,
+  e3: v128,
+  e4: v128,
+  e5: v128,
+  one: v128,
+  least: v128,
+): v128 {
   let shifted: v128;
   let r: v128;
-  if (ASC_FEATURE_RELAXED_SIMD) {
+  if (ASC_FEATURE_RELAXED_SIMD && care != LIMITED) {
     shifted = f32x4.relaxed_madd(dt, a, round);
     r = f32x4.relaxed_madd(dt, a, f32x4.sub(round, shifted));
   } else {
-    const s = f32x4.mul(dt, a);
+    let s = f32x4.mul(dt, a);
+    if (care >= COARSE) s = f32x4.pmax(s, least);
+    if (care == LIMITED) s = f32x4.pmin(s, v128.load(INFINITE_EXPONENT));
     shifted = f32x4.add(s, round);
     r = f32x4.sub(s, f32x4.sub(shifted, round));
   }
@@ -166,28 +193,20 @@ function decayNear(dt: v128, a: v128, round: v128, e1: v128, e2: v128, e3: v128,
   return i32x4.add(p, i32x4.shl(shifted, 23));
 }
 
-/** h = 2^{dt a} h + dtu b, small values to zero if asked. */
+/** decay h + dtu b, small values treated as `care` asks. */
 // @ts-ignore: decorator
 @inline
-function stepped(decay: v128, h: v128, dtu: v128, b: v128, flush: bool): v128 {
+function stepped(care: i32, decay: v128, h: v128, dtu: v128, b: v128, coarse: v128): v128 {
+  if (care >= COARSE) return f32x4.sub(fma(decay, h, fma(dtu, b, coarse)), coarse);
   const next = fma(decay, h, f32x4.mul(dtu, b));
-  if (!flush) return next;
+  if (care == PLAIN) return next;
   return v128.andnot(next, f32x4.lt(v128.and(next, v128.load(MAGNITUDE)), v128.load(STATE_FLUSH)));
 }
 
-/** A token through the states of a block, exponents within REACH: y = C h. `flush`: small states go to zero. */
+/** A token through the states of a block: h = 2^{dt a} h + dtu B, y = C h. */
 // @ts-ignore: decorator
 @inline
-function nearToken(
-  pack: usize,
-  spreads: usize,
-  dt: usize,
-  dtu: usize,
-  y: usize,
-  groups: i32,
-  n: i32,
-  flush: bool,
-): void {
+function token(care: i32, pack: usize, spreads: usize, dt: usize, dtu: usize, y: usize, groups: i32, n: i32): void {
   const round = v128.load(ROUND_INTEGER);
   const e1 = v128.load(EXP2_1);
   const e2 = v128.load(EXP2_2);
@@ -195,6 +214,9 @@ function nearToken(
   const e4 = v128.load(EXP2_4);
   const e5 = v128.load(EXP2_5);
   const one = v128.load(ONE);
+  const least = v128.load(LEAST_EXPONENT);
+  // where a product is not rounded on its own it cannot be denormal either
+  const coarse = v128.load(ASC_FEATURE_RELAXED_SIMD ? COARSE_100 : COARSE_66);
   let state = pack;
   for (let group = groups; group > 0; --group) {
     const step = v128.load(dt);
@@ -202,18 +224,18 @@ function nearToken(
     let sum = i32x4.splat(0);
     let bc = spreads;
     for (let left = n >> 2; left > 0; --left) {
-      const decay0 = decayNear(step, v128.load(state), round, e1, e2, e3, e4, e5, one);
-      const decay1 = decayNear(step, v128.load(state, 32), round, e1, e2, e3, e4, e5, one);
-      const h0 = stepped(decay0, v128.load(state, 16), entering, v128.load(bc), flush);
-      const h1 = stepped(decay1, v128.load(state, 48), entering, v128.load(bc, 32), flush);
+      const decay0 = decayOf(care, step, v128.load(state), round, e1, e2, e3, e4, e5, one, least);
+      const decay1 = decayOf(care, step, v128.load(state, 32), round, e1, e2, e3, e4, e5, one, least);
+      const h0 = stepped(care, decay0, v128.load(state, 16), entering, v128.load(bc), coarse);
+      const h1 = stepped(care, decay1, v128.load(state, 48), entering, v128.load(bc, 32), coarse);
       v128.store(state, h0, 16);
       v128.store(state, h1, 48);
       sum = fma(h0, v128.load(bc, 16), sum);
       sum = fma(h1, v128.load(bc, 48), sum);
-      const decay2 = decayNear(step, v128.load(state, 64), round, e1, e2, e3, e4, e5, one);
-      const decay3 = decayNear(step, v128.load(state, 96), round, e1, e2, e3, e4, e5, one);
-      const h2 = stepped(decay2, v128.load(state, 80), entering, v128.load(bc, 64), flush);
-      const h3 = stepped(decay3, v128.load(state, 112), entering, v128.load(bc, 96), flush);
+      const decay2 = decayOf(care, step, v128.load(state, 64), round, e1, e2, e3, e4, e5, one, least);
+      const decay3 = decayOf(care, step, v128.load(state, 96), round, e1, e2, e3, e4, e5, one, least);
+      const h2 = stepped(care, decay2, v128.load(state, 80), entering, v128.load(bc, 64), coarse);
+      const h3 = stepped(care, decay3, v128.load(state, 112), entering, v128.load(bc, 96), coarse);
       v128.store(state, h2, 80);
       v128.store(state, h3, 112);
       sum = fma(h2, v128.load(bc, 80), sum);
@@ -222,8 +244,8 @@ function nearToken(
       bc += 128;
     }
     for (let left = n & 3; left > 0; --left) {
-      const decay = decayNear(step, v128.load(state), round, e1, e2, e3, e4, e5, one);
-      const h = stepped(decay, v128.load(state, 16), entering, v128.load(bc), flush);
+      const decay = decayOf(care, step, v128.load(state), round, e1, e2, e3, e4, e5, one, least);
+      const h = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), coarse);
       v128.store(state, h, 16);
       sum = fma(h, v128.load(bc, 16), sum);
       state += 32;
@@ -236,50 +258,22 @@ function nearToken(
   }
 }
 
-/** One token, exponents within REACH. */
-function tokenNear(pack: usize, bc: usize, dt: usize, dtu: usize, y: usize, groups: i32, n: i32): void {
-  nearToken(pack, bc, dt, dtu, y, groups, n, false);
+// One function for each care, so that none asks for it in its loops.
+
+function plainToken(pack: usize, bc: usize, dt: usize, dtu: usize, y: usize, groups: i32, n: i32): void {
+  token(PLAIN, pack, bc, dt, dtu, y, groups, n);
 }
 
-/** As tokenNear, and states below 2^-100 go to zero. */
-function tokenNearFlushed(pack: usize, bc: usize, dt: usize, dtu: usize, y: usize, groups: i32, n: i32): void {
-  nearToken(pack, bc, dt, dtu, y, groups, n, true);
+function flushToken(pack: usize, bc: usize, dt: usize, dtu: usize, y: usize, groups: i32, n: i32): void {
+  token(FLUSH, pack, bc, dt, dtu, y, groups, n);
 }
 
-/** One token, any exponents: decays below 2^-60 and states below 2^-66 are zero, so that no product of the two is denormal. */
-function tokenFar(pack: usize, bc: usize, dt: usize, dtu: usize, y: usize, groups: i32, n: i32): void {
-  const round = v128.load(ROUND);
-  const e1 = v128.load(EXP2_1);
-  const e2 = v128.load(EXP2_2);
-  const e3 = v128.load(EXP2_3);
-  const e4 = v128.load(EXP2_4);
-  const e5 = v128.load(EXP2_5);
-  const one = v128.load(ONE);
-  const least = v128.load(FAR_DECAY);
-  const smallest = v128.load(FAR_STATE);
-  const magnitude = v128.load(MAGNITUDE);
-  const most = f32x4.splat(128);
-  let state = pack;
-  for (let group = groups; group > 0; --group) {
-    const step = v128.load(dt);
-    const entering = v128.load(dtu);
-    let sum = i32x4.splat(0);
-    let at = bc;
-    for (let left = n; left > 0; --left) {
-      const exponent = f32x4.pmin(most, f32x4.mul(step, v128.load(state)));
-      const decay = exp2With(exponent, round, e1, e2, e3, e4, e5, one, least);
-      const next = fma(decay, v128.load(state, 16), f32x4.mul(entering, v128.load(at)));
-      const h = v128.andnot(next, f32x4.lt(v128.and(next, magnitude), smallest));
-      v128.store(state, h, 16);
-      sum = fma(h, v128.load(at, 16), sum);
-      state += 32;
-      at += 32;
-    }
-    v128.store(y, sum);
-    dt += 16;
-    dtu += 16;
-    y += 16;
-  }
+function coarseToken(pack: usize, bc: usize, dt: usize, dtu: usize, y: usize, groups: i32, n: i32): void {
+  token(COARSE, pack, bc, dt, dtu, y, groups, n);
+}
+
+function limitedToken(pack: usize, bc: usize, dt: usize, dtu: usize, y: usize, groups: i32, n: i32): void {
+  token(LIMITED, pack, bc, dt, dtu, y, groups, n);
 }
 
 /** o[n] = (y + d u) silu(z); d and z may be absent. `add`: y silu(z) is added to o instead. */
@@ -303,7 +297,7 @@ function finish(y: usize, d: usize, u: usize, z: usize, o: usize, n: i32, add: b
     }
     if (z) {
       const gate = v128.load(z);
-      const exponent = f32x4.pmin(most, f32x4.neg(f32x4.mul(gate, log2e)));
+      const exponent = f32x4.pmin(f32x4.neg(f32x4.mul(gate, log2e)), most);
       const e = exp2With(exponent, round, e1, e2, e3, e4, e5, one, least);
       value = f32x4.mul(value, f32x4.div(gate, f32x4.add(one, e)));
       z += 16;
@@ -369,12 +363,13 @@ export function selectiveScan(params: usize, begin: i32, end: i32, scratch: usiz
       fallen += fall;
       const to = direct ? p.o + at : y;
       if (!(fall <= REACH)) {
-        tokenFar(scratch, bc, steps, entering, to, groups, n);
+        if (fall <= FAR) coarseToken(scratch, bc, steps, entering, to, groups, n);
+        else limitedToken(scratch, bc, steps, entering, to, groups, n);
         fallen = 0;
       } else if (fallen > REACH || t + 1 == segment.length) {
-        tokenNearFlushed(scratch, bc, steps, entering, to, groups, n);
+        flushToken(scratch, bc, steps, entering, to, groups, n);
         fallen = 0;
-      } else tokenNear(scratch, bc, steps, entering, to, groups, n);
+      } else plainToken(scratch, bc, steps, entering, to, groups, n);
       if (!direct) finish(y, d, p.u + at, p.z ? p.z + at : 0, p.o + at, channels, false);
       at += stride;
       matrixRow += (<usize>n) << 2;
@@ -443,7 +438,7 @@ function fade(pack: usize, bc: usize, sum: usize, y: usize, groups: i32, n: i32)
     let total = i32x4.splat(0);
     let at = bc;
     for (let left = n; left > 0; --left) {
-      const exponent = f32x4.pmin(most, f32x4.mul(step, v128.load(pack)));
+      const exponent = f32x4.pmin(f32x4.mul(step, v128.load(pack)), most);
       const decay = exp2With(exponent, round, e1, e2, e3, e4, e5, one, least);
       any = v128.or(any, decay);
       total = fma(f32x4.mul(decay, v128.load(pack, 16)), v128.load(at, 16), total);

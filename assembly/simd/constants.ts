@@ -58,9 +58,13 @@ const LOGARITHM: usize = memory.data<f32>([
   12582912, 12582912, 12582912, 12582912,
   // 2^-100: states below it are flushed to zero before they can become denormal
   7.888609052210118e-31, 7.888609052210118e-31, 7.888609052210118e-31, 7.888609052210118e-31,
-  // where a decay may be any: decays below 2^-60 and states below 2^-66 are zero, so that no product is denormal
+  // least exponent of a decay that may be any: what is left of the state is far under f32 resolution
   -60, -60, -60, -60,
-  1.3552527156068805e-20, 1.3552527156068805e-20, 1.3552527156068805e-20, 1.3552527156068805e-20,
+  // greatest exponent: infinity
+  128, 128, 128, 128,
+  // 2^-77 and 2^-43: added and taken away again they leave multiples of 2^-100 and 2^-66, and zeros
+  6.617444900424221e-24, 6.617444900424221e-24, 6.617444900424221e-24, 6.617444900424221e-24,
+  1.1368683772161603e-13, 1.1368683772161603e-13, 1.1368683772161603e-13, 1.1368683772161603e-13,
 ], 16);
 
 // prettier-ignore
@@ -74,8 +78,10 @@ export const LOG2E_4: usize = LOGARITHM + 112;
 export const LN2_4: usize = LOGARITHM + 128;
 export const ROUND_INTEGER: usize = LOGARITHM + 144;
 export const STATE_FLUSH: usize = LOGARITHM + 160;
-export const FAR_DECAY: usize = LOGARITHM + 176;
-export const FAR_STATE: usize = LOGARITHM + 192;
+export const LEAST_EXPONENT: usize = LOGARITHM + 176;
+export const INFINITE_EXPONENT: usize = LOGARITHM + 192;
+export const COARSE_100: usize = LOGARITHM + 208;
+export const COARSE_66: usize = LOGARITHM + 224;
 export const MAGNITUDE: usize = MAGNITUDES;
 
 export const UPPER_16: usize = BITS;
