@@ -6,11 +6,15 @@ import { readSafetensors, tensorValues } from '../src/cli/safetensors.ts';
 import { attention } from './reference/attention.ts';
 import { differentialAttention } from './reference/differential.ts';
 import { forgettingAttn } from './reference/forgetting.ts';
+import { hgrn } from './reference/hgrn.ts';
 import { mla, mlaAbsorbed } from './reference/mla.ts';
 import { float32, float32Base2, float64, type NdArray, type Round } from './reference/ndarray.ts';
 import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
+import { rgLru } from './reference/rg-lru.ts';
 import { rope } from './reference/rope.ts';
+import { rwkv4 } from './reference/rwkv4.ts';
+import { selectiveScan } from './reference/selective-scan.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a case's inputs and attributes are known only when it is read
 type Reference = (inputs: any, options: any, round: Round) => Record<string, NdArray>;
@@ -19,10 +23,14 @@ const references: Record<string, Reference[]> = {
   attention: [attention],
   differential_attention: [differentialAttention],
   forgetting_attn: [forgettingAttn],
+  hgrn: [hgrn],
   mla: [mla, mlaAbsorbed],
   paged_attention: [pagedAttention],
   parallax: [parallax],
+  rg_lru: [rgLru],
   rope: [rope],
+  rwkv4: [rwkv4],
+  selective_scan: [selectiveScan],
 };
 
 const folder = new URL('vectors/', import.meta.url);
