@@ -29,3 +29,7 @@ export { diagonalScan, diagonalScanScratchBytes } from './scan/complex';
 export { cumsum } from './scan/cumsum';
 export { diagonalTable } from './scan/discretize';
 export { diagonalKernel } from './scan/vandermonde';
+export { logSum } from './scan/log-sum';
+export { rwkv4 } from './scan/rwkv4';
+export { hgrn, rgLru, scanCombine, scanFix } from './scan/scan';
+export { selectiveScan, selectiveScanFix } from './scan/selective-scan';

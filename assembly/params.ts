@@ -272,6 +272,10 @@ export class LinearParams {
   /** f32 [B, T, HV] */
   m: usize;
   stateIn: usize;
+  inStrideN: i32;
+  inStrideH: i32;
+  inStrideK: i32;
+  inStrideV: i32;
   stateOut: usize;
   stateStrideN: i32;
   stateStrideH: i32;
@@ -361,6 +365,105 @@ export class CumsumParams {
   factor: f32;
   length: i32;
   heads: i32;
+}
+
+/** A run of tokens that one work item of a scan goes through, with the states before and after: a table of these. */
+@unmanaged
+export class Segment {
+  /** First row, the batch's counted in, and number of rows. */
+  row: i32;
+  length: i32;
+  /** Which initial state it starts from; negative: zeros. */
+  initial: i32;
+  /** Which state it ends with. */
+  state: i32;
+  /** 1: a sequence begins with it. */
+  first: i32;
+}
+
+/** What the scans over [tokens, channels] share. */
+@unmanaged
+export class ScanStateParams {
+  /** Table of Segment. */
+  segments: usize;
+  channels: i32;
+  /** Channels of one work item, a multiple of 4. */
+  block: i32;
+  /** f32 states before and after; initial may be the final ones, or absent. */
+  initial: usize;
+  final: usize;
+}
+
+
+@unmanaged
+export class ScanParams extends ScanStateParams {
+  x: usize;
+  /** Log gates; of rgLru the recurrent gate. */
+  g: usize;
+  /** rgLru: input gate and recurrent parameter. */
+  inputGate: usize;
+  recurrentParam: usize;
+  c: f32;
+  /** rgLru, 1: the first token of a sequence enters as it is, and the state before it is forgotten. */
+  reset: i32;
+  o: usize;
+  /** f32 [tokens, channels]: product of the decays of a segment so far, to write; absent: not wanted. */
+  running: usize;
+}
+
+
+@unmanaged
+export class SelectiveScanParams extends ScanStateParams {
+  u: usize;
+  delta: usize;
+  a: usize;
+  b: usize;
+  c: usize;
+  d: usize;
+  z: usize;
+  deltaBias: usize;
+  softplus: i32;
+  /** Length of a channel's state. */
+  n: i32;
+  o: usize;
+  /** f32 [tokens, channels]: sum of the step sizes of a segment so far, to write; absent: not wanted. */
+  running: usize;
+}
+
+/** Joins the states of the segments of a sequence: `initial` holds what `final` of the scan was. */
+@unmanaged
+export class ScanCombineParams extends ScanStateParams {
+  /** i32 [sequences, 2]: first segment and number of segments. */
+  sequences: usize;
+  running: usize;
+  /** Of a selective scan; absent: running holds decays itself. */
+  a: usize;
+  n: i32;
+}
+
+
+@unmanaged
+export class Rwkv4Params extends ScanStateParams {
+  k: usize;
+  v: usize;
+  w: usize;
+  u: usize;
+  o: usize;
+  /** initial and final are the numerators; these the denominators and maxima. */
+  initialDen: usize;
+  initialMax: usize;
+  finalDen: usize;
+  finalMax: usize;
+}
+
+
+@unmanaged
+export class LogSumParams extends ScanStateParams {
+  x: usize;
+  /** z_t, z_{t-1} - z_t and e^{x_t - z_t}; each may be absent. */
+  o: usize;
+  g: usize;
+  w: usize;
 }
 
 

@@ -15,6 +15,7 @@ import {
 } from './reference/feature-attention.ts';
 import { forgettingAttn } from './reference/forgetting.ts';
 import { gla, hgrn2, simpleGla } from './reference/gla.ts';
+import { hgrn } from './reference/hgrn.ts';
 import { linearAttn } from './reference/linear-attn.ts';
 import { logLinearAttn } from './reference/log-linear.ts';
 import { mla, mlaAbsorbed } from './reference/mla.ts';
@@ -23,9 +24,12 @@ import { float32, float32Base2, float64, type NdArray, type Round } from './refe
 import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
 import { lightningAttn, retention } from './reference/retention.ts';
-import { rope } from './reference/rope.ts';
+import { rgLru } from './reference/rg-lru.ts';
+import { rope, rope } from './reference/rope.ts';
 import { rwkv5, rwkv6 } from './reference/rwkv.ts';
+import { rwkv4 } from './reference/rwkv4.ts';
 import { s4d } from './reference/s4d.ts';
+import { selectiveScan } from './reference/selective-scan.ts';
 import { abc, gsa } from './reference/slots.ts';
 import { ssd } from './reference/ssd.ts';
 
@@ -45,6 +49,7 @@ const references: Record<string, Reference[]> = {
   lightning_attn: [lightningAttn],
   linear_attn: [linearAttn],
   log_linear_attn: [logLinearAttn],
+  hgrn: [hgrn],
   mla: [mla, mlaAbsorbed],
   mlstm: [mlstm],
   paged_attention: [pagedAttention],
@@ -58,6 +63,10 @@ const references: Record<string, Reference[]> = {
   rwkv6: [rwkv6],
   simple_gla: [simpleGla],
   ssd: [ssd],
+  rg_lru: [rgLru],
+  rope: [rope],
+  rwkv4: [rwkv4],
+  selective_scan: [selectiveScan],
 };
 
 const folder = new URL('vectors/', import.meta.url);

@@ -51,10 +51,14 @@ export function decayRow(g: usize, decay: usize, vectors: i32): void {
   }
 }
 
-/** next = product * decay; whether all of it stays where rows may be folded by it. */
-export function advanceRow(product: usize, decay: usize, next: usize, vectors: i32): bool {
-  const low = v128.load(LINEAR_LOW);
-  const high = v128.load(LINEAR_HIGH);
+/** next = product * decay; whether all of it stays where rows may be folded by it, `halved` where columns are folded as well. */
+export function advanceRow(product: usize, decay: usize, next: usize, vectors: i32, halved: bool): bool {
+  let low = v128.load(LINEAR_LOW);
+  let high = v128.load(LINEAR_HIGH);
+  if (halved) {
+    low = f32x4.sqrt(low);
+    high = f32x4.sqrt(high);
+  }
   let inside = f32x4.eq(low, low);
   for (; vectors > 0; --vectors) {
     const x = f32x4.mul(v128.load(product), v128.load(decay));
@@ -80,8 +84,9 @@ export function multiplyRow(product: usize, decay: usize, factor: usize, vectors
 /** Whether rows may be folded by a product of decays. */
 // @ts-ignore: decorator
 @inline
-export function foldable(product: f32): bool {
-  return product >= load<f32>(LINEAR_LOW) && product <= load<f32>(LINEAR_HIGH);
+export function foldable(product: f32, halved: bool): bool {
+  const square = halved ? product * product : product;
+  return square >= load<f32>(LINEAR_LOW) && square <= load<f32>(LINEAR_HIGH);
 }
 
 /** e^x for one gate, as accurate as an f32 can show. */

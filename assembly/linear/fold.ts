@@ -82,7 +82,7 @@ function scalarDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32
       fillRow(w.factor, w.scalarProduct * decay, w.groups);
     } else {
       const next = product * decay;
-      if (!foldable(next)) break;
+      if (!foldable(next, p.gv != 0)) break;
       product = next;
     }
     store<f32>(w.products + ((<usize>n) << 2), product);
@@ -111,7 +111,7 @@ function rowDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
       multiplyRow(w.product, decay, w.factor, w.groups);
       fillRow(product, 1, w.groups);
     } else {
-      if (!advanceRow(product, decay, product + rowBytes, w.groups)) break;
+      if (!advanceRow(product, decay, product + rowBytes, w.groups, p.gv != 0)) break;
       product += rowBytes;
     }
     if (p.tied) complementRow(decay, w.tiedKeys + <usize>n * rowBytes, w.groups);
@@ -139,7 +139,7 @@ function columnDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32
       multiplyRow(w.columnProduct, decay, w.columnFactor, vectors);
       fillRow(w.columnProduct, 1, vectors);
     } else {
-      if (!advanceRow(w.columnProduct, decay, w.columnDecay, vectors)) break;
+      if (!advanceRow(w.columnProduct, decay, w.columnDecay, vectors, p.gateKind != 0)) break;
       const product = w.columnDecay;
       w.columnDecay = w.columnProduct;
       w.columnProduct = product;

@@ -66,13 +66,13 @@ export function openOperands(
   op: string,
   inputs: Partial<LinearInputs>,
   options: LinearOptions & { readonly fallbackScale?: number },
-  { names = {}, gates = {}, into }: LinearNames = {},
+  { names = {}, gates = {}, into, tiedKeys = false }: LinearNames = {},
 ): OpenOperands {
   const { q, k, v, cuSeqlens } = inputs;
   const named = (name: keyof LinearInputs) => names[name] ?? name;
   const operands: Record<string, Tensor | undefined> = { [named('q')]: q };
   const patterns: Record<string, string> = { [named('q')]: 'B T H K' };
-  if ('k' in inputs) {
+  if (!tiedKeys) {
     operands[named('k')] = k;
     patterns[named('k')] = 'B T H K';
   }
@@ -130,6 +130,8 @@ export interface LinearNames {
   /** f32 tensors with rows contiguous along their last axis. */
   readonly gates?: Readonly<Record<string, readonly [Tensor | undefined, string]>>;
   readonly into?: StepTarget | undefined;
+  /** There is no k. */
+  readonly tiedKeys?: boolean;
 }
 
 /** The state before, and where the state after goes: a new tensor, or in place in a step. */
@@ -141,7 +143,10 @@ export function stateOf(
   shape: readonly number[],
   into: StepTarget | undefined,
 ): Pick<LinearCall, 'initial' | 'final'> {
-  if (initial) checkState(op, name, initial, shape);
+  if (initial) {
+    checkState(op, name, initial, shape);
+    expectDistinct(op, name, initial, into !== undefined);
+  }
   const state = into ? initial! : b.output(shape);
   return { initial: initial && { state: initial }, final: { state } };
 }
@@ -160,6 +165,16 @@ export function carried(
     expectContiguous(op, { [name]: initial });
   }
   return into ? initial! : b.output(shape);
+}
+
+/** @throws ShapeError if a state that is to be written has elements that share memory. */
+function expectDistinct(op: string, name: string, state: Tensor, written: boolean): void {
+  if (written && state.shape.some((n, axis) => n > 1 && state.strides[axis] === 0)) {
+    throw new ShapeError(
+      `${op}: ${name} (shape [${state.shape}], strides [${state.strides}]) repeats elements and is to be updated in place. ` +
+        'Copy it first.',
+    );
+  }
 }
 
 function checkState(op: string, name: string, state: Tensor, shape: readonly number[]): void {

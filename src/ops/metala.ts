@@ -26,7 +26,7 @@ export function planMetala(b: Builder, inputs: MetalaInputs, options: LinearOpti
   expectNames(OP, 'input', inputs, ['q', 'v', 'g', 'aug', 'initialState', 'cuSeqlens']);
   expectNames(OP, 'option', options, ['scale']);
   const { g, aug, ...rest } = inputs;
-  const { call, sizes } = openLinear(b, OP, rest, options, { gates: { g: [g, 'B T H K'] }, into });
+  const { call, sizes } = openLinear(b, OP, rest, options, { gates: { g: [g, 'B T H K'] }, into, tiedKeys: true });
   matchShapes(OP, { aug }, { aug: `?${sizes.H} ${sizes.K}` });
   expectTypes(OP, { aug }, ['f32']);
   expectContiguous(OP, { aug });

@@ -8,7 +8,9 @@ import type { Pointwise } from '../engines/features.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attention, planAttention } from './attention.ts';
+import { based, planBased, rebased } from './based.ts';
 import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
+import { cosformer, planCosformer } from './cosformer.ts';
 import { differentialAttention, planDifferential } from './differential.ts';
 import { dwConv2d, planDwConv2d } from './dw-conv2d.ts';
 import { add, mul, planBinary } from './elementwise.ts';
@@ -29,15 +31,29 @@ import {
 import * as features from './features.ts';
 import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
+import { hgrn, planHgrn } from './hgrn.ts';
+import { lightnet, planLightnet } from './lightnet.ts';
+import { linearAttn, planLinearAttn } from './linear-attn.ts';
+import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
+import { metala, planMetala } from './metala.ts';
 import { mla, planMla } from './mla.ts';
+import { mlstm, planMlstm } from './mlstm.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
+import { performer, planPerformer } from './performer.ts';
+import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
+import { planRgLru, rgLru } from './rg-lru.ts';
 import { planRope, rope } from './rope.ts';
+import { planRwkv, rwkv5, rwkv6 } from './rwkv.ts';
+import { planRwkv4, rwkv4 } from './rwkv4.ts';
 import { fftConv, planFftConv, planS4, s4 } from './s4.ts';
 import { dss, planDss, planS4d, s4d } from './s4d.ts';
+import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
+import { abc, gsa, planAbc, planGsa } from './slots.ts';
+import { planSsd, ssd } from './ssd.ts';
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -197,6 +213,184 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['scale'],
     outputs: ['o', 'finalState'],
     ...calls(hgrn2, planHgrn2),
+    name: 'selectiveScan',
+    doc: 'Selective state-space scan with an expanded state.',
+    paper: 'Mamba, Gu and Dao 2023',
+    inputs: ['u', 'delta', 'A', 'B', 'C', 'D?', 'z?', 'deltaBias?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['deltaSoftplus'],
+    outputs: ['o', 'finalState'],
+    ...calls(selectiveScan, planSelectiveScan),
+  },
+  {
+    name: 'hgrn',
+    doc: 'Element-wise gated recurrence.',
+    paper: 'HGRN, Qin 2023',
+    inputs: ['x', 'g', 'initialState?', 'cuSeqlens?'],
+    attributes: [],
+    outputs: ['o', 'finalState'],
+    ...calls(hgrn, planHgrn),
+  },
+  {
+    name: 'rgLru',
+    doc: 'Real-gated linear recurrent unit.',
+    paper: 'Griffin, De 2024',
+    inputs: ['x', 'inputGate', 'recurrentGate', 'recurrentParam', 'initialState?', 'cuSeqlens?'],
+    attributes: ['c', 'reset'],
+    outputs: ['o', 'finalState'],
+    ...calls(rgLru, planRgLru),
+  },
+  {
+    name: 'rwkv4',
+    doc: 'Decaying softmax-like average of values per channel.',
+    paper: 'RWKV, Peng 2023',
+    inputs: ['k', 'v', 'w', 'u', 'num?', 'den?', 'max?', 'cuSeqlens?'],
+    attributes: [],
+    outputs: ['o', 'num', 'den', 'max'],
+    ...calls(rwkv4, planRwkv4),
+  },
+  {
+    name: 'logCumsumExp',
+    doc: 'Logarithm of a running sum of exponentials.',
+    paper: 'ABC, Peng 2022',
+    inputs: ['x', 'initial?'],
+    attributes: [],
+    outputs: ['o', 'final'],
+    ...calls(logCumsumExp, planLogCumsumExp),
+  },
+  {
+    name: 'linearAttn',
+    doc: 'Linear attention, raw or normalised, causal or not.',
+    paper: 'Linear Transformer, Katharopoulos 2020',
+    inputs: ['q', 'k', 'v', 'initialState?', 'initialNormalizer?', 'cuSeqlens?'],
+    attributes: ['scale', 'normalize', 'eps', 'causal'],
+    outputs: ['o', 'finalState', 'finalNormalizer'],
+    ...calls(linearAttn, planLinearAttn),
+  },
+  {
+    name: 'retention',
+    doc: 'Linear attention whose heads decay at constant rates.',
+    paper: 'RetNet, Sun 2023',
+    inputs: ['q', 'k', 'v', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(retention, planRetention),
+  },
+  {
+    name: 'lightningAttn',
+    doc: 'Linear attention with a constant decay for each head, by the layer or given.',
+    paper: 'Lightning Attention-2, Qin 2024',
+    inputs: ['q', 'k', 'v', 'slopes?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale', 'layerIdx', 'numLayers'],
+    outputs: ['o', 'finalState'],
+    ...calls(lightningAttn, planLightning),
+  },
+  {
+    name: 'rwkv5',
+    doc: 'Time mixing of RWKV-5: constant decays, a bonus for the own token.',
+    paper: 'Eagle, Peng 2024',
+    inputs: ['r', 'k', 'v', 'w', 'u', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(rwkv5, (b, inputs, options) => planRwkv(b, 'rwkv5', inputs, options)),
+  },
+  {
+    name: 'rwkv6',
+    doc: 'Time mixing of RWKV-6: decays by token, a bonus for the own token.',
+    paper: 'Finch, Peng 2024',
+    inputs: ['r', 'k', 'v', 'w', 'u', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(rwkv6, (b, inputs, options) => planRwkv(b, 'rwkv6', inputs, options)),
+  },
+  {
+    name: 'gsa',
+    doc: 'Softmax attention over a fixed number of gated memory slots.',
+    paper: 'GSA, Zhang 2024',
+    inputs: ['q', 'k', 'v', 's', 'g', 'initialHk?', 'initialHv?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'hk', 'hv'],
+    ...calls(gsa, planGsa),
+  },
+  {
+    name: 'abc',
+    doc: 'Softmax attention over slots that hold running averages.',
+    paper: 'ABC, Peng 2022',
+    inputs: ['q', 'k', 'v', 's', 'initialHk?', 'initialHv?', 'initialZ?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'hk', 'hv', 'z'],
+    ...calls(abc, planAbc),
+  },
+  {
+    name: 'lightnet',
+    doc: 'Gated linear attention over running softmax averages.',
+    paper: 'You Only Scan Once, Qin 2024',
+    inputs: ['q', 'k', 'v', 'initialState?', 'initialZ?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState', 'z'],
+    ...calls(lightnet, planLightnet),
+  },
+  {
+    name: 'metala',
+    doc: 'Gated linear attention with tied keys and self-augmentation.',
+    paper: 'MetaLA, Chou 2024',
+    inputs: ['q', 'v', 'g', 'aug?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(metala, planMetala),
+  },
+  {
+    name: 'mlstm',
+    doc: 'Matrix memory with exponential gates and a stabiliser.',
+    paper: 'xLSTM, Beck 2024',
+    inputs: ['q', 'k', 'v', 'i', 'f', 'initialC?', 'initialN?', 'initialM?', 'cuSeqlens?'],
+    attributes: ['scale', 'eps'],
+    outputs: ['o', 'finalC', 'finalN', 'finalM'],
+    ...calls(mlstm, planMlstm),
+  },
+  {
+    name: 'ssd',
+    doc: 'State-space duality: one decay for each head.',
+    paper: 'Mamba-2, Dao and Gu 2024',
+    inputs: ['x', 'dt', 'A', 'B', 'C', 'D?', 'z?', 'dtBias?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['dtSoftplus'],
+    outputs: ['o', 'finalState'],
+    ...calls(ssd, planSsd),
+  },
+  {
+    name: 'performer',
+    doc: 'Linear attention of positive random features.',
+    paper: 'Performer, Choromanski 2020',
+    inputs: ['q', 'k', 'v', 'projection'],
+    attributes: ['causal', 'eps'],
+    outputs: ['o'],
+    ...calls(performer, planPerformer),
+  },
+  {
+    name: 'cosformer',
+    doc: 'Linear attention re-weighted by the cosine of the distance.',
+    paper: 'cosFormer, Qin 2022',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['causal', 'eps'],
+    outputs: ['o'],
+    ...calls(cosformer, planCosformer),
+  },
+  {
+    name: 'based',
+    doc: 'Linear attention of second-order Taylor features.',
+    paper: 'Based, Arora 2024',
+    inputs: ['q', 'k', 'v', 'initialState?', 'initialNormalizer?', 'cuSeqlens?'],
+    attributes: ['scale', 'eps'],
+    outputs: ['o', 'finalState', 'finalNormalizer'],
+    ...calls(based, (b, inputs, options) => planBased(b, 'based', inputs, options)),
+  },
+  {
+    name: 'rebased',
+    doc: 'Linear attention whose weights are squares.',
+    paper: 'ReBased, Aksenov 2024',
+    inputs: ['q', 'k', 'v', 'initialState?', 'initialNormalizer?', 'cuSeqlens?'],
+    attributes: ['scale', 'eps'],
+    outputs: ['o', 'finalState', 'finalNormalizer'],
+    ...calls(rebased, (b, inputs, options) => planBased(b, 'rebased', inputs, options)),
   },
   {
     name: 'mergeState',

@@ -6,8 +6,8 @@
 import { softmax } from '../engines/features.ts';
 import { linear } from '../engines/linear.ts';
 import { carried, type LinearInputs, type LinearOptions, openOperands, stateOf } from '../engines/linear-operands.ts';
-import { logSumGates } from '../engines/scan.ts';
-import { expectNames } from '../engines/shapes.ts';
+import { runningSoftmax } from '../engines/running-softmax.ts';
+import { expectContiguous, expectNames } from '../engines/shapes.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -74,7 +74,10 @@ function planSlots(
   inputs: SlotInputs,
   options: LinearOptions,
   gateInputs: Readonly<Record<string, readonly [Tensor | undefined, string]>>,
-  gatesOf: (sizes: { N: number; H: number; M: number }, open: ReturnType<typeof openOperands>) => { g: Tensor; s: Tensor },
+  gatesOf: (
+    sizes: { N: number; H: number; M: number },
+    open: ReturnType<typeof openOperands>,
+  ) => { g: Tensor; s: Tensor },
   into: StepTarget | undefined,
 ): GsaResult {
   expectNames(op, 'option', options, ['scale']);
@@ -112,8 +115,9 @@ export function planAbc(b: Builder, inputs: AbcInputs, options: LinearOptions, i
     options,
     {},
     ({ N, H, M }, { call }) => {
+      expectContiguous('abc', { s: rest.s });
       z = carried(b, 'abc', 'initialZ', initialZ, [N, H, M], into);
-      return logSumGates(b, { x: rest.s, sequences: call.sequences, initial: initialZ, final: z });
+      return runningSoftmax(b, { x: rest.s, sequences: call.sequences, initial: initialZ, final: z });
     },
     into,
   );
