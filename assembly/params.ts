@@ -349,6 +349,100 @@ export class NormParams {
   centered: i32;
 }
 
+/** What the feature maps share: rows x of d elements to rows o of `features` elements. */
+@unmanaged
+export class FeatureParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  o: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+  features: i32;
+}
+
+
+@unmanaged
+export class PointwiseParams extends FeatureParams {
+  /** Number of the function, as in features/pointwise.ts. */
+  map: i32;
+  /** Factor on its result. */
+  factor: f32;
+  /** Elements of o: the last row may be shorter. */
+  size: i32;
+}
+
+
+@unmanaged
+export class FeatureSoftmaxParams extends FeatureParams {
+  scale: f32;
+  /** 1: over [x, -x]. */
+  mirrored: i32;
+}
+
+
+@unmanaged
+export class L2NormParams extends FeatureParams {
+  epsilon: f32;
+}
+
+
+@unmanaged
+export class FocusedParams extends FeatureParams {
+  power: f32;
+}
+
+
+@unmanaged
+export class PolynomialParams extends FeatureParams {
+  /** Element of a feature row where each part begins; negative: the part is absent. */
+  constantAt: i32;
+  linearAt: i32;
+  squareAt: i32;
+  productAt: i32;
+  /** Factors of the parts. */
+  constant: f32;
+  linear: f32;
+  square: f32;
+  product: f32;
+  /** 1: the products are x_i x_j for all i and j, 0: for i < j. */
+  full: i32;
+}
+
+
+@unmanaged
+export class CosineParams extends FeatureParams {
+  /** f32 [T] */
+  cos: usize;
+  sin: usize;
+}
+
+
+@unmanaged
+export class DpfpParams extends FeatureParams {
+  shifts: i32;
+}
+
+
+@unmanaged
+export class FavorParams extends FeatureParams {
+  /** Factor on the projections, and on |x|^2. */
+  scale: f32;
+  square: f32;
+  /** Factor on the features, and what each exponential is raised by first. */
+  ratio: f32;
+  epsilon: f32;
+  /** 0: the constant below, 1: a row's maximum, 2: the maximum of a (batch, head). */
+  stabilizer: i32;
+  constant: f32;
+  /** f32 [B, H] */
+  maxima: usize;
+  /** 1: max(x, 0) in place of e^x. */
+  relu: i32;
+}
+
 
 @unmanaged
 export class RopeParams {
@@ -374,6 +468,139 @@ export class RopeParams {
   /** Elements that are rotated: the first ones of a head. */
   rotated: i32;
   interleaved: i32;
+}
+
+
+@unmanaged
+export class CausalConvParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  weight: usize;
+  bias: usize;
+  initialState: usize;
+  finalState: usize;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  sequences: usize;
+  sequenceCount: i32;
+  channels: i32;
+  taps: i32;
+  /** Rows of one work item, at least taps. */
+  blockT: i32;
+  /** Channels of one work item, a multiple of 4. */
+  blockD: i32;
+  /** As in GemmParams. */
+  activation: i32;
+}
+
+
+@unmanaged
+export class DepthwiseConv2dParams {
+  x: usize;
+  weight: usize;
+  bias: usize;
+  o: usize;
+  height: i32;
+  width: i32;
+  channels: i32;
+  kh: i32;
+  kw: i32;
+}
+
+
+@unmanaged
+export class DiagonalTableParams {
+  aReal: usize;
+  aImag: usize;
+  logDt: usize;
+  c: usize;
+  table: usize;
+  /** Complex states of one channel. */
+  states: i32;
+  /** 0: zero-order hold, 1: bilinear, 2: softmax over `span` steps. */
+  rule: i32;
+  span: i32;
+  /** Added to squared sizes that are divided by, for rule 2. */
+  eps: f32;
+  /** Factor on c. */
+  factor: f32;
+}
+
+
+@unmanaged
+export class DiagonalKernelParams extends DiagonalTableParams {
+  state: usize;
+  o: usize;
+  channels: i32;
+  length: i32;
+}
+
+
+@unmanaged
+export class DiagonalScanParams {
+  u: usize;
+  uStrideB: i32;
+  uStrideT: i32;
+  table: usize;
+  initialState: usize;
+  finalState: usize;
+  d: usize;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  sequences: usize;
+  sequenceCount: i32;
+  channels: i32;
+  states: i32;
+  /** Channels of one work item. */
+  blockD: i32;
+}
+
+
+@unmanaged
+export class FftConvParams {
+  u: usize;
+  uStrideB: i32;
+  uStrideT: i32;
+  kernel: usize;
+  kernelStride: i32;
+  taps: i32;
+  d: usize;
+  added: usize;
+  addedStride: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  twiddles: usize;
+  batch: i32;
+  length: i32;
+  channels: i32;
+  /** Complex elements of a transform: half the real points. */
+  m: i32;
+  /** Parts that the batch is split into. */
+  parts: i32;
+}
+
+
+@unmanaged
+export class NplrKernelParams {
+  aReal: usize;
+  aImag: usize;
+  p: usize;
+  b: usize;
+  c: usize;
+  logDt: usize;
+  tangents: usize;
+  twiddles: usize;
+  roots: usize;
+  o: usize;
+  channels: i32;
+  states: i32;
+  length: i32;
+  /** length / 2, or 0 for the direct sum. */
+  m: i32;
 }
 
 

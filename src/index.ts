@@ -14,12 +14,23 @@ export {
   attentionSync,
 } from './ops/attention.ts';
 export {
+  type CausalConv1dInputs,
+  type CausalConv1dOptions,
+  type CausalConv1dResult,
+  type CausalConv1dStepInputs,
+  causalConv1d,
+  causalConv1dStep,
+  causalConv1dSync,
+} from './ops/causal-conv.ts';
+export {
   type DifferentialAttentionInputs,
   differentialAttention,
   differentialAttentionSync,
 } from './ops/differential.ts';
+export { type DwConv2dInputs, dwConv2d, dwConv2dSync } from './ops/dw-conv2d.ts';
 export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
 export { explain } from './ops/explain.ts';
+export * as features from './ops/features.ts';
 export {
   type ForgettingAttnInputs,
   type ForgettingAttnOptions,
@@ -69,6 +80,33 @@ export {
 } from './ops/paged.ts';
 export { type ParallaxInputs, parallax, parallaxSync } from './ops/parallax.ts';
 export { type RopeInputs, type RopeOptions, rope, ropeSync } from './ops/rope.ts';
+export {
+  type FftConvInputs,
+  fftConv,
+  fftConvSync,
+  type S4Inputs,
+  type S4Options,
+  s4,
+  s4Sync,
+} from './ops/s4.ts';
+export {
+  type DiagonalInputs,
+  type DiagonalMode,
+  type DssOptions,
+  type DssStepOptions,
+  dss,
+  dssStep,
+  dssSync,
+  type S4dInputs,
+  type S4dOptions,
+  type S4dResult,
+  type S4dStepInputs,
+  type S4dStepOptions,
+  s4d,
+  s4dStep,
+  s4dSync,
+  s4dTable,
+} from './ops/s4d.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
 export type { Explanation } from './runtime/program.ts';

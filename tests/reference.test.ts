@@ -24,6 +24,7 @@ import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
 import { lightningAttn, retention } from './reference/retention.ts';
 import { rope } from './reference/rope.ts';
+import { s4d } from './reference/s4d.ts';
 import { rwkv5, rwkv6 } from './reference/rwkv.ts';
 import { abc, gsa } from './reference/slots.ts';
 import { ssd } from './reference/ssd.ts';
@@ -52,6 +53,7 @@ const references: Record<string, Reference[]> = {
   rebased: [rebased, rebasedRecurrent],
   retention: [retention],
   rope: [rope],
+  s4d: [s4d],
   rwkv5: [rwkv5],
   rwkv6: [rwkv6],
   simple_gla: [simpleGla],

@@ -54,6 +54,48 @@ export const LINEAR_FLUSH: usize = LINEAR;
 export const LINEAR_LOW: usize = LINEAR + 16;
 export const LINEAR_HIGH: usize = LINEAR + 32;
 
+// prettier-ignore
+const EXP_LOG: usize = memory.data<f32>([
+  // e^x = 2^(n-1) (2 + 2r + r^2 P(r)), |r| <= ln2/2, n = round(x log2 e), at most 2 ulp: log2 e; 1.5 * 2^23 + 126, which
+  // leaves the exponent field of 2^(n-1) in the low bits; -ln 2 in two parts, the first of 9 bits so that n times it is
+  // exact; 2P of degree 4; 2; from where e^x is infinite; below which it is flushed to zero
+  1.4426950408889634, 1.4426950408889634, 1.4426950408889634, 1.4426950408889634,
+  12583038, 12583038, 12583038, 12583038,
+  -0.693359375, -0.693359375, -0.693359375, -0.693359375,
+  2.12194440054690583e-4, 2.12194440054690583e-4, 2.12194440054690583e-4, 2.12194440054690583e-4,
+  0.999999869032, 0.999999869032, 0.999999869032, 0.999999869032,
+  0.33333041378, 0.33333041378, 0.33333041378, 0.33333041378,
+  0.08333677474, 0.08333677474, 0.08333677474, 0.08333677474,
+  0.016737419856, 0.016737419856, 0.016737419856, 0.016737419856,
+  0.002762922636, 0.002762922636, 0.002762922636, 0.002762922636,
+  2, 2, 2, 2,
+  89, 89, 89, 89,
+  -86.9, -86.9, -86.9, -86.9,
+  // ln(1+f) = f - f^2/2 + f^3 P(f) on sqrt(1/2) <= 1+f < sqrt(2), P of degree 6
+  0.333339107, 0.333339107, 0.333339107, 0.333339107,
+  -0.25001337, -0.25001337, -0.25001337, -0.25001337,
+  0.199630638, 0.199630638, 0.199630638, 0.199630638,
+  -0.165775847, -0.165775847, -0.165775847, -0.165775847,
+  0.149147682, 0.149147682, 0.149147682, 0.149147682,
+  -0.142674868, -0.142674868, -0.142674868, -0.142674868,
+  0.0870043453, 0.0870043453, 0.0870043453, 0.0870043453,
+  // ln(1+u) = 2s + s^3 P(s^2), s = u/(2+u), 0 <= u <= 1, P of degree 3
+  0.666664131318, 0.666664131318, 0.666664131318, 0.666664131318,
+  0.400216991219, 0.400216991219, 0.400216991219, 0.400216991219,
+  0.279991399375, 0.279991399375, 0.279991399375, 0.279991399375,
+  0.280244649362, 0.280244649362, 0.280244649362, 0.280244649362,
+], 16);
+
+// prettier-ignore
+const LOG_BITS: usize = memory.data<u32>([
+  // sqrt(1/2); the exponent and sign
+  0x3f3504f3, 0x3f3504f3, 0x3f3504f3, 0x3f3504f3,
+  0xff800000, 0xff800000, 0xff800000, 0xff800000,
+  // smallest normal number, infinity
+  0x00800000, 0x00800000, 0x00800000, 0x00800000,
+  0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000,
+], 16);
+
 export const UPPER_16: usize = BITS;
 export const HALF_FIELDS: usize = BITS + 16;
 export const HALF_EXPONENTS: usize = BITS + 32;
@@ -72,6 +114,21 @@ export const TANH_P0: usize = TABLE + 128;
 export const TANH_Q1: usize = TABLE + 224;
 export const TANH_MAX: usize = TABLE + 272;
 export const TANH_MIN: usize = TABLE + 288;
+
+export const EXP_LOG2E: usize = EXP_LOG;
+export const EXP_ROUND: usize = EXP_LOG + 16;
+export const EXP_LN2_HIGH: usize = EXP_LOG + 32;
+export const EXP_LN2_LOW: usize = EXP_LOG + 48;
+export const EXP_P0: usize = EXP_LOG + 64;
+export const EXP_TWO: usize = EXP_LOG + 144;
+export const EXP_MAX: usize = EXP_LOG + 160;
+export const EXP_FLUSH: usize = EXP_LOG + 176;
+export const LOG_P0: usize = EXP_LOG + 192;
+export const LOG1P_P0: usize = EXP_LOG + 304;
+export const LOG_SPLIT: usize = LOG_BITS;
+export const LOG_FIELDS: usize = LOG_BITS + 16;
+export const LOG_MIN: usize = LOG_BITS + 32;
+export const LOG_MAX: usize = LOG_BITS + 48;
 
 export const LOG2E: f32 = 1.4426950408889634;
 export const LN2: f64 = 0.6931471805599453;

@@ -4,11 +4,29 @@
  *
  * @module
  */
+import type { Pointwise } from '../engines/features.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attention, planAttention } from './attention.ts';
+import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
 import { differentialAttention, planDifferential } from './differential.ts';
+import { dwConv2d, planDwConv2d } from './dw-conv2d.ts';
 import { add, mul, planBinary } from './elementwise.ts';
+import {
+  planCosine,
+  planDpfp,
+  planFavor,
+  planFocused,
+  planHedgehog,
+  planL2norm,
+  planPointwise,
+  planQtVit,
+  planQuadratic,
+  planSoftmax,
+  planT2r,
+  planTaylor2,
+} from './feature-plans.ts';
+import * as features from './features.ts';
 import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
 import { matmul, planMatmul } from './matmul.ts';
@@ -18,6 +36,8 @@ import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
 import { planRope, rope } from './rope.ts';
+import { fftConv, planFftConv, planS4, s4 } from './s4.ts';
+import { dss, planDss, planS4d, s4d } from './s4d.ts';
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -51,6 +71,33 @@ type AnyPlan = (b: Builder, inputs: never, options: never) => object;
 /** The calls of an entry: its functions check names, shapes and options themselves. */
 function calls(run: AnyOp, plan: AnyPlan): Pick<PlannedOpEntry, 'run' | 'plan'> {
   return { run, plan } as unknown as Pick<PlannedOpEntry, 'run' | 'plan'>;
+}
+
+/** The calls of a feature map, whose function takes its one tensor as it is. */
+function mapCalls(
+  map: (x: Tensor, options: never) => Promise<{ o: Tensor }>,
+  plan: AnyPlan,
+): Pick<PlannedOpEntry, 'run' | 'plan'> {
+  return calls(({ x }: { x: Tensor }, options: never) => map(x, options), plan);
+}
+
+/** The entry of a function of single elements. */
+function pointwiseEntry(
+  map: Pointwise,
+  call: (x: Tensor, options: never) => Promise<{ o: Tensor }>,
+  doc: string,
+  paper: string,
+  attributes: readonly string[] = [],
+): PlannedOpEntry {
+  return {
+    name: `features.${map}`,
+    doc,
+    paper,
+    inputs: ['x'],
+    attributes,
+    outputs: ['o'],
+    ...mapCalls(call, (b, inputs, options) => planPointwise(b, map, inputs, options)),
+  };
 }
 
 const MASKING = ['causal', 'window', 'scale', 'softcap'];
@@ -188,6 +235,60 @@ export const OPS: readonly PlannedOpEntry[] = [
     ...calls(layerNorm, (b, inputs, options) => planNorm(b, 'layerNorm', inputs, options, true)),
   },
   {
+    name: 'causalConv1d',
+    doc: 'Short depthwise causal convolution along time, with state.',
+    paper: 'H3, Fu 2022; Mamba, Gu and Dao 2023',
+    inputs: ['x', 'weight', 'bias?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['activation'],
+    outputs: ['o', 'finalState'],
+    ...calls(causalConv1d, planCausalConv1d),
+  },
+  {
+    name: 's4d',
+    doc: 'Diagonal state-space model.',
+    paper: 'S4D, Gu 2022',
+    inputs: ['u', 'AReal', 'AImag', 'C', 'logDt', 'D?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['discretization', 'mode'],
+    outputs: ['o', 'finalState'],
+    ...calls(s4d, planS4d),
+  },
+  {
+    name: 'dss',
+    doc: 'Diagonal state space with an exponential or softmax-normalised kernel.',
+    paper: 'DSS, Gupta 2022',
+    inputs: ['u', 'AReal', 'AImag', 'C', 'logDt', 'D?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['variant', 'length', 'eps', 'mode'],
+    outputs: ['o', 'finalState'],
+    ...calls(dss, planDss),
+  },
+  {
+    name: 's4',
+    doc: 'Normal plus low-rank state-space model as a long convolution.',
+    paper: 'S4, Gu 2021',
+    inputs: ['u', 'AReal', 'AImag', 'P', 'B', 'C', 'logDt', 'D?'],
+    attributes: ['length'],
+    outputs: ['o'],
+    ...calls(s4, planS4),
+  },
+  {
+    name: 'fftConv',
+    doc: 'Causal convolution with long kernels by FFT.',
+    paper: 'S4, Gu 2021; Hyena, Poli 2023',
+    inputs: ['u', 'kernel', 'D?'],
+    attributes: [],
+    outputs: ['o'],
+    ...calls(fftConv, planFftConv),
+  },
+  {
+    name: 'dwConv2d',
+    doc: 'Depthwise convolution of images.',
+    paper: 'FLatten, Han 2023; SLAB, Guo 2024',
+    inputs: ['x', 'weight', 'bias?'],
+    attributes: [],
+    outputs: ['o'],
+    ...calls(dwConv2d, planDwConv2d),
+  },
+  {
     name: 'matmul',
     doc: 'Matrix product with bias and activation.',
     paper: 'Goto and van de Geijn 2008',
@@ -213,5 +314,119 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['o'],
     ...calls(mul, (b, inputs) => planBinary(b, 'mul', inputs)),
+  },
+  pointwiseEntry('elu1', features.elu1, 'elu(x) + 1.', 'Katharopoulos 2020'),
+  pointwiseEntry('relu', features.relu, 'max(x, 0).', ''),
+  pointwiseEntry('squaredRelu', features.squaredRelu, 'max(x, 0) squared.', 'Primer, So 2021'),
+  pointwiseEntry('sigmoid', features.sigmoid, 'Logistic function.', ''),
+  pointwiseEntry('exp', features.exp, 'Exponential function.', ''),
+  pointwiseEntry('silu', features.silu, 'x times its logistic function.', 'Elfwing 2018'),
+  pointwiseEntry('tanh', features.tanh, 'Hyperbolic tangent.', ''),
+  pointwiseEntry('softplus', features.softplus, 'ln(1 + e^x).', ''),
+  pointwiseEntry(
+    'logSigmoid',
+    features.logSigmoid,
+    'Logarithm of a forget gate, divided by a temperature.',
+    'GLA, Yang 2024',
+    ['temperature'],
+  ),
+  {
+    name: 'features.softmax',
+    doc: 'Softmax over the last axis.',
+    paper: 'Efficient Attention, Shen 2021',
+    inputs: ['x'],
+    attributes: ['scale'],
+    outputs: ['o'],
+    ...mapCalls(features.softmax, planSoftmax),
+  },
+  {
+    name: 'features.l2norm',
+    doc: 'Rows of length one.',
+    paper: '',
+    inputs: ['x'],
+    attributes: ['eps'],
+    outputs: ['o'],
+    ...mapCalls(features.l2norm, planL2norm),
+  },
+  {
+    name: 'features.focused',
+    doc: 'Focused function: sharper directions of the same length.',
+    paper: 'FLatten Transformer, Han 2023',
+    inputs: ['x'],
+    attributes: ['power'],
+    outputs: ['o'],
+    ...mapCalls(features.focused, planFocused),
+  },
+  {
+    name: 'features.taylor2',
+    doc: 'Second-order Taylor map of the exponential.',
+    paper: 'Based, Arora 2024',
+    inputs: ['x'],
+    attributes: ['scale', 'layout'],
+    outputs: ['o'],
+    ...mapCalls(features.taylor2, planTaylor2),
+  },
+  {
+    name: 'features.quadratic',
+    doc: 'Products of all pairs of elements.',
+    paper: 'ReBased, Aksenov 2024',
+    inputs: ['x'],
+    attributes: ['scale', 'layout'],
+    outputs: ['o'],
+    ...mapCalls(features.quadratic, planQuadratic),
+  },
+  {
+    name: 'features.qtVit',
+    doc: 'Second-order Taylor map without mixed products.',
+    paper: 'QT-ViT, Xu 2024',
+    inputs: ['x'],
+    attributes: ['alpha', 'c', 'gamma'],
+    outputs: ['o'],
+    ...mapCalls(features.qtVit, planQtVit),
+  },
+  {
+    name: 'features.cosine',
+    doc: 'Rectified features that fade with the distance of positions.',
+    paper: 'cosFormer, Qin 2022',
+    inputs: ['x'],
+    attributes: ['maxLength', 'offset'],
+    outputs: ['o'],
+    ...mapCalls(features.cosine, planCosine),
+  },
+  {
+    name: 'features.dpfp',
+    doc: 'Deterministic parameter-free projection.',
+    paper: 'Schlag 2021',
+    inputs: ['x'],
+    attributes: ['nu'],
+    outputs: ['o'],
+    ...mapCalls(features.dpfp, planDpfp),
+  },
+  {
+    name: 'features.hedgehog',
+    doc: 'Softmax over a linear map and its negative.',
+    paper: 'Hedgehog, Zhang 2024',
+    inputs: ['x', 'w', 'bias?'],
+    attributes: ['scale'],
+    outputs: ['o'],
+    ...calls(features.hedgehog, planHedgehog),
+  },
+  {
+    name: 'features.t2r',
+    doc: 'Rectified linear map.',
+    paper: 'T2R, Kasai 2021',
+    inputs: ['x', 'w', 'bias?'],
+    attributes: [],
+    outputs: ['o'],
+    ...calls(features.t2r, planT2r),
+  },
+  {
+    name: 'features.favor',
+    doc: 'Positive random features of the softmax kernel.',
+    paper: 'Performer, Choromanski 2021',
+    inputs: ['x', 'projection'],
+    attributes: ['kernel', 'stabilizer', 'eps'],
+    outputs: ['o'],
+    ...calls(features.favor, planFavor),
   },
 ];
