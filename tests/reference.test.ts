@@ -24,8 +24,8 @@ import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
 import { lightningAttn, retention } from './reference/retention.ts';
 import { rope } from './reference/rope.ts';
-import { s4d } from './reference/s4d.ts';
 import { rwkv5, rwkv6 } from './reference/rwkv.ts';
+import { s4d } from './reference/s4d.ts';
 import { abc, gsa } from './reference/slots.ts';
 import { ssd } from './reference/ssd.ts';
 
