@@ -83,7 +83,7 @@ function operandsOf(method: Method, { seed, lengths: given, kind, size, states, 
 
 /** Checks `method` at odd shapes: gates of every strength, packed sequences, initial states, both layouts. */
 export function checkShapes(runtimes: readonly Runtime[], method: Method, runs: number): Promise<void> {
-  return property(casesOf(method, 8e5), runs, async (sample) => {
+  return property(casesOf(method, 6e5), runs, async (sample) => {
     const { tokens, others } = operandsOf(method, sample);
     const options = { ...method.options, ...(sample.scale && { scale: sample.scale }) };
     const wanted = wantedOf(method, { ...tokens, ...others }, options);

@@ -25,6 +25,9 @@ function tensorsOf(samples: Record<string, FloatSample>): Tensors {
   return Object.fromEntries(Object.entries(samples).map(([name, sample]) => [name, tensorOf(sample)]));
 }
 
+/** The axis by which operands fit each other: batches or heads, but for the number of features, which is free. */
+const fixedAxis = (name: string) => (name === 'projection' ? 1 : 0);
+
 /** The sample with one more element on an axis. */
 function longer({ shape }: FloatSample, axis: number): FloatSample {
   return floats(
@@ -84,14 +87,14 @@ for (const method of methods) {
           `${method.label}: without ${name}`,
         );
       }
-      const flat = { shape: [sample.data.length], data: sample.data };
-      await wrongly(name, () => ({ [name]: tensorOf(flat) }), ShapeError, /has shape/, 'of one axis');
+      const nested = { shape: [1, ...sample.shape], data: sample.data };
+      await wrongly(name, () => ({ [name]: tensorOf(nested) }), ShapeError, /has shape/, 'of one axis more');
       await wrongly(
         name,
-        () => ({ [name]: tensorOf(longer(sample, 0)) }),
+        () => ({ [name]: tensorOf(longer(sample, fixedAxis(name))) }),
         ShapeError,
         /shape|axis|heads/,
-        'a longer axis 0',
+        'with a longer axis',
       );
       if (names.includes(name))
         await wrongly(name, () => ({ [name]: tensorOf(longer(sample, 1)) }), ShapeError, /shape/, 'a longer T');

@@ -494,7 +494,7 @@ export const methods: readonly Method[] = [
         { initial: 'initialState', final: 'finalState', step: 'state' },
         { initial: 'initialNormalizer', final: 'finalNormalizer', step: 'normalizer' },
       ],
-      work: ({ k, v, t }) => 2 * k * k * v + t * (k + v),
+      work: ({ k, v, t }) => 4 * k * k * (v + 4) + t * (k + v),
     }),
   ),
   {
@@ -587,6 +587,7 @@ export const methods: readonly Method[] = [
       weights: floats([lengths.b, lengths.t, lengths.m], (n) => (n % lengths.m === 0 || random() < 0.6 ? random() : 0)),
     }),
     states: [{ ...matrixState, shape: (n, { hv, k, v, m }) => [n, m, hv, k, v] }],
+    work: ({ k, v, m }) => k * v * m,
     steps: false,
   },
 ];

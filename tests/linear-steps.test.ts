@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import type { Runtime, Tensor } from '../src/index.ts';
-import { assertAccurate } from './accuracy.ts';
+import { DTypeError, type Runtime, ShapeError, type Tensor } from '../src/index.ts';
+import { assertAccurate, assertNear } from './accuracy.ts';
 import { type Lengths, type Method, methods, opOf, rowsOf, stepOf, syncOf, wantedOf } from './linear-methods.ts';
 import { property } from './property.ts';
 import type { NdArray } from './reference/ndarray.ts';
 import { variants } from './runtimes.ts';
-import { type FloatSample, floats, randomFrom } from './samples.ts';
+import { type FloatSample, floats, normal, randomFrom } from './samples.ts';
 
 const runtimes = await variants();
 after(() => {
@@ -235,6 +235,92 @@ test('a prefill leaves its initial states as they are', async () => {
           method.options,
         );
         assert.deepEqual(Object.values(initial).map(copied), before, `${rt.variant}: ${method.label}`);
+      });
+  }
+});
+
+/** x [...] whose last two axes are swapped in memory. */
+function swappedInMemory(rt: Runtime, { shape, data }: FloatSample): Tensor {
+  const [rows = 0, columns = 0] = shape.slice(-2);
+  const size = rows * columns;
+  const swapped = Float32Array.from(data, (_, n) => {
+    const [block, c, r] = [Math.floor(n / size), Math.floor((n % size) / rows), n % rows];
+    return data[block * size + r * columns + c]!;
+  });
+  const axes = shape.map((_, axis) => axis);
+  return rt
+    .tensor(swapped, [...shape.slice(0, -2), columns, rows])
+    .permute([...axes.slice(0, -2), axes.at(-1)!, axes.at(-2)!]);
+}
+
+/** What `body` returns, or undefined where it refuses a shape or element type. */
+function unlessRefused<R>(body: () => R): R | undefined {
+  try {
+    return body();
+  } catch (error) {
+    if (error instanceof ShapeError || error instanceof DTypeError) return undefined;
+    throw error;
+  }
+}
+
+test('states and outputs that are not contiguous are refused or right', () => {
+  for (const method of streaming.filter(({ steps, states }) => steps && states.every(({ shape }) => shape))) {
+    const random = randomFrom(54);
+    const lengths = { b: 2, t: 1, h: 2, hv: 2, k: 5, v: 7, m: 3 };
+    const tokens = method.tokens(random, lengths, 'mild', 1);
+    const constants = method.constants?.(random, lengths, 'mild') ?? {};
+    const states = method.states.map((state) => ({
+      ...state,
+      sample: (state.sample ?? normal)(random, state.shape!(lengths.b, lengths)),
+    }));
+    for (const rt of runtimes)
+      rt.scope(() => {
+        const what = `${rt.variant}: ${method.label}`;
+        const [whole, one] = [
+          { ...tensorsOf(rt, tokens), ...tensorsOf(rt, constants) },
+          { ...tensorsOf(rt, tokenOf(tokens, 0)), ...tensorsOf(rt, constants) },
+        ];
+        const statesOf = (name: 'initial' | 'step', swap: string) =>
+          Object.fromEntries(
+            states.map((state) => [
+              state[name],
+              state.final === swap && state.sample.shape.length > 2
+                ? swappedInMemory(rt, state.sample)
+                : rt.tensor(state.sample.data, state.sample.shape),
+            ]),
+          );
+        const prefill = (swap: string) => syncOf(method)({ ...whole, ...statesOf('initial', swap) }, method.options);
+        const want = prefill('').o!;
+        for (const { final } of states) {
+          const got = unlessRefused(() => prefill(final));
+          if (got) assertNear(copied(got.o!), copied(want), 1e-5, `${what}: prefill, ${final} swapped`);
+          const carried = statesOf('step', final);
+          const stepped = unlessRefused(() => stepOf(method)({ ...one, ...carried }, method.options));
+          if (!stepped) continue;
+          const { shape, data } = copied(want);
+          const wanted = { shape: [shape[0]!, ...shape.slice(2)], data };
+          assertNear(copied(stepped.o!), wanted, 1e-5, `${what}: step, ${final} swapped`);
+          const plainly = prefill('');
+          for (const state of states)
+            assertNear(
+              copied(carried[state.step]!),
+              copied(plainly[state.final]!),
+              1e-5,
+              `${what}: step, ${final} swapped: ${state.final}`,
+            );
+        }
+        const o = swappedInMemory(
+          rt,
+          floats([2, 2, 7], () => Number.NaN),
+        );
+        if (unlessRefused(() => stepOf(method)({ ...one, ...statesOf('step', ''), o }, method.options)))
+          assertNear({ shape: want.shape, data: o.dataSync() }, copied(want), 1e-5, `${what}: o swapped`);
+        const integers = rt.tensor(new Int32Array(28), [2, 2, 7]);
+        assert.throws(
+          () => stepOf(method)({ ...one, ...statesOf('step', ''), o: integers }, method.options),
+          DTypeError,
+          `${what}: o of i32`,
+        );
       });
   }
 });

@@ -25,7 +25,7 @@ import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
 import { lightningAttn, retention } from './reference/retention.ts';
 import { rgLru } from './reference/rg-lru.ts';
-import { rope, rope } from './reference/rope.ts';
+import { rope } from './reference/rope.ts';
 import { rwkv5, rwkv6 } from './reference/rwkv.ts';
 import { rwkv4 } from './reference/rwkv4.ts';
 import { s4d } from './reference/s4d.ts';
@@ -64,7 +64,6 @@ const references: Record<string, Reference[]> = {
   simple_gla: [simpleGla],
   ssd: [ssd],
   rg_lru: [rgLru],
-  rope: [rope],
   rwkv4: [rwkv4],
   selective_scan: [selectiveScan],
 };

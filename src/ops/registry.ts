@@ -213,6 +213,8 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['scale'],
     outputs: ['o', 'finalState'],
     ...calls(hgrn2, planHgrn2),
+  },
+  {
     name: 'selectiveScan',
     doc: 'Selective state-space scan with an expanded state.',
     paper: 'Mamba, Gu and Dao 2023',

@@ -1,5 +1,6 @@
 import {
   addOuter,
+  carried,
   expNatural,
   forEachToken,
   type Recurrence,
@@ -28,8 +29,7 @@ export function mom(
   const memories = weights.shape[2]!;
   const count = sequences(v, cuSeqlens).length;
   const o = zeros(v.shape);
-  const finalState = zeros([count, memories, heads, dk, dv]);
-  if (initialState) finalState.data.set(Array.from(initialState.data));
+  const finalState = carried(initialState, [count, memories, heads, dk, dv]);
   // As [N * M, HV, K, V]
   const states: Result = { shape: [count * memories, heads, dk, dv], data: finalState.data };
   const factor = round(scale ?? dk ** -0.5);

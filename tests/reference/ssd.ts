@@ -1,5 +1,5 @@
-import { expNatural, silu, softplus } from './linear.ts';
-import { at, float64, type NdArray, offset, type Result, type Round, zeros } from './ndarray.ts';
+import { carried, expNatural, inner, row, setRow, silu, softplus } from './linear.ts';
+import { at, float64, type NdArray, type Result, type Round, zeros } from './ndarray.ts';
 
 /** Operands of ssd; the shapes are those of the op. */
 export interface SsdInputs {
@@ -32,8 +32,7 @@ export function ssd(
   const [batches = 0, length = 0, heads = 0, size = 0] = x.shape;
   const [, , groups = 0, dn = 0] = B.shape;
   const o = zeros(x.shape);
-  const finalState = zeros([batches, heads, size, dn]);
-  if (initialState) finalState.data.set(Array.from(initialState.data));
+  const finalState = carried(initialState, [batches, heads, size, dn]);
   for (let b = 0; b < batches; b++)
     for (let t = 0; t < length; t++)
       for (let h = 0; h < heads; h++) {
@@ -42,21 +41,18 @@ export function ssd(
         if (dtBias) step = round(step + at(dtBias, h));
         if (dtSoftplus) step = softplus(step, round);
         const decay = expNatural(round(step * at(A, h)), round);
-        for (let p = 0; p < size; p++) {
-          const input = at(x, b, t, h, p);
-          let sum = 0;
-          for (let c = 0; c < dn; c++) {
-            const to = offset(finalState.shape, b, h, p, c);
-            const state = round(
-              round(finalState.data[to]! * decay) + round(round(step * input) * at(B, b, t, group, c)),
-            );
-            finalState.data[to] = state;
-            sum = round(sum + round(state * at(C, b, t, group, c)));
-          }
-          if (D) sum = round(sum + round(at(D, h) * input));
-          if (z) sum = round(sum * silu(at(z, b, t, h, p), round));
-          o.data[offset(o.shape, b, t, h, p)] = sum;
-        }
+        const [input, key, query] = [row(x, b, t, h), row(B, b, t, group), row(C, b, t, group)];
+        const gate = z && row(z, b, t, h);
+        const output = input.map((value, p) => {
+          const state = row(finalState, b, h, p).map((old, c) =>
+            round(round(old * decay) + round(round(step * value) * key[c]!)),
+          );
+          setRow(finalState, state, b, h, p);
+          let sum = inner(state, query, round);
+          if (D) sum = round(sum + round(at(D, h) * value));
+          return gate ? round(sum * silu(gate[p]!, round)) : sum;
+        });
+        setRow(o, output, b, t, h);
       }
   return { o, finalState };
 }
