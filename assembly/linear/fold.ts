@@ -3,7 +3,16 @@ import { exp2 } from '../simd/exp2';
 import { fma } from '../simd/fma';
 import { sum4 } from '../simd/reduce';
 import { elementBytes, F32, widenRow } from '../simd/storage';
-import { advanceRow, complementRow, decayOf, decayRow, fillRow, foldable, multiplyRow } from './decay';
+import {
+  advanceRow,
+  complementOfLogRow,
+  complementRow,
+  decayOf,
+  decayRow,
+  fillRow,
+  foldable,
+  multiplyRow,
+} from './decay';
 import { BLOCK, GATE_ROWS, GATE_SCALAR, PANEL, Workspace, WRITE } from './workspace';
 
 /** Denominators of an output row. */
@@ -99,11 +108,12 @@ function rowDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
   let n = 0;
   for (; n < most; ++n) {
     let decay = w.decay;
+    let gates: usize = 0;
     if (token + n < 0) {
       fillRow(decay, 1, w.groups);
     } else {
       const at = rowAt(p.g, p.gStrideB, p.gStrideT, p.gStrideH, 4, w.batch, w.start + token + n, w.gateHead);
-      const gates = paddedRow(at, F32, p.dk, padded, w.gRow);
+      gates = paddedRow(at, F32, p.dk, padded, w.gRow);
       if (p.gateLinear) decay = gates;
       else decayRow(gates, decay, w.groups);
     }
@@ -114,7 +124,11 @@ function rowDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
       if (!advanceRow(product, decay, product + rowBytes, w.groups, p.gv != 0)) break;
       product += rowBytes;
     }
-    if (p.tied) complementRow(decay, w.tiedKeys + <usize>n * rowBytes, w.groups);
+    if (p.tied) {
+      const key = w.tiedKeys + <usize>n * rowBytes;
+      if (p.gateLinear || !gates) complementRow(decay, key, w.groups);
+      else complementOfLogRow(gates, decay, key, w.groups);
+    }
   }
   memory.copy(w.product, product, rowBytes);
   return n;

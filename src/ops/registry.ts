@@ -335,7 +335,7 @@ export const OPS: readonly PlannedOpEntry[] = [
     name: 'metala',
     doc: 'Gated linear attention with tied keys and self-augmentation.',
     paper: 'MetaLA, Chou 2024',
-    inputs: ['q', 'v', 'g', 'aug?', 'initialState?', 'cuSeqlens?'],
+    inputs: ['q', 'v', 'g', 'aug', 'initialState?', 'cuSeqlens?'],
     attributes: ['scale'],
     outputs: ['o', 'finalState'],
     ...calls(metala, planMetala),
