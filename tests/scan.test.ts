@@ -110,9 +110,7 @@ const shapes = fc.record({
 /** States that make sense to carry in: those that a run over other tokens ends with. */
 function statesOf(recurrence: Recurrence, random: () => number, n: number, d: number): Record<string, FloatSample> {
   const results = recurrence.reference(recurrence.inputs(random, n, 5, d, 1), {}, Math.fround);
-  return Object.fromEntries(
-    Object.entries(recurrence.states).map(([from, to]) => [to, again(results[from]!)]),
-  );
+  return Object.fromEntries(Object.entries(recurrence.states).map(([from, to]) => [to, again(results[from]!)]));
 }
 
 for (const [name, recurrence] of Object.entries(recurrences)) {
@@ -172,7 +170,10 @@ for (const [name, recurrence] of Object.entries(recurrences)) {
           assertAccurate({ ...second, o: joined([first.o, second.o]) }, wanted, `${rt.variant}: cut at ${middle}`);
           await rt.scope(async () => {
             const held = Object.fromEntries(
-              Object.entries(empty).map(([key, value]) => [key, rt.tensor(new Float32Array(2 * d).fill(value), [2, d])]),
+              Object.entries(empty).map(([key, value]) => [
+                key,
+                rt.tensor(new Float32Array(2 * d).fill(value), [2, d]),
+              ]),
             );
             const [single] = Object.keys(held);
             const given = Object.keys(held).length === 1 ? { state: held[single!]! } : held;
@@ -220,6 +221,16 @@ test('hgrn and rgLru cut along time: as accurate, and the same bits on one threa
         for (const key of ['o', 'finalState']) assertSameBits(twice[key], got[key], `${name}: ${key}`);
       }
     }
+  }
+});
+
+test('hgrn cut along time, long enough for two threads, gives the bits of one', async () => {
+  const inputs = recurrences.hgrn!.inputs(randomFrom(5), 1, 20_000, 16, 0.001);
+  for (const [n, rt] of runtimes.entries()) {
+    const got = await call(rt, hgrn, inputs);
+    const twice = await call(pairs[n]!, hgrn, inputs);
+    assertSameBits(twice.o, got.o, rt.variant);
+    assertSameBits(twice.finalState, got.finalState, rt.variant);
   }
 });
 
@@ -309,7 +320,9 @@ test('the gates of a logarithmic sum: g_t = z_{t-1} - z_t, w_t = e^{x_t - z_t}, 
         t > 0 ? at(z, b, t - 1, d) : (initial ?? Number.NEGATIVE_INFINITY);
       const each = (f: (b: number, t: number, d: number) => number) =>
         floats(x.shape, (n) => f(Math.floor(n / (65 * 18)), Math.floor(n / 18) % 65, n % 18));
-      const g = each((b, t, d) => (before(b, t, d) === Number.NEGATIVE_INFINITY ? 0 : before(b, t, d) - at(z, b, t, d)));
+      const g = each((b, t, d) =>
+        before(b, t, d) === Number.NEGATIVE_INFINITY ? 0 : before(b, t, d) - at(z, b, t, d),
+      );
       const w = each((b, t, d) => Math.exp(at(x, b, t, d) - at(z, b, t, d)));
       for (const rt of runtimes) {
         const got = await gates(rt, inputs);

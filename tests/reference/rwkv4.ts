@@ -23,7 +23,11 @@ export function rwkv4(
   const spans = spansOf(k, cuSeqlens);
   const base = logitFactor(round);
   const o = zeros(k.shape);
-  const states = { num: zeros([spans.length, channels]), den: zeros([spans.length, channels]), max: zeros([spans.length, channels]) };
+  const states = {
+    num: zeros([spans.length, channels]),
+    den: zeros([spans.length, channels]),
+    max: zeros([spans.length, channels]),
+  };
   const weight = (x: number) => exp(round(x * base), round);
   for (const [n, { batch, begin, end }] of spans.entries())
     for (let d = 0; d < channels; d++) {
