@@ -80,7 +80,7 @@ test('packed sequences, empty ones too', () =>
     20,
     async ({ seed, lengths, d, carried }) => {
       const random = randomFrom(seed);
-      const ends = lengths.map((_, i) => lengths.slice(0, i + 1).reduce((sum, x) => sum + x, 0));
+      const ends = lengths.map((_, i) => lengths.slice(0, i + 1).reduce<number>((sum, x) => sum + x, 0));
       const inputs = {
         ...inputsOf(random, [1, ends.at(-1)!, d, 5], 0.3, true),
         cuSeqlens: ints([0, ...ends]),
@@ -149,7 +149,7 @@ test('cut along time: as accurate, and the same bits on one thread and on two', 
     [2049, 16, 4, 0.0005, true],
   ] as const) {
     const random = randomFrom(t);
-    const inputs = {
+    const inputs: Inputs = {
       ...inputsOf(random, [1, t, d, n], strength, full),
       initialState: normal(random, [1, d, n]),
     };
