@@ -18,4 +18,4 @@ export { probeFma, probeRead, probeTrap } from './probe/peak';
 export { diagonalScan, diagonalScanScratchBytes } from './scan/complex';
 export { cumsum } from './scan/cumsum';
 export { diagonalTable } from './scan/discretize';
-export { diagonalKernel } from './scan/vandermonde';
+export { diagonalKernel, diagonalState, diagonalStateScratchBytes } from './scan/vandermonde';

@@ -75,7 +75,7 @@ function shortSteps(
  */
 // @ts-ignore: decorator
 @inline
-function twoGroups(table: usize, states: usize, u: usize, stride: usize, steps: i32, sums: usize, output: bool): void {
+function twoGroups(table: usize, states: usize, u: usize, stride: usize, steps: i32, sums: usize): void {
   const ar0 = v128.load(table);
   const ai0 = v128.load(table, 16);
   const cr0 = v128.load(table, 96);
@@ -96,11 +96,9 @@ function twoGroups(table: usize, states: usize, u: usize, stride: usize, steps: 
     const next1 = fma(ar1, re1, f32x4.sub(x, f32x4.mul(ai1, im1)));
     im1 = fma(ar1, im1, f32x4.mul(ai1, re1));
     re1 = next1;
-    if (output) {
-      const real = fma(cr1, re1, fma(cr0, re0, v128.load(sums)));
-      v128.store(sums, f32x4.sub(real, fma(ci1, im1, f32x4.mul(ci0, im0))));
-      sums += 16;
-    }
+    const real = fma(cr1, re1, fma(cr0, re0, v128.load(sums)));
+    v128.store(sums, f32x4.sub(real, fma(ci1, im1, f32x4.mul(ci0, im0))));
+    sums += 16;
     u += stride;
   }
   v128.store(states, re0);
@@ -112,7 +110,7 @@ function twoGroups(table: usize, states: usize, u: usize, stride: usize, steps: 
 /** As twoGroups for one group. */
 // @ts-ignore: decorator
 @inline
-function oneGroup(table: usize, states: usize, u: usize, stride: usize, steps: i32, sums: usize, output: bool): void {
+function oneGroup(table: usize, states: usize, u: usize, stride: usize, steps: i32, sums: usize): void {
   const ar = v128.load(table);
   const ai = v128.load(table, 16);
   const cr = v128.load(table, 96);
@@ -124,38 +122,20 @@ function oneGroup(table: usize, states: usize, u: usize, stride: usize, steps: i
     const next = fma(ar, re, f32x4.sub(x, f32x4.mul(ai, im)));
     im = fma(ar, im, f32x4.mul(ai, re));
     re = next;
-    if (output) {
-      v128.store(sums, fma(cr, re, f32x4.sub(v128.load(sums), f32x4.mul(ci, im))));
-      sums += 16;
-    }
+    v128.store(sums, fma(cr, re, f32x4.sub(v128.load(sums), f32x4.mul(ci, im))));
+    sums += 16;
     u += stride;
   }
   v128.store(states, re);
   v128.store(states, im, 16);
 }
 
-function stepsWithOutput(
-  table: usize,
-  states: usize,
-  groups: i32,
-  u: usize,
-  stride: usize,
-  steps: i32,
-  sums: usize,
-): void {
+function allGroups(table: usize, states: usize, groups: i32, u: usize, stride: usize, steps: i32, sums: usize): void {
   let g = 0;
   for (; g + 2 <= groups; g += 2) {
-    twoGroups(table + ((<usize>g) << 7), states + ((<usize>g) << 5), u, stride, steps, sums, true);
+    twoGroups(table + ((<usize>g) << 7), states + ((<usize>g) << 5), u, stride, steps, sums);
   }
-  if (g < groups) oneGroup(table + ((<usize>g) << 7), states + ((<usize>g) << 5), u, stride, steps, sums, true);
-}
-
-function stepsWithoutOutput(table: usize, states: usize, groups: i32, u: usize, stride: usize, steps: i32): void {
-  let g = 0;
-  for (; g + 2 <= groups; g += 2) {
-    twoGroups(table + ((<usize>g) << 7), states + ((<usize>g) << 5), u, stride, steps, 0, false);
-  }
-  if (g < groups) oneGroup(table + ((<usize>g) << 7), states + ((<usize>g) << 5), u, stride, steps, 0, false);
+  if (g < groups) oneGroup(table + ((<usize>g) << 7), states + ((<usize>g) << 5), u, stride, steps, sums);
 }
 
 /** Where the real part of b of state n is; its imaginary part is 16 bytes further on. */
@@ -228,7 +208,7 @@ export function diagonalScanScratchBytes(params: usize): i32 {
  *   initialState  f32 [S, H, N, 2]  complex x before the first step; may be absent
  *   finalState    f32 [S, H, N, 2]  may be initialState
  *   d             f32 [H]           may be absent
- *   o             f32 [B, T, H]     any strides of B and T; absent if only the state is wanted
+ *   o             f32 [B, T, H]     any strides of B and T
  *
  * S4D (Gu 2022), equation 2. Item: (sequence, block of blockD channels).
  */
@@ -267,7 +247,7 @@ export function diagonalScan(params: usize, begin: i32, end: i32, scratch: usize
       for (let h = 0; h < count; ++h) {
         const own = table + <usize>h * bytes;
         const at = u + <usize>t * stride + ((<usize>h) << 2);
-        if (p.o) memory.fill(scratch, 0, (<usize>steps) << 4);
+        memory.fill(scratch, 0, (<usize>steps) << 4);
         if (short) {
           const from = p.initialState ? p.initialState + state + <usize>h * stateBytes : 0;
           const to = p.finalState + state + <usize>h * stateBytes;
@@ -278,14 +258,11 @@ export function diagonalScan(params: usize, begin: i32, end: i32, scratch: usize
           }
         } else {
           const states = kept + <usize>h * keptBytes;
-          if (p.o) stepsWithOutput(own, states, groups, at, stride, steps, scratch);
-          else stepsWithoutOutput(own, states, groups, at, stride, steps);
+          allGroups(own, states, groups, at, stride, steps, scratch);
           flush(states, groups);
         }
-        if (p.o) {
-          const d: f32 = p.d ? load<f32>(p.d + ((<usize>(first + h)) << 2)) : 0;
-          writeOutput(scratch, at, stride, d, o + <usize>t * oStride + ((<usize>h) << 2), oStride, steps);
-        }
+        const d: f32 = p.d ? load<f32>(p.d + ((<usize>(first + h)) << 2)) : 0;
+        writeOutput(scratch, at, stride, d, o + <usize>t * oStride + ((<usize>h) << 2), oStride, steps);
       }
     }
     if (short) continue;

@@ -1,7 +1,10 @@
-import { DiagonalKernelParams } from '../params';
+import { DiagonalKernelParams, DiagonalStateParams } from '../params';
 import { fma } from '../simd/fma';
+import { sum4x4 } from '../simd/reduce';
 import { coefficients } from './discretize';
 
+/** Bytes of a table and of the power behind it. */
+const POWERS_BYTES: usize = 528;
 /** Steps that one table of powers spans. */
 const SPAN: i32 = 64;
 const TABLE_BYTES: usize = (<usize>SPAN) << 3;
@@ -56,7 +59,7 @@ function addSpan(tables: usize, g0r: f32, g0i: f32, g1r: f32, g1i: f32, o: usize
   const i1 = f32x4.splat(-g1i);
   for (const end = o + 256; o < end; o += 16) {
     const first = fma(i0, v128.load(tables, 256), fma(r0, v128.load(tables), v128.load(o)));
-    v128.store(o, fma(i1, v128.load(tables, 528 + 256), fma(r1, v128.load(tables, 528), first)));
+    v128.store(o, fma(i1, v128.load(tables, POWERS_BYTES + 256), fma(r1, v128.load(tables, POWERS_BYTES), first)));
     tables += 16;
   }
 }
@@ -94,8 +97,8 @@ function amplitude(p: DiagonalKernelParams, h: i32, n: i32, state: usize, to: us
 export function diagonalKernel(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<DiagonalKernelParams>(params);
   const spans = (p.length + SPAN - 1) / SPAN;
-  const second = scratch + 528;
-  const pairs = scratch + 1056;
+  const second = scratch + POWERS_BYTES;
+  const pairs = scratch + 2 * POWERS_BYTES;
   for (let row = begin; row < end; ++row) {
     const h = row % p.channels;
     const o = p.o + ((<usize>row * <usize>spans) << 8);
@@ -114,7 +117,7 @@ export function diagonalKernel(params: usize, begin: i32, end: i32, scratch: usi
         g1r = load<f64>(pairs, 16);
         g1i = load<f64>(pairs, 24);
       } else {
-        memory.fill(second, 0, 528);
+        memory.fill(second, 0, POWERS_BYTES);
       }
       const a0r = load<f64>(scratch, 512);
       const a0i = load<f64>(scratch, 520);
@@ -128,6 +131,148 @@ export function diagonalKernel(params: usize, begin: i32, end: i32, scratch: usi
         const n1 = g1r * a1r - g1i * a1i;
         g1i = g1r * a1i + g1i * a1r;
         g1r = n1;
+      }
+    }
+  }
+}
+
+/** [re, im of the first state, re, im of the second]: sum over 64 of v a^r. */
+function dotSpan(tables: usize, v: usize): v128 {
+  let r0 = i32x4.splat(0);
+  let i0 = r0;
+  let r1 = r0;
+  let i1 = r0;
+  let r2 = r0;
+  let i2 = r0;
+  let r3 = r0;
+  let i3 = r0;
+  for (const end = v + 256; v < end; v += 32) {
+    const x = v128.load(v);
+    const y = v128.load(v, 16);
+    r0 = fma(x, v128.load(tables), r0);
+    i0 = fma(x, v128.load(tables, 256), i0);
+    r1 = fma(x, v128.load(tables, POWERS_BYTES), r1);
+    i1 = fma(x, v128.load(tables, POWERS_BYTES + 256), i1);
+    r2 = fma(y, v128.load(tables, 16), r2);
+    i2 = fma(y, v128.load(tables, 272), i2);
+    r3 = fma(y, v128.load(tables, POWERS_BYTES + 16), r3);
+    i3 = fma(y, v128.load(tables, POWERS_BYTES + 272), i3);
+    tables += 32;
+  }
+  return sum4x4(f32x4.add(r0, r2), f32x4.add(i0, i2), f32x4.add(r1, r3), f32x4.add(i1, i3));
+}
+
+/** g = g a, f64 pairs. */
+// @ts-ignore: decorator
+@inline
+function advance(g: usize, a: usize): void {
+  const gr = load<f64>(g);
+  const gi = load<f64>(g, 8);
+  store<f64>(g, gr * load<f64>(a) - gi * load<f64>(a, 8));
+  store<f64>(g, gr * load<f64>(a, 8) + gi * load<f64>(a), 8);
+}
+
+/** Writes the powers of state n to `tables`, and to `kept` the f64 pairs 1 and b. */
+function stateTables(p: DiagonalStateParams, h: i32, n: i32, tables: usize, kept: usize): void {
+  coefficients(p, h, n, kept);
+  powers(load<f64>(kept), load<f64>(kept, 8), tables);
+  store<f64>(kept, 1);
+  store<f64>(kept, 0, 8);
+}
+
+/** x_T = a^T x_0 + b sum, from the f64 pairs a^(64 spans), b and the f64 sums. */
+function finish(p: DiagonalStateParams, row: usize, tables: usize, kept: usize, sr: f64, si: f64): void {
+  const at = row << 3;
+  const br = load<f64>(kept, 16);
+  const bi = load<f64>(kept, 24);
+  let xr = br * sr - bi * si;
+  let xi = br * si + bi * sr;
+  if (p.initialState) {
+    const rest = tables + ((<usize>(p.length & (SPAN - 1))) << 2);
+    const cr = <f64>load<f32>(rest);
+    const ci = <f64>load<f32>(rest, 256);
+    const pr = load<f64>(kept) * cr - load<f64>(kept, 8) * ci;
+    const pi = load<f64>(kept) * ci + load<f64>(kept, 8) * cr;
+    const ir = <f64>load<f32>(p.initialState + at);
+    const ii = <f64>load<f32>(p.initialState + at, 4);
+    xr += pr * ir - pi * ii;
+    xi += pr * ii + pi * ir;
+  }
+  store<f32>(p.finalState + at, <f32>xr);
+  store<f32>(p.finalState + at, <f32>xi, 4);
+}
+
+/** Bytes of scratch: two tables of powers, f64 pairs, and the inputs of one channel. */
+export function diagonalStateScratchBytes(params: usize): i32 {
+  const p = changetype<DiagonalStateParams>(params);
+  return 2 * <i32>POWERS_BYTES + 128 + p.batch * (((p.length + SPAN - 1) / SPAN) << 8);
+}
+
+/**
+ * The states after all steps without those in between: x_T = a^T x_0 + b sum_t a^(T-1-t) u_t.
+ *
+ *   u             f32 [B, T, H]     any strides of B and T
+ *   aReal, aImag, logDt, c          as for diagonalTable
+ *   initialState  f32 [B, H, N, 2]  complex; may be absent
+ *   finalState    f32 [B, H, N, 2]  may be initialState
+ *
+ * Item: one channel.
+ */
+export function diagonalState(params: usize, begin: i32, end: i32, scratch: usize): void {
+  const p = changetype<DiagonalStateParams>(params);
+  const spans = (p.length + SPAN - 1) / SPAN;
+  const rowBytes = (<usize>spans) << 8;
+  const whole = p.length / SPAN;
+  const second = scratch + POWERS_BYTES;
+  const kept0 = scratch + 2 * POWERS_BYTES;
+  const kept1 = kept0 + 48;
+  const inputs = kept0 + 128;
+  for (let h = begin; h < end; ++h) {
+    // the newest input first, so that the powers of the tables fit
+    memory.fill(inputs, 0, <usize>p.batch * rowBytes);
+    for (let b = 0; b < p.batch; ++b) {
+      let to = inputs + <usize>b * rowBytes + ((<usize>p.length) << 2);
+      let from = p.u + ((<usize>(b * p.uStrideB + h)) << 2);
+      for (let t = 0; t < p.length; ++t) {
+        to -= 4;
+        store<f32>(to, load<f32>(from));
+        from += (<usize>p.uStrideT) << 2;
+      }
+    }
+    for (let n = 0; n < p.states; n += 2) {
+      const both = n + 1 < p.states;
+      for (let b = 0; b < p.batch; ++b) {
+        if (b == 0) {
+          stateTables(p, h, n, scratch, kept0);
+          stateTables(p, h, both ? n + 1 : n, second, kept1);
+        } else {
+          store<f64>(kept0, 1);
+          store<f64>(kept0, 0, 8);
+          store<f64>(kept1, 1);
+          store<f64>(kept1, 0, 8);
+        }
+        let s0r: f64 = 0;
+        let s0i: f64 = 0;
+        let s1r: f64 = 0;
+        let s1i: f64 = 0;
+        for (let q = 0; q < spans; ++q) {
+          const sums = dotSpan(scratch, inputs + <usize>b * rowBytes + ((<usize>q) << 8));
+          const x0 = <f64>f32x4.extract_lane(sums, 0);
+          const y0 = <f64>f32x4.extract_lane(sums, 1);
+          const x1 = <f64>f32x4.extract_lane(sums, 2);
+          const y1 = <f64>f32x4.extract_lane(sums, 3);
+          s0r += load<f64>(kept0) * x0 - load<f64>(kept0, 8) * y0;
+          s0i += load<f64>(kept0) * y0 + load<f64>(kept0, 8) * x0;
+          s1r += load<f64>(kept1) * x1 - load<f64>(kept1, 8) * y1;
+          s1i += load<f64>(kept1) * y1 + load<f64>(kept1, 8) * x1;
+          if (q < whole) {
+            advance(kept0, scratch + 512);
+            advance(kept1, second + 512);
+          }
+        }
+        const row = <usize>((b * p.channels + h) * p.states + n);
+        finish(p, row, scratch, kept0, s0r, s0i);
+        if (both) finish(p, row + 1, second, kept1, s1r, s1i);
       }
     }
   }

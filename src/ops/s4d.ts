@@ -165,11 +165,14 @@ function planDiagonal(
   matchShapes(op, { initialState }, { initialState: `?${stateShape.join(' ')}` });
   const o = b.output([B, T, H]);
   const finalState = b.output(stateShape);
-  const table = b.temporary(tableShape(H, N));
-  diagonalTable(b, system, table);
   const call = { u, d: D, initialState, finalState, o, sequences };
-  if (mode === 'convolution' && T > 0) diagonalConvolve(b, system, table, call);
-  else diagonalScan(b, table, call);
+  if (mode === 'convolution' && T > 0) {
+    diagonalConvolve(b, system, call);
+  } else {
+    const table = b.temporary(tableShape(H, N));
+    diagonalTable(b, system, table);
+    diagonalScan(b, table, call);
+  }
   return { o, finalState };
 }
 
