@@ -15,6 +15,8 @@ import {
   s4dStep,
   s4dSync,
   s4dTable,
+  s4Kernel,
+  s4KernelSync,
   s4Sync,
   type Tensor,
 } from '../src/index.ts';
@@ -326,7 +328,13 @@ test('s4 is the dense recurrence, for lengths that are powers of two and others'
       const options = length === undefined ? {} : { length };
       const wanted = expected((round) => s4Reference(inputs, options, round));
       const stored = { ...inputs, C: floats([h, n, 2], (i) => storedC(inputs, length ?? t).data[i]!) };
-      for (const each of runtimes) assertAccurate(await call(each, s4, stored, options), wanted, each.variant);
+      const { u, D, ...parameters } = stored;
+      for (const each of runtimes) {
+        assertAccurate(await call(each, s4, stored, options), wanted, each.variant);
+        const { kernel } = await call(each, (given: never) => s4Kernel(given, { length: length ?? t }), parameters);
+        const inputs = { u, kernel: kernel as FloatSample, ...(D && { D }) };
+        assertAccurate(await call(each, fftConv, inputs), wanted, `${each.variant}: kernel apart`);
+      }
     },
   ));
 
@@ -391,6 +399,8 @@ test('wrong calls are named errors and leave nothing behind', () => {
       [s4Sync, { ...nplr, P: f32(6, 2, 2) }, {}, ShapeError, /P has shape/],
       [s4Sync, { ...nplr, B: undefined }, {}, ShapeError, /B is missing/],
       [s4Sync, nplr, { length: 0 }, OptionError, /length/],
+      [s4KernelSync, { ...own, P: nplr.P, B: nplr.B }, {}, OptionError, /length is missing/],
+      [s4KernelSync, { ...own, P: nplr.P, B: f32(5, 3, 2) }, { length: 8 }, ShapeError, /B has shape/],
     ];
     const { used } = rt.memory();
     for (const [op, given, options, error, message] of wrong) {

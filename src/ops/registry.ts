@@ -19,7 +19,7 @@ import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
 import { planRope, rope } from './rope.ts';
-import { fftConv, planFftConv, planS4, s4 } from './s4.ts';
+import { fftConv, planFftConv, planS4, planS4Kernel, s4, s4Kernel } from './s4.ts';
 import { dss, planDss, planS4d, s4d } from './s4d.ts';
 
 /** Tensors by name. */
@@ -198,6 +198,15 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['length'],
     outputs: ['o'],
     ...calls(s4, planS4),
+  },
+  {
+    name: 's4Kernel',
+    doc: 'The convolution kernels of a normal plus low-rank state-space model.',
+    paper: 'S4, Gu 2021',
+    inputs: ['AReal', 'AImag', 'P', 'B', 'C', 'logDt'],
+    attributes: ['length'],
+    outputs: ['kernel'],
+    ...calls(s4Kernel, planS4Kernel),
   },
   {
     name: 'fftConv',
