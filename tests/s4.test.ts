@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import {
+  createRuntime,
   DTypeError,
   dss,
   dssStep,
   dssSync,
+  explain,
   fftConv,
   fftConvSync,
   OptionError,
@@ -20,7 +22,7 @@ import {
   s4Sync,
   type Tensor,
 } from '../src/index.ts';
-import { assertAccurate, assertNear, expected } from './accuracy.ts';
+import { assertAccurate, assertNear, assertSameBits, expected } from './accuracy.ts';
 import { call } from './call.ts';
 import { property, sometimes } from './property.ts';
 import type { NdArray } from './reference/ndarray.ts';
@@ -265,6 +267,34 @@ test('dss: a softmax kernel of one state adds up to its weight', async () => {
       return (own.C.data[2 * c]! * re + own.C.data[2 * c + 1]! * im) / (re * re + im * im);
     });
     assertNear(sums, weights, 2e-5, each.variant);
+  }
+});
+
+test('s4d chooses by the shapes, and has the same bits on two threads', async () => {
+  const two = await createRuntime({ threads: 2, variant: rt.variant });
+  try {
+    await two.ready();
+    for (const [batch, n, steps] of [
+      [2, 16, ['diagonalTable', 'diagonalScan']],
+      [4, 64, ['diagonalKernel', 'fftConv', 'diagonalState']],
+    ] as const) {
+      const random = randomFrom(67);
+      const inputs = { u: normal(random, [batch, 600, 24]), ...system(random, 24, n) };
+      const [one, other] = [await call(rt, s4d, inputs), await call(two, s4d, inputs)];
+      assertSameBits(other.o, one.o, 'o');
+      assertSameBits(other.finalState, one.finalState, 'finalState');
+      rt.scope(() => {
+        const given = Object.fromEntries(
+          Object.entries(inputs).map(([name, { data, shape }]) => [name, rt.tensor(data, shape)]),
+        );
+        assert.deepEqual(
+          explain('s4d', given).steps.map(({ kernel }) => kernel),
+          steps,
+        );
+      });
+    }
+  } finally {
+    two.dispose();
   }
 });
 

@@ -67,7 +67,7 @@ export interface S4dStepOptions {
 
 /** Options of `s4d`. */
 export interface S4dOptions extends S4dStepOptions {
-  /** Step by step, or by FFT with the kernel of the whole sequence. Default 'auto', which is 'recurrent'. */
+  /** Step by step, or by FFT with the kernel of the whole sequence. Default 'auto', by the shapes: FFT pays for many states. */
   readonly mode?: DiagonalMode;
 }
 
@@ -166,7 +166,11 @@ function planDiagonal(
   const o = b.output([B, T, H]);
   const finalState = b.output(stateShape);
   const call = { u, d: D, initialState, finalState, o, sequences };
-  if (mode === 'convolution' && T > 0) {
+  // measured: kernels pay when a batch shares them and states are many, while the transforms fit a core's cache
+  const pays = !initialState && !cuSeqlens && B >= 4 && N >= 64 && T >= 512 && T <= 2048;
+  const convolution = T > 0 && (mode === 'convolution' || (mode === 'auto' && pays));
+  b.note(() => (convolution ? 'as a convolution, by FFT' : 'as a recurrence, step by step'));
+  if (convolution) {
     diagonalConvolve(b, system, call);
   } else {
     const table = b.temporary(tableShape(H, N));
