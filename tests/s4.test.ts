@@ -248,6 +248,22 @@ test('dss: both variants, growing states too', () =>
     },
   ));
 
+test('dss: states that grow out of all proportion are normalised, too', async () => {
+  const random = randomFrom(68);
+  const own = system(random, 3, 3);
+  own.AReal.data.set([0.99, 0.5, 0.1, -2.3, 0.9, 0.7]);
+  own.logDt.data.fill(0);
+  const inputs = { u: normal(random, [2, 90, 3]), ...own };
+  for (const length of [90, 128]) {
+    const options = { variant: 'softmax', length } as const;
+    const wanted = expected((round) => dssReference(inputs, options, round));
+    for (const each of runtimes) {
+      assertAccurate(await call(each, dss, inputs, options), wanted, `${each.variant} ${length}`);
+      await assert.rejects(() => call(each, dss, inputs, { ...options, mode: 'recurrent' }), OptionError);
+    }
+  }
+});
+
 test('dss: a softmax kernel of one state adds up to its weight', async () => {
   const [h, t] = [3, 50];
   const random = randomFrom(64);

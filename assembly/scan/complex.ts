@@ -8,8 +8,9 @@ import { tableBytes } from './discretize';
 const BLOCK: i32 = 64;
 /** Up to this many steps states are not rescaled. */
 const SHORT: i32 = 8;
-/** States smaller than this become zero between blocks: products with denormals are slow, and some never decay. */
-const FLUSH: f32 = 1e-30;
+/** Smaller states become zero after every few steps: products with denormals are slow, and some never decay. */
+const FLUSH: f32 = 1e-25;
+const FLUSH_STEPS: i32 = 16;
 
 /** All ones in the first `count` lanes. */
 // @ts-ignore: decorator
@@ -69,12 +70,17 @@ function shortSteps(
   storePairs(to, re, im, count);
 }
 
+/** s, zero where it is too small to count; NaN stays. */
+// @ts-ignore: decorator
+@inline
+function settled(s: v128): v128 {
+  return v128.andnot(s, f32x4.lt(f32x4.abs(s), f32x4.splat(FLUSH)));
+}
+
 /**
  * s_t = a s_{t-1} + u_t with s = x / b, for two groups of four states: without b on the input the recurrence is as short
  * as a complex product.
  */
-// @ts-ignore: decorator
-@inline
 function twoGroups(table: usize, states: usize, u: usize, stride: usize, steps: i32, sums: usize): void {
   const ar0 = v128.load(table);
   const ai0 = v128.load(table, 16);
@@ -88,18 +94,24 @@ function twoGroups(table: usize, states: usize, u: usize, stride: usize, steps: 
   let im0 = v128.load(states, 16);
   let re1 = v128.load(states, 32);
   let im1 = v128.load(states, 48);
-  for (let t = 0; t < steps; ++t) {
-    const x = v128.load32_splat(u);
-    const next0 = fma(ar0, re0, f32x4.sub(x, f32x4.mul(ai0, im0)));
-    im0 = fma(ar0, im0, f32x4.mul(ai0, re0));
-    re0 = next0;
-    const next1 = fma(ar1, re1, f32x4.sub(x, f32x4.mul(ai1, im1)));
-    im1 = fma(ar1, im1, f32x4.mul(ai1, re1));
-    re1 = next1;
-    const real = fma(cr1, re1, fma(cr0, re0, v128.load(sums)));
-    v128.store(sums, f32x4.sub(real, fma(ci1, im1, f32x4.mul(ci0, im0))));
-    sums += 16;
-    u += stride;
+  for (let left = steps; left > 0; left -= FLUSH_STEPS) {
+    for (let t = min(left, FLUSH_STEPS); t > 0; --t) {
+      const x = v128.load32_splat(u);
+      const next0 = fma(ar0, re0, f32x4.sub(x, f32x4.mul(ai0, im0)));
+      im0 = fma(ar0, im0, f32x4.mul(ai0, re0));
+      re0 = next0;
+      const next1 = fma(ar1, re1, f32x4.sub(x, f32x4.mul(ai1, im1)));
+      im1 = fma(ar1, im1, f32x4.mul(ai1, re1));
+      re1 = next1;
+      const real = fma(cr1, re1, fma(cr0, re0, v128.load(sums)));
+      v128.store(sums, f32x4.sub(real, fma(ci1, im1, f32x4.mul(ci0, im0))));
+      sums += 16;
+      u += stride;
+    }
+    re0 = settled(re0);
+    im0 = settled(im0);
+    re1 = settled(re1);
+    im1 = settled(im1);
   }
   v128.store(states, re0);
   v128.store(states, im0, 16);
@@ -108,8 +120,6 @@ function twoGroups(table: usize, states: usize, u: usize, stride: usize, steps: 
 }
 
 /** As twoGroups for one group. */
-// @ts-ignore: decorator
-@inline
 function oneGroup(table: usize, states: usize, u: usize, stride: usize, steps: i32, sums: usize): void {
   const ar = v128.load(table);
   const ai = v128.load(table, 16);
@@ -117,14 +127,18 @@ function oneGroup(table: usize, states: usize, u: usize, stride: usize, steps: i
   const ci = v128.load(table, 112);
   let re = v128.load(states);
   let im = v128.load(states, 16);
-  for (let t = 0; t < steps; ++t) {
-    const x = v128.load32_splat(u);
-    const next = fma(ar, re, f32x4.sub(x, f32x4.mul(ai, im)));
-    im = fma(ar, im, f32x4.mul(ai, re));
-    re = next;
-    v128.store(sums, fma(cr, re, f32x4.sub(v128.load(sums), f32x4.mul(ci, im))));
-    sums += 16;
-    u += stride;
+  for (let left = steps; left > 0; left -= FLUSH_STEPS) {
+    for (let t = min(left, FLUSH_STEPS); t > 0; --t) {
+      const x = v128.load32_splat(u);
+      const next = fma(ar, re, f32x4.sub(x, f32x4.mul(ai, im)));
+      im = fma(ar, im, f32x4.mul(ai, re));
+      re = next;
+      v128.store(sums, fma(cr, re, f32x4.sub(v128.load(sums), f32x4.mul(ci, im))));
+      sums += 16;
+      u += stride;
+    }
+    re = settled(re);
+    im = settled(im);
   }
   v128.store(states, re);
   v128.store(states, im, 16);
@@ -259,7 +273,6 @@ export function diagonalScan(params: usize, begin: i32, end: i32, scratch: usize
         } else {
           const states = kept + <usize>h * keptBytes;
           allGroups(own, states, groups, at, stride, steps, scratch);
-          flush(states, groups);
         }
         const d: f32 = p.d ? load<f32>(p.d + ((<usize>(first + h)) << 2)) : 0;
         writeOutput(scratch, at, stride, d, o + <usize>t * oStride + ((<usize>h) << 2), oStride, steps);

@@ -3,37 +3,76 @@ import { fma } from '../simd/fma';
 import { sum4x4 } from '../simd/reduce';
 import { coefficients } from './discretize';
 
-/** Bytes of a table and of the power behind it. */
-const POWERS_BYTES: usize = 528;
 /** Steps that one table of powers spans. */
 const SPAN: i32 = 64;
-const TABLE_BYTES: usize = (<usize>SPAN) << 3;
+/** Bytes of a table, a^64 behind it, and the factor that the table lacks. */
+const POWERS_BYTES: usize = 544;
+/** Smaller factors count as zero: products with denormals are slow. */
+const LEAST: f64 = 1e-30;
 
-/** Writes a^0 to a^63, real parts then imaginary parts, in four chains; a^64 as an f64 pair behind them. */
+/** Stores x, or zero if it is too small to count. */
+// @ts-ignore: decorator
+@inline
+function storeSettled(to: usize, x: f64): void {
+  store<f32>(to, abs(x) < LEAST ? 0 : <f32>x);
+}
+
+/** g as a factor, or zero if it is too small to count. */
+// @ts-ignore: decorator
+@inline
+function settled(g: f64): f32 {
+  return abs(g) < LEAST ? 0 : <f32>g;
+}
+
+/** Writes (re + i im)^63 as an f64 pair. */
+function power63(re: f64, im: f64, to: usize): void {
+  let pr = re;
+  let pi = im;
+  for (let k = 0; k < 5; ++k) {
+    const sr = pr * pr - pi * pi;
+    const si = 2 * pr * pi;
+    pr = sr * re - si * im;
+    pi = sr * im + si * re;
+  }
+  store<f64>(to, pr);
+  store<f64>(to, pi, 8);
+}
+
+/**
+ * Writes a^0 to a^63 over f, real parts then imaginary parts, in four chains; behind them a^64 and f as f64 pairs. f is 1,
+ * or a^63 where a grows, so that no entry is larger than 1.
+ */
 function powers(ar: f64, ai: f64, to: usize): void {
+  const size = ar * ar + ai * ai;
   const a2r = ar * ar - ai * ai;
   const a2i = 2 * ar * ai;
-  const a3r = a2r * ar - a2i * ai;
-  const a3i = a2r * ai + a2i * ar;
   const a4r = a2r * a2r - a2i * a2i;
   const a4i = 2 * a2r * a2i;
   let r0: f64 = 1;
   let i0: f64 = 0;
-  let r1 = ar;
-  let i1 = ai;
-  let r2 = a2r;
-  let i2 = a2i;
-  let r3 = a3r;
-  let i3 = a3i;
-  for (const end = to + (TABLE_BYTES >> 1); to < end; to += 16) {
-    store<f32>(to, <f32>r0);
-    store<f32>(to, <f32>r1, 4);
-    store<f32>(to, <f32>r2, 8);
-    store<f32>(to, <f32>r3, 12);
-    store<f32>(to, <f32>i0, 256);
-    store<f32>(to, <f32>i1, 260);
-    store<f32>(to, <f32>i2, 264);
-    store<f32>(to, <f32>i3, 268);
+  store<f64>(to, 1, 528);
+  store<f64>(to, 0, 536);
+  if (size > 1) {
+    power63(ar / size, -ai / size, to);
+    r0 = load<f64>(to);
+    i0 = load<f64>(to, 8);
+    power63(ar, ai, to + 528);
+  }
+  let r1 = r0 * ar - i0 * ai;
+  let i1 = r0 * ai + i0 * ar;
+  let r2 = r0 * a2r - i0 * a2i;
+  let i2 = r0 * a2i + i0 * a2r;
+  let r3 = r1 * a2r - i1 * a2i;
+  let i3 = r1 * a2i + i1 * a2r;
+  for (const end = to + 256; to < end; to += 16) {
+    storeSettled(to, r0);
+    storeSettled(to + 4, r1);
+    storeSettled(to + 8, r2);
+    storeSettled(to + 12, r3);
+    storeSettled(to + 256, i0);
+    storeSettled(to + 260, i1);
+    storeSettled(to + 264, i2);
+    storeSettled(to + 268, i3);
     const s0 = r0 * a4r - i0 * a4i;
     i0 = r0 * a4i + i0 * a4r;
     r0 = s0;
@@ -47,8 +86,14 @@ function powers(ar: f64, ai: f64, to: usize): void {
     i3 = r3 * a4i + i3 * a4r;
     r3 = s3;
   }
-  store<f64>(to, r0, 256);
-  store<f64>(to, i0, 264);
+  const a8r = a4r * a4r - a4i * a4i;
+  const a8i = 2 * a4r * a4i;
+  const a16r = a8r * a8r - a8i * a8i;
+  const a16i = 2 * a8r * a8i;
+  const a32r = a16r * a16r - a16i * a16i;
+  const a32i = 2 * a16r * a16i;
+  store<f64>(to, a32r * a32r - a32i * a32i, 256);
+  store<f64>(to, 2 * a32r * a32i, 264);
 }
 
 /** o[0..63] += Re(g a^l) of two states. */
@@ -64,24 +109,32 @@ function addSpan(tables: usize, g0r: f32, g0i: f32, g1r: f32, g1i: f32, o: usize
   }
 }
 
+/** to = x y, f64 pairs; `to` may be either. */
+// @ts-ignore: decorator
+@inline
+function multiply(x: usize, y: usize, to: usize): void {
+  const xr = load<f64>(x);
+  const xi = load<f64>(x, 8);
+  const yr = load<f64>(y);
+  const yi = load<f64>(y, 8);
+  store<f64>(to, xr * yr - xi * yi);
+  store<f64>(to, xr * yi + xi * yr, 8);
+}
+
 /**
- * Writes to `to` the f64 pair g of state n: factor c b, or with a state x factor c a x, whose powers are the response
- * to it.
+ * Writes the powers of state n to `tables`, and to pairs + 16 the f64 pair that they are multiplied by: factor c b, or
+ * with a state x factor c a x, whose powers are the response to it.
  */
-function amplitude(p: DiagonalKernelParams, h: i32, n: i32, state: usize, to: usize): void {
-  coefficients(p, h, n, to);
-  let vr = load<f64>(to, 16);
-  let vi = load<f64>(to, 24);
+function amplitude(p: DiagonalKernelParams, h: i32, n: i32, state: usize, tables: usize, pairs: usize): void {
+  coefficients(p, h, n, pairs);
+  powers(load<f64>(pairs), load<f64>(pairs, 8), tables);
   if (state) {
-    const xr = <f64>load<f32>(state + ((<usize>n) << 3));
-    const xi = <f64>load<f32>(state + ((<usize>n) << 3), 4);
-    vr = load<f64>(to) * xr - load<f64>(to, 8) * xi;
-    vi = load<f64>(to) * xi + load<f64>(to, 8) * xr;
+    store<f64>(pairs, <f64>load<f32>(state + ((<usize>n) << 3)), 16);
+    store<f64>(pairs, <f64>load<f32>(state + ((<usize>n) << 3), 4), 24);
+    multiply(pairs, pairs + 16, pairs + 16);
   }
-  const cr = load<f64>(to, 32);
-  const ci = load<f64>(to, 40);
-  store<f64>(to, cr * vr - ci * vi, 16);
-  store<f64>(to, cr * vi + ci * vr, 24);
+  multiply(pairs + 32, pairs + 16, pairs + 16);
+  multiply(tables + 528, pairs + 16, pairs + 16);
 }
 
 /**
@@ -105,15 +158,13 @@ export function diagonalKernel(params: usize, begin: i32, end: i32, scratch: usi
     const state = p.state ? p.state + ((<usize>row * <usize>p.states) << 3) : 0;
     memory.fill(o, 0, (<usize>spans) << 8);
     for (let n = 0; n < p.states; n += 2) {
-      amplitude(p, h, n, state, pairs);
-      powers(load<f64>(pairs), load<f64>(pairs, 8), scratch);
+      amplitude(p, h, n, state, scratch, pairs);
       let g0r = load<f64>(pairs, 16);
       let g0i = load<f64>(pairs, 24);
       let g1r: f64 = 0;
       let g1i: f64 = 0;
       if (n + 1 < p.states) {
-        amplitude(p, h, n + 1, state, pairs);
-        powers(load<f64>(pairs), load<f64>(pairs, 8), second);
+        amplitude(p, h, n + 1, state, second, pairs);
         g1r = load<f64>(pairs, 16);
         g1i = load<f64>(pairs, 24);
       } else {
@@ -124,7 +175,7 @@ export function diagonalKernel(params: usize, begin: i32, end: i32, scratch: usi
       const a1r = load<f64>(second, 512);
       const a1i = load<f64>(second, 520);
       for (let q = 0; q < spans; ++q) {
-        addSpan(scratch, <f32>g0r, <f32>g0i, <f32>g1r, <f32>g1i, o + ((<usize>q) << 8));
+        addSpan(scratch, settled(g0r), settled(g0i), settled(g1r), settled(g1i), o + ((<usize>q) << 8));
         const n0 = g0r * a0r - g0i * a0i;
         g0i = g0r * a0i + g0i * a0r;
         g0r = n0;
@@ -162,25 +213,13 @@ function dotSpan(tables: usize, v: usize): v128 {
   return sum4x4(f32x4.add(r0, r2), f32x4.add(i0, i2), f32x4.add(r1, r3), f32x4.add(i1, i3));
 }
 
-/** g = g a, f64 pairs. */
-// @ts-ignore: decorator
-@inline
-function advance(g: usize, a: usize): void {
-  const gr = load<f64>(g);
-  const gi = load<f64>(g, 8);
-  store<f64>(g, gr * load<f64>(a) - gi * load<f64>(a, 8));
-  store<f64>(g, gr * load<f64>(a, 8) + gi * load<f64>(a), 8);
-}
-
-/** Writes the powers of state n to `tables`, and to `kept` the f64 pairs 1 and b. */
+/** Writes the powers of state n to `tables`, and to `kept` the f64 pairs of their first factor and b. */
 function stateTables(p: DiagonalStateParams, h: i32, n: i32, tables: usize, kept: usize): void {
   coefficients(p, h, n, kept);
   powers(load<f64>(kept), load<f64>(kept, 8), tables);
-  store<f64>(kept, 1);
-  store<f64>(kept, 0, 8);
 }
 
-/** x_T = a^T x_0 + b sum, from the f64 pairs a^(64 spans), b and the f64 sums. */
+/** x_T = a^T x_0 + b sum, from the f64 pairs of the last factor and b, and the f64 sums. */
 function finish(p: DiagonalStateParams, row: usize, tables: usize, kept: usize, sr: f64, si: f64): void {
   const at = row << 3;
   const br = load<f64>(kept, 16);
@@ -241,16 +280,11 @@ export function diagonalState(params: usize, begin: i32, end: i32, scratch: usiz
     }
     for (let n = 0; n < p.states; n += 2) {
       const both = n + 1 < p.states;
+      stateTables(p, h, n, scratch, kept0);
+      stateTables(p, h, both ? n + 1 : n, second, kept1);
       for (let b = 0; b < p.batch; ++b) {
-        if (b == 0) {
-          stateTables(p, h, n, scratch, kept0);
-          stateTables(p, h, both ? n + 1 : n, second, kept1);
-        } else {
-          store<f64>(kept0, 1);
-          store<f64>(kept0, 0, 8);
-          store<f64>(kept1, 1);
-          store<f64>(kept1, 0, 8);
-        }
+        v128.store(kept0, v128.load(scratch, 528));
+        v128.store(kept1, v128.load(second, 528));
         let s0r: f64 = 0;
         let s0i: f64 = 0;
         let s1r: f64 = 0;
@@ -266,8 +300,8 @@ export function diagonalState(params: usize, begin: i32, end: i32, scratch: usiz
           s1r += load<f64>(kept1) * x1 - load<f64>(kept1, 8) * y1;
           s1i += load<f64>(kept1) * y1 + load<f64>(kept1, 8) * x1;
           if (q < whole) {
-            advance(kept0, scratch + 512);
-            advance(kept1, second + 512);
+            multiply(kept0, scratch + 512, kept0);
+            multiply(kept1, second + 512, kept1);
           }
         }
         const row = <usize>((b * p.channels + h) * p.states + n);

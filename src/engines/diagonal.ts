@@ -134,7 +134,7 @@ function powerSums(b: Builder, system: DiagonalSystem, rows: number, length: num
     }),
     items: rows,
     // two tables of powers, and coefficients
-    scratchBytes: 1120,
+    scratchBytes: 1152,
     flops: rows * states * (4 * length + 1000),
   });
   return o;
