@@ -129,6 +129,27 @@ test('s4d: eigenvalues and steps of 0, large inputs, long sequences', async () =
   }
 });
 
+test('s4d and fftConv of a part of many channels', async () => {
+  const random = randomFrom(69);
+  const [h, first, wide] = [130, 3, 137];
+  for (const t of [5, 70]) {
+    const whole = normal(random, [2, t, wide]);
+    const u = floats([2, t, h], (n) => whole.data[Math.floor(n / h) * wide + first + (n % h)]!);
+    const own = { ...system(random, h, 3), D: normal(random, [h]) };
+    const kernel = normal(random, [h, 20], 0.2);
+    const wanted = expected((round) => s4dReference({ ...own, u }, {}, round));
+    const long = expected((round) => fftReference({ u, kernel, D: own.D }, {}, round));
+    for (const each of runtimes) {
+      await each.scope(async () => {
+        const view = each.tensor(whole.data, whole.shape).slice(2, first, first + h);
+        for (const mode of MODES)
+          assertAccurate(await call(each, s4d, { ...own, u: view }, { mode }), wanted, `${each.variant} ${mode}`);
+        assertAccurate(await call(each, fftConv, { u: view, kernel, D: own.D }), long, `${each.variant} fftConv`);
+      });
+    }
+  }
+});
+
 test('s4d of packed sequences, empty ones too', async () => {
   const random = randomFrom(62);
   const bounds = [0, 0, 1, 10, 85, 85, 130];
