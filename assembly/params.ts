@@ -669,6 +669,19 @@ export class DiagonalKernelParams extends DiagonalTableParams {
 
 
 @unmanaged
+export class DiagonalStateParams extends DiagonalTableParams {
+  u: usize;
+  uStrideB: i32;
+  uStrideT: i32;
+  initialState: usize;
+  finalState: usize;
+  batch: i32;
+  length: i32;
+  channels: i32;
+}
+
+
+@unmanaged
 export class DiagonalScanParams {
   u: usize;
   uStrideB: i32;

@@ -169,8 +169,12 @@ export {
   fftConv,
   fftConvSync,
   type S4Inputs,
+  type S4KernelInputs,
+  type S4KernelOptions,
   type S4Options,
   s4,
+  s4Kernel,
+  s4KernelSync,
   s4Sync,
 } from './ops/s4.ts';
 export {

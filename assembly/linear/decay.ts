@@ -1,17 +1,5 @@
-import {
-  EXP2_1,
-  EXP2_2,
-  EXP2_3,
-  EXP2_4,
-  EXP2_5,
-  EXP2_FLUSH,
-  LINEAR_HIGH,
-  LINEAR_LOW,
-  LOG2E,
-  ONE,
-  ROUND,
-} from '../simd/constants';
-import { exp2With } from '../simd/exp2';
+import { LINEAR_HIGH, LINEAR_LOW, ONE } from '../simd/constants';
+import { exp4 } from '../simd/exp';
 import { fma } from '../simd/fma';
 
 /** row[vectors][4] = value. */
@@ -58,18 +46,8 @@ export function complementOfLogRow(g: usize, decay: usize, row: usize, vectors: 
 
 /** decay = e^g over whole vectors. */
 export function decayRow(g: usize, decay: usize, vectors: i32): void {
-  const log2e = f32x4.splat(LOG2E);
-  const round = v128.load(ROUND);
-  const e1 = v128.load(EXP2_1);
-  const e2 = v128.load(EXP2_2);
-  const e3 = v128.load(EXP2_3);
-  const e4 = v128.load(EXP2_4);
-  const e5 = v128.load(EXP2_5);
-  const one = v128.load(ONE);
-  const flush = v128.load(EXP2_FLUSH);
   for (; vectors > 0; --vectors) {
-    const x = f32x4.mul(v128.load(g), log2e);
-    v128.store(decay, exp2With(x, round, e1, e2, e3, e4, e5, one, flush));
+    v128.store(decay, exp4(v128.load(g)));
     g += 16;
     decay += 16;
   }

@@ -1,7 +1,7 @@
 import { LinearParams } from '../params';
-import { exp2 } from '../simd/exp2';
 import { fma } from '../simd/fma';
 import { sum4 } from '../simd/reduce';
+import { sigmoid4 } from '../simd/sigmoid';
 import { elementBytes, F32, widenRow } from '../simd/storage';
 import {
   advanceRow,
@@ -321,7 +321,7 @@ function ownValues(p: LinearParams, w: Workspace, step: i32, count: i32): void {
     let factor = skip;
     if (reads && (p.bonus || p.bonusScalar)) {
       const dot = bonusOf(w, queryRow(p, w, token), keyRow(p, w, token, n));
-      if (p.bonusSigmoid) factor += 1 / (1 + exp2(-dot * 1.4426950408889634));
+      if (p.bonusSigmoid) factor += f32x4.extract_lane(sigmoid4(f32x4.splat(dot)), 0);
       else factor += dot * p.scale * (p.bonusScalar ? tokenValue(p.bonusScalar, p, w, token) : 1);
     }
     let v = reads ? valueRow(p, w, token) : w.vZeros;

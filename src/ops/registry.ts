@@ -49,7 +49,7 @@ import { planRgLru, rgLru } from './rg-lru.ts';
 import { planRope, rope } from './rope.ts';
 import { planRwkv, rwkv5, rwkv6 } from './rwkv.ts';
 import { planRwkv4, rwkv4 } from './rwkv4.ts';
-import { fftConv, planFftConv, planS4, s4 } from './s4.ts';
+import { fftConv, planFftConv, planS4, planS4Kernel, s4, s4Kernel } from './s4.ts';
 import { dss, planDss, planS4d, s4d } from './s4d.ts';
 import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
@@ -465,6 +465,15 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['length'],
     outputs: ['o'],
     ...calls(s4, planS4),
+  },
+  {
+    name: 's4Kernel',
+    doc: 'The convolution kernels of a normal plus low-rank state-space model.',
+    paper: 'S4, Gu 2021',
+    inputs: ['AReal', 'AImag', 'P', 'B', 'C', 'logDt'],
+    attributes: ['length'],
+    outputs: ['kernel'],
+    ...calls(s4Kernel, planS4Kernel),
   },
   {
     name: 'fftConv',
