@@ -11,5 +11,6 @@ export { flashPack } from './flash/pack';
 export { gemm } from './gemm/gemm';
 export { gemmPack } from './gemm/pack';
 export { linear, linearScratchBytes, linearStep } from './linear/linear';
+export { logLinear, logLinearScratchBytes } from './linear/log-linear';
 export { probeFma, probeRead, probeTrap } from './probe/peak';
 export { cumsum } from './scan/cumsum';

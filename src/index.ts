@@ -42,6 +42,14 @@ export {
   simpleGlaSync,
 } from './ops/gla.ts';
 export {
+  type LogLinearAttnInputs,
+  type LogLinearAttnResult,
+  type LogLinearAttnStepInputs,
+  logLinearAttn,
+  logLinearAttnStep,
+  logLinearAttnSync,
+} from './ops/log-linear.ts';
+export {
   type MatmulInputs,
   type MatmulOptions,
   matmul,

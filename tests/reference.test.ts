@@ -6,6 +6,7 @@ import { readSafetensors, tensorValues } from '../src/cli/safetensors.ts';
 import { attention } from './reference/attention.ts';
 import { differentialAttention } from './reference/differential.ts';
 import { forgettingAttn } from './reference/forgetting.ts';
+import { logLinearAttn } from './reference/log-linear.ts';
 import { mla, mlaAbsorbed } from './reference/mla.ts';
 import { float32, float32Base2, float64, type NdArray, type Round } from './reference/ndarray.ts';
 import { pagedAttention } from './reference/paged.ts';
@@ -19,6 +20,7 @@ const references: Record<string, Reference[]> = {
   attention: [attention],
   differential_attention: [differentialAttention],
   forgetting_attn: [forgettingAttn],
+  log_linear_attn: [logLinearAttn],
   mla: [mla, mlaAbsorbed],
   paged_attention: [pagedAttention],
   parallax: [parallax],

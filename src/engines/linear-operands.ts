@@ -7,7 +7,7 @@ import { ShapeError } from '../errors.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import type { LinearCall } from './linear.ts';
-import { sequencesOf } from './sequences.ts';
+import { type SequenceSpan, sequencesOf } from './sequences.ts';
 import { expectContiguous, expectRows, expectTypes, finite, matchShapes, type Sizes } from './shapes.ts';
 import type { StepTarget } from './step.ts';
 
@@ -51,18 +51,16 @@ export interface OpenLinear {
 const STORAGE = ['f32', 'f16', 'bf16'] as const;
 
 /**
- * Checks q, k, v, the initial state and `gates` (name, tensor and axes), and makes o and the final state, or takes those of a step.
+ * Checks q, k, v and `gates` (name, tensor and axes): lengths and sequences.
  *
- * @throws ShapeError, DTypeError, OptionError
+ * @throws ShapeError, DTypeError
  */
-export function openLinear(
-  b: Builder,
+export function linearSizes(
   op: string,
   inputs: Partial<LinearInputs>,
-  options: LinearOptions & { readonly fallbackScale?: number },
-  { names = {}, gates = {}, into }: LinearNames = {},
-): OpenLinear {
-  const { q, k, v, initialState, cuSeqlens } = inputs;
+  { names = {}, gates = {} }: LinearNames,
+): { sizes: LinearSizes & Sizes; sequences: SequenceSpan[] } {
+  const { q, k, v, cuSeqlens } = inputs;
   const named = (name: keyof LinearInputs) => names[name] ?? name;
   const operands: Record<string, Tensor | undefined> = { [named('q')]: q };
   const patterns: Record<string, string> = { [named('q')]: 'B T H K' };
@@ -88,7 +86,25 @@ export function openLinear(
   }
   const { B, T } = matched;
   const sequences = sequencesOf(op, { B, Tq: T, Tk: T }, { cuSeqlens });
-  const sizes = { ...matched, N: sequences.length };
+  return { sizes: { ...matched, N: sequences.length }, sequences };
+}
+
+/**
+ * As `linearSizes`, and the initial state; makes o and the final state, or takes those of a step.
+ *
+ * @throws ShapeError, DTypeError, OptionError
+ */
+export function openLinear(
+  b: Builder,
+  op: string,
+  inputs: Partial<LinearInputs>,
+  options: LinearOptions & { readonly fallbackScale?: number },
+  names: LinearNames = {},
+): OpenLinear {
+  const { q, k, v, initialState } = inputs;
+  const { into } = names;
+  const { sizes, sequences } = linearSizes(op, inputs, names);
+  const { B, T } = sizes;
   const call = {
     q,
     k,
@@ -96,7 +112,14 @@ export function openLinear(
     sequences,
     scale: finite(op, 'scale', options.scale, options.fallbackScale ?? sizes.K ** -0.5),
     o: into?.o ?? b.output([B, T, sizes.HV, sizes.V]),
-    ...stateOf(b, op, named('initialState'), initialState, [sizes.N, sizes.HV, sizes.K, sizes.V], into),
+    ...stateOf(
+      b,
+      op,
+      names.names?.initialState ?? 'initialState',
+      initialState,
+      [sizes.N, sizes.HV, sizes.K, sizes.V],
+      into,
+    ),
   };
   return { sizes, call };
 }

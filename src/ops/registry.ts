@@ -11,6 +11,7 @@ import { differentialAttention, planDifferential } from './differential.ts';
 import { add, mul, planBinary } from './elementwise.ts';
 import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
+import { logLinearAttn, planLogLinear } from './log-linear.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { mla, planMla } from './mla.ts';
@@ -150,6 +151,15 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['scale'],
     outputs: ['o', 'finalState'],
     ...calls(hgrn2, planHgrn2),
+  },
+  {
+    name: 'logLinearAttn',
+    doc: 'Linear attention with a decaying state for each scale of the past.',
+    paper: 'Log-Linear Attention, Guo 2025',
+    inputs: ['q', 'k', 'v', 'g', 'levelScales', 'initialState?', 'initialPosition?', 'cuSeqlens?'],
+    attributes: [],
+    outputs: ['o', 'finalState', 'position'],
+    ...calls(logLinearAttn, planLogLinear),
   },
   {
     name: 'mergeState',
