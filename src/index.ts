@@ -89,6 +89,14 @@ export {
   logCumsumExpSync,
 } from './ops/log-cumsum-exp.ts';
 export {
+  type LogLinearAttnInputs,
+  type LogLinearAttnResult,
+  type LogLinearAttnStepInputs,
+  logLinearAttn,
+  logLinearAttnStep,
+  logLinearAttnSync,
+} from './ops/log-linear.ts';
+export {
   type MatmulInputs,
   type MatmulOptions,
   matmul,

@@ -80,7 +80,8 @@ const FEW_COLUMNS = 32;
 const READ = 1;
 const WRITE = 2;
 
-function strides<Name extends string>(name: Name, tensor: Tensor | undefined): Record<string, number> {
+/** Address and strides of a tensor [B, T, H, ...] as params; zeros if it is absent. */
+export function strides<Name extends string>(name: Name, tensor: Tensor | undefined): Record<string, number> {
   const [batch = 0, time = 0, head = 0] = tensor?.strides ?? [];
   return {
     [name]: tensor?.address ?? 0,
@@ -88,6 +89,11 @@ function strides<Name extends string>(name: Name, tensor: Tensor | undefined): R
     [`${name}StrideT`]: time,
     [`${name}StrideH`]: head,
   };
+}
+
+/** Columns of a work item, where there are `states` of dv columns. */
+export function columnsOf(states: number, dv: number): number {
+  return states < FEW_ITEMS && dv > FEW_COLUMNS ? FEW_COLUMNS : Math.max(8, Math.ceil(dv / 8) * 8);
 }
 
 /** Adds a call that reads a state while it writes it; without o and q it only writes. */
@@ -107,8 +113,7 @@ function dispatchLinear(b: Builder, call: LinearCall, mode: number): void {
   const dk = (q ?? k)!.shape[3]!;
   // the columns of a head share its sum of keys, which only one item may update in place
   const shared = final.z !== undefined && initial?.z === final.z;
-  const few = call.sequences.length * heads < FEW_ITEMS && dv > FEW_COLUMNS && !shared;
-  const blockV = few ? FEW_COLUMNS : Math.max(8, Math.ceil(dv / 8) * 8);
+  const blockV = shared ? Math.max(8, Math.ceil(dv / 8) * 8) : columnsOf(call.sequences.length * heads, dv);
   const columnGroups = Math.ceil(dv / blockV);
   const table = sequenceTable(call.sequences, () => heads * columnGroups, 1);
   const { state } = final;

@@ -35,6 +35,7 @@ import { hgrn, planHgrn } from './hgrn.ts';
 import { lightnet, planLightnet } from './lightnet.ts';
 import { linearAttn, planLinearAttn } from './linear-attn.ts';
 import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
+import { logLinearAttn, planLogLinear } from './log-linear.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { metala, planMetala } from './metala.ts';
@@ -393,6 +394,15 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['scale', 'eps'],
     outputs: ['o', 'finalState', 'finalNormalizer'],
     ...calls(rebased, (b, inputs, options) => planBased(b, 'rebased', inputs, options)),
+  },
+  {
+    name: 'logLinearAttn',
+    doc: 'Linear attention with a decaying state for each scale of the past.',
+    paper: 'Log-Linear Attention, Guo 2025',
+    inputs: ['q', 'k', 'v', 'g', 'levelScales', 'initialState?', 'initialPosition?', 'cuSeqlens?'],
+    attributes: [],
+    outputs: ['o', 'finalState', 'position'],
+    ...calls(logLinearAttn, planLogLinear),
   },
   {
     name: 'mergeState',
