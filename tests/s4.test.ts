@@ -313,10 +313,10 @@ test('s4d chooses by the shapes, and has the same bits on two threads', async ()
     await two.ready();
     for (const [batch, n, steps] of [
       [2, 16, ['diagonalTable', 'diagonalScan']],
-      [4, 64, ['diagonalKernel', 'fftConv', 'diagonalState']],
+      [4, 128, ['diagonalKernel', 'fftConv', 'diagonalState']],
     ] as const) {
       const random = randomFrom(67);
-      const inputs = { u: normal(random, [batch, 600, 24]), ...system(random, 24, n) };
+      const inputs = { u: normal(random, [batch, 1030, 24]), ...system(random, 24, n) };
       const [one, other] = [await call(rt, s4d, inputs), await call(two, s4d, inputs)];
       assertSameBits(other.o, one.o, 'o');
       assertSameBits(other.finalState, one.finalState, 'finalState');

@@ -84,12 +84,14 @@ function settled(s: v128): v128 {
 function twoGroups(table: usize, states: usize, u: usize, stride: usize, steps: i32, sums: usize): void {
   const ar0 = v128.load(table);
   const ai0 = v128.load(table, 16);
+  const nai0 = f32x4.neg(ai0);
   const cr0 = v128.load(table, 96);
-  const ci0 = v128.load(table, 112);
+  const ci0 = f32x4.neg(v128.load(table, 112));
   const ar1 = v128.load(table, 128);
   const ai1 = v128.load(table, 144);
+  const nai1 = f32x4.neg(ai1);
   const cr1 = v128.load(table, 224);
-  const ci1 = v128.load(table, 240);
+  const ci1 = f32x4.neg(v128.load(table, 240));
   let re0 = v128.load(states);
   let im0 = v128.load(states, 16);
   let re1 = v128.load(states, 32);
@@ -97,14 +99,14 @@ function twoGroups(table: usize, states: usize, u: usize, stride: usize, steps: 
   for (let left = steps; left > 0; left -= FLUSH_STEPS) {
     for (let t = min(left, FLUSH_STEPS); t > 0; --t) {
       const x = v128.load32_splat(u);
-      const next0 = fma(ar0, re0, f32x4.sub(x, f32x4.mul(ai0, im0)));
+      const next0 = fma(ar0, re0, fma(nai0, im0, x));
       im0 = fma(ar0, im0, f32x4.mul(ai0, re0));
       re0 = next0;
-      const next1 = fma(ar1, re1, f32x4.sub(x, f32x4.mul(ai1, im1)));
+      const next1 = fma(ar1, re1, fma(nai1, im1, x));
       im1 = fma(ar1, im1, f32x4.mul(ai1, re1));
       re1 = next1;
       const real = fma(cr1, re1, fma(cr0, re0, v128.load(sums)));
-      v128.store(sums, f32x4.sub(real, fma(ci1, im1, f32x4.mul(ci0, im0))));
+      v128.store(sums, fma(ci1, im1, fma(ci0, im0, real)));
       sums += 16;
       u += stride;
     }
@@ -123,17 +125,18 @@ function twoGroups(table: usize, states: usize, u: usize, stride: usize, steps: 
 function oneGroup(table: usize, states: usize, u: usize, stride: usize, steps: i32, sums: usize): void {
   const ar = v128.load(table);
   const ai = v128.load(table, 16);
+  const nai = f32x4.neg(ai);
   const cr = v128.load(table, 96);
-  const ci = v128.load(table, 112);
+  const ci = f32x4.neg(v128.load(table, 112));
   let re = v128.load(states);
   let im = v128.load(states, 16);
   for (let left = steps; left > 0; left -= FLUSH_STEPS) {
     for (let t = min(left, FLUSH_STEPS); t > 0; --t) {
       const x = v128.load32_splat(u);
-      const next = fma(ar, re, f32x4.sub(x, f32x4.mul(ai, im)));
+      const next = fma(ar, re, fma(nai, im, x));
       im = fma(ar, im, f32x4.mul(ai, re));
       re = next;
-      v128.store(sums, fma(cr, re, f32x4.sub(v128.load(sums), f32x4.mul(ci, im))));
+      v128.store(sums, fma(cr, re, fma(ci, im, v128.load(sums))));
       sums += 16;
       u += stride;
     }

@@ -201,7 +201,7 @@ function planDiagonal(
   const finalState = b.output(stateShape);
   const call = { u, d: D, initialState, finalState, o, sequences };
   // measured: kernels pay when a batch shares them and states are many, while the transforms fit a core's cache
-  const pays = !initialState && !cuSeqlens && B >= 4 && N >= 64 && T >= 512 && T <= 2048;
+  const pays = !initialState && !cuSeqlens && B >= 4 && N >= 128 && T >= 1024 && T <= 2048;
   const steep = tooSteep(op, system);
   if (steep && (mode === 'recurrent' || cuSeqlens)) throw steepError(op);
   const convolution = T > 0 && (mode === 'convolution' || (mode === 'auto' && (pays || steep)));
