@@ -235,7 +235,8 @@ export class LinearParams {
   group: i32;
   dk: i32;
   dv: i32;
-  /** Columns of one work item. */
+  /** Heads and columns of one work item. */
+  blockH: i32;
   blockV: i32;
   scale: f32;
   /** 1: reading, 2: writing, 3: both. */

@@ -77,6 +77,8 @@ export interface LinearCall {
 /** Columns of an item where there are fewer items than this: a head's columns are then shared out. */
 const FEW_ITEMS = 4;
 const FEW_COLUMNS = 32;
+/** Elements of the states of an item that stay in the second-level cache. */
+const CACHED_STATES = 2 ** 16;
 const READ = 1;
 const WRITE = 2;
 
@@ -94,6 +96,15 @@ export function strides<Name extends string>(name: Name, tensor: Tensor | undefi
 /** Columns of a work item, where there are `states` of dv columns. */
 export function columnsOf(states: number, dv: number): number {
   return states < FEW_ITEMS && dv > FEW_COLUMNS ? FEW_COLUMNS : Math.max(8, Math.ceil(dv / 8) * 8);
+}
+
+/**
+ * Heads of a work item. They take turns within it, so that the rows of a token are read together; it changes no result, and so may
+ * depend on the number of threads.
+ */
+function headsOf(b: Builder, states: number, heads: number, stateSize: number): number {
+  const cached = Math.floor(CACHED_STATES / Math.max(1, stateSize));
+  return Math.max(1, Math.min(heads, cached, Math.floor(states / b.runtime.threads)));
 }
 
 /** Adds a call that reads a state while it writes it; without o and q it only writes. */
@@ -115,7 +126,8 @@ function dispatchLinear(b: Builder, call: LinearCall, mode: number): void {
   const shared = final.z !== undefined && initial?.z === final.z;
   const blockV = shared ? Math.max(8, Math.ceil(dv / 8) * 8) : columnsOf(call.sequences.length * heads, dv);
   const columnGroups = Math.ceil(dv / blockV);
-  const table = sequenceTable(call.sequences, () => heads * columnGroups, 1);
+  const blockH = headsOf(b, call.sequences.length * heads, heads, dk * blockV);
+  const table = sequenceTable(call.sequences, () => Math.ceil(heads / blockH) * columnGroups, 1);
   const { state } = final;
   const [strideN, strideH, strideK, strideV] = state.strides as [number, number, number, number];
   const params = encode(
@@ -137,6 +149,7 @@ function dispatchLinear(b: Builder, call: LinearCall, mode: number): void {
       group: Math.max(1, heads / keyHeads),
       dk,
       dv,
+      blockH,
       blockV,
       scale: call.scale,
       mode,
@@ -177,5 +190,7 @@ function dispatchLinear(b: Builder, call: LinearCall, mode: number): void {
     scratchBytes: b.runtime.scratchBytes('linearScratchBytes', params),
     flops: call.sequences.reduce((n, span) => n + span.qLength, 0) * heads * dk * dv * 4,
   });
-  b.note(() => `gated-linear engine: ${table.items} items of ${blockV} of ${dv} columns`);
+  b.note(
+    () => `gated-linear engine: ${table.items} items of ${blockH} of ${heads} heads and ${blockV} of ${dv} columns`,
+  );
 }
