@@ -4,7 +4,7 @@
  * @module
  */
 import { LinearParams } from '../generated/params.ts';
-import { encode } from '../runtime/params.ts';
+import { encode, encodeRun } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import { storageOf, type Tensor } from '../tensor.ts';
 import { type SequenceSpan, sequenceTable } from './sequences.ts';
@@ -82,16 +82,14 @@ const CACHED_STATES = 2 ** 16;
 const READ = 1;
 const WRITE = 2;
 
-/** Address and strides of a tensor [B, T, H, ...] as params; zeros if it is absent. */
-export function strides<Name extends string>(name: Name, tensor: Tensor | undefined): Record<string, number> {
-  const [batch = 0, time = 0, head = 0] = tensor?.strides ?? [];
-  return {
-    [name]: tensor?.address ?? 0,
-    [`${name}StrideB`]: batch,
-    [`${name}StrideT`]: time,
-    [`${name}StrideH`]: head,
-  };
+/** Address and first three strides of a tensor [B, T, H, ...]; zeros if it is absent. */
+export function placeOf(tensor: Tensor | undefined): readonly number[] {
+  if (!tensor) return ABSENT;
+  const [batch = 0, time = 0, head = 0] = tensor.strides;
+  return [tensor.address, batch, time, head];
 }
+
+const ABSENT = [0, 0, 0, 0] as const;
 
 /** Columns of a work item, where there are `states` of dv columns. */
 export function columnsOf(states: number, dv: number): number {
@@ -130,57 +128,54 @@ function dispatchLinear(b: Builder, call: LinearCall, mode: number): void {
   const table = sequenceTable(call.sequences, () => Math.ceil(heads / blockH) * columnGroups, 1);
   const { state } = final;
   const [strideN, strideH, strideK, strideV] = state.strides as [number, number, number, number];
-  const params = encode(
-    LinearParams,
-    strides('q', q),
-    strides('k', k),
-    strides('v', v),
-    strides('o', o),
-    strides('g', g),
-    strides('gv', gv),
-    {
-      qType: q ? storageOf(q) : 0,
-      kType: k ? storageOf(k) : 0,
-      vType: storageOf(v),
-      sequences: b.table(table.words),
-      sequenceCount: call.sequences.length,
-      length,
-      heads,
-      group: Math.max(1, heads / keyHeads),
-      dk,
-      dv,
-      blockH,
-      blockV,
-      scale: call.scale,
-      mode,
-      gateKind: g ? g.shape.length - 2 : 0,
-      gateGroup: g ? Math.max(1, heads / g.shape[2]!) : 1,
-      gateLinear: call.linearGates ? 1 : 0,
-      tied: call.tied ? 1 : 0,
-      exclusive: call.exclusive ? 1 : 0,
-      weight: call.weight?.address ?? 0,
-      bonus: own?.bonus?.address ?? 0,
-      bonusStrideH: own?.bonus?.strides[0] ?? 0,
-      bonusScalar: own?.scalar?.address ?? 0,
-      bonusSigmoid: own?.sigmoid ? 1 : 0,
-      skip: own?.skip?.address ?? 0,
-      normalizer: normalizer ? 1 + NORMALIZERS.indexOf(normalizer.kind) : 0,
-      epsilon: normalizer?.epsilon ?? 0,
-      m: normalizer?.kind === 'stabilized' ? normalizer.m.address : 0,
-      stateIn: initial?.state?.address ?? 0,
-      inStrideN: initial?.state?.strides[0] ?? 0,
-      inStrideH: initial?.state?.strides[1] ?? 0,
-      inStrideK: initial?.state?.strides[2] ?? 0,
-      inStrideV: initial?.state?.strides[3] ?? 0,
-      stateOut: state.address,
-      stateStrideN: strideN,
-      stateStrideH: strideH,
-      stateStrideK: strideK,
-      stateStrideV: strideV,
-      zIn: initial?.z?.address ?? 0,
-      zOut: final.z?.address ?? 0,
-    },
-  );
+  const params = encode(LinearParams, {
+    qType: q ? storageOf(q) : 0,
+    kType: k ? storageOf(k) : 0,
+    vType: storageOf(v),
+    sequences: b.table(table.words),
+    sequenceCount: call.sequences.length,
+    length,
+    heads,
+    group: Math.max(1, heads / keyHeads),
+    dk,
+    dv,
+    blockH,
+    blockV,
+    scale: call.scale,
+    mode,
+    gateKind: g ? g.shape.length - 2 : 0,
+    gateGroup: g ? Math.max(1, heads / g.shape[2]!) : 1,
+    gateLinear: call.linearGates ? 1 : 0,
+    tied: call.tied ? 1 : 0,
+    exclusive: call.exclusive ? 1 : 0,
+    weight: call.weight?.address ?? 0,
+    bonus: own?.bonus?.address ?? 0,
+    bonusStrideH: own?.bonus?.strides[0] ?? 0,
+    bonusScalar: own?.scalar?.address ?? 0,
+    bonusSigmoid: own?.sigmoid ? 1 : 0,
+    skip: own?.skip?.address ?? 0,
+    normalizer: normalizer ? 1 + NORMALIZERS.indexOf(normalizer.kind) : 0,
+    epsilon: normalizer?.epsilon ?? 0,
+    m: normalizer?.kind === 'stabilized' ? normalizer.m.address : 0,
+    stateIn: initial?.state?.address ?? 0,
+    inStrideN: initial?.state?.strides[0] ?? 0,
+    inStrideH: initial?.state?.strides[1] ?? 0,
+    inStrideK: initial?.state?.strides[2] ?? 0,
+    inStrideV: initial?.state?.strides[3] ?? 0,
+    stateOut: state.address,
+    stateStrideN: strideN,
+    stateStrideH: strideH,
+    stateStrideK: strideK,
+    stateStrideV: strideV,
+    zIn: initial?.z?.address ?? 0,
+    zOut: final.z?.address ?? 0,
+  });
+  encodeRun(LinearParams, params, 'q', placeOf(q));
+  encodeRun(LinearParams, params, 'k', placeOf(k));
+  encodeRun(LinearParams, params, 'v', placeOf(v));
+  encodeRun(LinearParams, params, 'o', placeOf(o));
+  encodeRun(LinearParams, params, 'g', placeOf(g));
+  encodeRun(LinearParams, params, 'gv', placeOf(gv));
   const single = length === 1 && call.sequences.every((span) => span.qLength === 1);
   const inPlace = initial?.state === state && strideV === 1 && dv % 8 === 0 && !gv && mode === (READ | WRITE);
   b.dispatch({
