@@ -24,6 +24,7 @@ export { gemm } from './gemm/gemm';
 export { gemmPack } from './gemm/pack';
 export { stabilize, timeStep } from './linear/gates';
 export { linear, linearScratchBytes, linearStep } from './linear/linear';
+export { rodimusGates } from './linear/rodimus-gates';
 export { probeFma, probeRead, probeTrap } from './probe/peak';
 export { diagonalScan, diagonalScanScratchBytes } from './scan/complex';
 export { cumsum } from './scan/cumsum';
