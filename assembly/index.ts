@@ -25,6 +25,7 @@ export { gemmPack } from './gemm/pack';
 export { stabilize, timeStep } from './linear/gates';
 export { linear, linearScratchBytes, linearStep } from './linear/linear';
 export { logLinear, logLinearScratchBytes } from './linear/log-linear';
+export { rodimusGates } from './linear/rodimus-gates';
 export { probeFma, probeRead, probeTrap } from './probe/peak';
 export { diagonalScan, diagonalScanScratchBytes } from './scan/complex';
 export { cumsum } from './scan/cumsum';

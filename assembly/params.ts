@@ -566,6 +566,22 @@ export class FeatureSoftmaxParams extends FeatureParams {
 @unmanaged
 export class L2NormParams extends FeatureParams {
   epsilon: f32;
+  /** The least norm that is divided by. */
+  floor: f32;
+}
+
+/** Rows k of d elements become keys o, as feature rows do. */
+@unmanaged
+export class RodimusParams extends FeatureParams {
+  gate: usize;
+  gateStrideB: i32;
+  gateStrideT: i32;
+  gateStrideH: i32;
+  tau: usize;
+  tauStrideB: i32;
+  tauStrideT: i32;
+  tauStrideH: i32;
+  decay: usize;
 }
 
 

@@ -33,7 +33,15 @@ export {
   causalConv1dStep,
   causalConv1dSync,
 } from './ops/causal-conv.ts';
-export { type CosformerInputs, type CosformerOptions, cosformer, cosformerSync } from './ops/cosformer.ts';
+export {
+  type CosformerInputs,
+  type CosformerOptions,
+  type CosformerStepInputs,
+  type CosformerStepOptions,
+  cosformer,
+  cosformerStep,
+  cosformerSync,
+} from './ops/cosformer.ts';
 export {
   type DifferentialAttentionInputs,
   differentialAttention,
@@ -42,6 +50,36 @@ export {
 export { type DwConv2dInputs, dwConv2d, dwConv2dSync } from './ops/dw-conv2d.ts';
 export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
 export { explain } from './ops/explain.ts';
+export {
+  type ConvolvedAttentionInputs,
+  type DpfpAttentionOptions,
+  dpfp,
+  dpfpStep,
+  dpfpSync,
+  type FeatureAttentionInputs,
+  type FeatureAttentionOptions,
+  type FeatureStep,
+  type FocusedAttentionOptions,
+  focused,
+  focusedSync,
+  type HedgehogAttentionOptions,
+  hedgehog,
+  hedgehogStep,
+  hedgehogSync,
+  type ImageOptions,
+  type ProjectedAttentionInputs,
+  type QtVitAttentionOptions,
+  qtVit,
+  qtVitSync,
+  type SlabOptions,
+  sana,
+  sanaSync,
+  slab,
+  slabSync,
+  t2r,
+  t2rStep,
+  t2rSync,
+} from './ops/feature-attention.ts';
 export * as features from './ops/features.ts';
 export {
   type ForgettingAttnInputs,
@@ -133,7 +171,16 @@ export {
   pagedAttentionSync,
 } from './ops/paged.ts';
 export { type ParallaxInputs, parallax, parallaxSync } from './ops/parallax.ts';
-export { type PerformerInputs, type PerformerOptions, performer, performerSync } from './ops/performer.ts';
+export {
+  type PerformerInputs,
+  type PerformerOptions,
+  type PerformerResult,
+  type PerformerStepInputs,
+  type PerformerStepOptions,
+  performer,
+  performerStep,
+  performerSync,
+} from './ops/performer.ts';
 export {
   type LightningAttnInputs,
   type LightningAttnOptions,
@@ -153,6 +200,7 @@ export {
   rgLruStep,
   rgLruSync,
 } from './ops/rg-lru.ts';
+export { type RodimusInputs, rodimus, rodimusStep, rodimusSync } from './ops/rodimus.ts';
 export { type RopeInputs, type RopeOptions, rope, ropeSync } from './ops/rope.ts';
 export {
   type RwkvInputs,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { DTypeError, OptionError, ShapeError, type Tensor } from '../src/index.ts';
-import { type Method, methods, opOf, stepOf, syncOf } from './linear-methods.ts';
+import { type Method, methods, opOf, optionsFrom, stepOf, syncOf } from './linear-methods.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, randomFrom } from './samples.ts';
 
@@ -74,7 +74,7 @@ for (const method of methods) {
         says,
         `${method.label}: ${what}`,
       );
-    const optional = ['gk', 'gv', 'z', 'D', 'slopes', 'dtBias'];
+    const optional = ['gk', 'gv', 'z', 'D', 'slopes', 'dtBias', 'bias', 'wK', 'biasK'];
     for (const [name, sample] of Object.entries(samples)) {
       if (!optional.includes(name) && !(method.name === 'mom' && name === 'g')) {
         const without = Object.fromEntries(Object.entries(samples).filter(([other]) => other !== name));
@@ -183,7 +183,7 @@ test('steps name what is wrong with them', () => {
       const wrong = tensorsOf({ ...right, [name]: longer(sample, 0) });
       const given = rt.memory().used;
       assert.throws(
-        () => stepOf(method)(wrong, method.options),
+        () => stepOf(method)(wrong, optionsFrom(method, 0)),
         (error: Error) => error instanceof ShapeError,
         `${method.label}: ${name} of three sequences`,
       );
@@ -192,7 +192,7 @@ test('steps name what is wrong with them', () => {
     }
     const wrong = tensorsOf({ ...right, o: floats([one.b, one.hv, one.v + 1], () => 0) });
     assert.throws(
-      () => stepOf(method)(wrong, method.options),
+      () => stepOf(method)(wrong, optionsFrom(method, 0)),
       (error: Error) => error instanceof ShapeError && /\bo\b/.test(error.message),
       `${method.label}: o of another size`,
     );

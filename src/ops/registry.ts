@@ -15,6 +15,17 @@ import { differentialAttention, planDifferential } from './differential.ts';
 import { dwConv2d, planDwConv2d } from './dw-conv2d.ts';
 import { add, mul, planBinary } from './elementwise.ts';
 import {
+  dpfp,
+  type FeatureMethodName,
+  focused,
+  hedgehog,
+  planFeatureAttention,
+  qtVit,
+  sana,
+  slab,
+  t2r,
+} from './feature-attention.ts';
+import {
   planCosine,
   planDpfp,
   planFavor,
@@ -47,6 +58,7 @@ import { parallax, planParallax } from './parallax.ts';
 import { performer, planPerformer } from './performer.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
 import { planRgLru, rgLru } from './rg-lru.ts';
+import { planRodimus, rodimus } from './rodimus.ts';
 import { planRope, rope } from './rope.ts';
 import { planRwkv, rwkv5, rwkv6 } from './rwkv.ts';
 import { planRwkv4, rwkv4 } from './rwkv4.ts';
@@ -117,6 +129,28 @@ function pointwiseEntry(
   };
 }
 
+/** The entry of linear attention behind a feature map. */
+function featureEntry(
+  name: FeatureMethodName,
+  call: AnyOp,
+  doc: string,
+  paper: string,
+  inputs: readonly string[] = [],
+  attributes: readonly string[] = [],
+): PlannedOpEntry {
+  return {
+    name,
+    doc,
+    paper,
+    inputs: ['q', 'k', 'v', ...inputs, 'initialState?', 'initialNormalizer?', 'cuSeqlens?'],
+    attributes: ['causal', 'eps', ...attributes],
+    outputs: ['o', 'finalState', 'finalNormalizer'],
+    ...calls(call, (b, tensors, options) => planFeatureAttention(b, name, tensors, options)),
+  };
+}
+
+const PROJECTION = ['w', 'bias?', 'wK?', 'biasK?'];
+const CONVOLUTION = ['convWeight?', 'convBias?'];
 const MASKING = ['causal', 'window', 'scale', 'softcap'];
 
 export const OPS: readonly PlannedOpEntry[] = [
@@ -351,6 +385,15 @@ export const OPS: readonly PlannedOpEntry[] = [
     ...calls(mlstm, planMlstm),
   },
   {
+    name: 'rodimus',
+    doc: 'Gated linear attention whose keys and decays are set by one gate and its temperature.',
+    paper: 'Rodimus, He 2024',
+    inputs: ['q', 'k', 'v', 'g', 'tau', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(rodimus, planRodimus),
+  },
+  {
     name: 'ssd',
     doc: 'State-space duality: one decay for each head.',
     paper: 'Mamba-2, Dao and Gu 2024',
@@ -363,18 +406,18 @@ export const OPS: readonly PlannedOpEntry[] = [
     name: 'performer',
     doc: 'Linear attention of positive random features.',
     paper: 'Performer, Choromanski 2020',
-    inputs: ['q', 'k', 'v', 'projection'],
-    attributes: ['causal', 'eps'],
-    outputs: ['o'],
+    inputs: ['q', 'k', 'v', 'projection', 'initialState?', 'initialNormalizer?', 'cuSeqlens?'],
+    attributes: ['causal', 'eps', 'stabilizer'],
+    outputs: ['o', 'finalState', 'finalNormalizer'],
     ...calls(performer, planPerformer),
   },
   {
     name: 'cosformer',
     doc: 'Linear attention re-weighted by the cosine of the distance.',
     paper: 'cosFormer, Qin 2022',
-    inputs: ['q', 'k', 'v'],
-    attributes: ['causal', 'eps'],
-    outputs: ['o'],
+    inputs: ['q', 'k', 'v', 'initialState?', 'initialNormalizer?'],
+    attributes: ['causal', 'eps', 'maxLength', 'offset'],
+    outputs: ['o', 'finalState', 'finalNormalizer'],
     ...calls(cosformer, planCosformer),
   },
   {
@@ -395,6 +438,54 @@ export const OPS: readonly PlannedOpEntry[] = [
     outputs: ['o', 'finalState', 'finalNormalizer'],
     ...calls(rebased, (b, inputs, options) => planBased(b, 'rebased', inputs, options)),
   },
+  featureEntry(
+    'hedgehog',
+    hedgehog,
+    'Linear attention of a mirrored softmax of a learned linear map.',
+    'Hedgehog, Zhang 2024',
+    PROJECTION,
+    ['scale'],
+  ),
+  featureEntry(
+    't2r',
+    t2r,
+    'Linear attention of a rectified learned linear map.',
+    'Finetuning Pretrained Transformers into RNNs, Kasai 2021',
+    PROJECTION,
+  ),
+  featureEntry(
+    'dpfp',
+    dpfp,
+    'Linear attention of products of rectified elements.',
+    'Linear Transformers Are Secretly Fast Weight Programmers, Schlag 2021',
+    [],
+    ['nu'],
+  ),
+  featureEntry(
+    'focused',
+    focused,
+    'Linear attention of sharpened directions, with a convolution of the values.',
+    'FLatten Transformer, Han 2023',
+    CONVOLUTION,
+    ['power', 'height', 'width'],
+  ),
+  featureEntry('sana', sana, 'Linear attention of rectified queries and keys for images.', 'SANA, Xie 2024'),
+  featureEntry(
+    'slab',
+    slab,
+    'Linear attention of rectified queries and keys, with a convolution of the values.',
+    'SLAB, Guo 2024',
+    CONVOLUTION,
+    ['height', 'width'],
+  ),
+  featureEntry(
+    'qtVit',
+    qtVit,
+    'Linear attention of a second-order map without mixed products.',
+    'QT-ViT, Xu 2024',
+    [],
+    ['alpha', 'c', 'gamma'],
+  ),
   {
     name: 'logLinearAttn',
     doc: 'Linear attention with a decaying state for each scale of the past.',
