@@ -26,9 +26,19 @@ export class Weights {
     this.#copies = copies;
   }
 
-  /** @throws SafetensorsError if the file is not a safetensors file. */
-  static async read(rt: Runtime, path: string): Promise<Weights> {
-    return new Weights(rt, basename(path), '', readSafetensors(await readFile(path)).tensors, []);
+  /**
+   * Reads a safetensors file and makes a network of it, which takes the weights over.
+   *
+   * @throws SafetensorsError if it is not one; whatever `make` throws, after which no copy stays.
+   */
+  static async read<Network>(rt: Runtime, path: string, make: (weights: Weights) => Network): Promise<Network> {
+    const weights = new Weights(rt, basename(path), '', readSafetensors(await readFile(path)).tensors, []);
+    try {
+      return make(weights);
+    } catch (error) {
+      weights.dispose();
+      throw error;
+    }
   }
 
   /** The weights whose names begin so, to be asked for without it. */

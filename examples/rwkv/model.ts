@@ -75,14 +75,8 @@ export class Rwkv {
   }
 
   /** Reads a safetensors file. @throws Error if it is none, or not of a version that there is. */
-  static async read(rt: Runtime, path: string): Promise<Rwkv> {
-    const weights = await Weights.read(rt, path);
-    try {
-      return new Rwkv(weights);
-    } catch (error) {
-      weights.dispose();
-      throw error;
-    }
+  static read(rt: Runtime, path: string): Promise<Rwkv> {
+    return Weights.read(rt, path, (weights) => new Rwkv(weights));
   }
 
   /** What the network remembers before the first token. */
