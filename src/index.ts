@@ -50,6 +50,15 @@ export {
   logLinearAttnSync,
 } from './ops/log-linear.ts';
 export {
+  type Mamba3Inputs,
+  type Mamba3Result,
+  type Mamba3StepInputs,
+  type Mamba3Tokens,
+  mamba3,
+  mamba3Step,
+  mamba3Sync,
+} from './ops/mamba3.ts';
+export {
   type MatmulInputs,
   type MatmulOptions,
   matmul,

@@ -12,6 +12,7 @@ import { add, mul, planBinary } from './elementwise.ts';
 import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
 import { logLinearAttn, planLogLinear } from './log-linear.ts';
+import { mamba3, planMamba3 } from './mamba3.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { mla, planMla } from './mla.ts';
@@ -160,6 +161,30 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['o', 'finalState', 'position'],
     ...calls(logLinearAttn, planLogLinear),
+  },
+  {
+    name: 'mamba3',
+    doc: 'Mamba-3: a trapezoidal state-space recurrence with turning keys and queries.',
+    paper: 'Mamba-3, 2026',
+    inputs: [
+      'q',
+      'k',
+      'v',
+      'dt',
+      'A',
+      'lambda',
+      'angles',
+      'D?',
+      'z?',
+      'initialState?',
+      'initialAngle?',
+      'initialKPrev?',
+      'initialVPrev?',
+      'cuSeqlens?',
+    ],
+    attributes: [],
+    outputs: ['o', 'finalState', 'angle', 'kPrev', 'vPrev'],
+    ...calls(mamba3, planMamba3),
   },
   {
     name: 'mergeState',
