@@ -2,6 +2,7 @@ export { decode, decodeMerge, decodeScratchBytes } from './decode/decode';
 export { mergeState } from './decode/merge-state';
 export { binary } from './elementwise/binary';
 export { copy } from './elementwise/copy';
+export { combine, gather } from './elementwise/gather';
 export { narrow } from './elementwise/narrow';
 export { norm } from './elementwise/norm';
 export { rope } from './elementwise/rope';

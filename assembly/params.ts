@@ -408,6 +408,37 @@ export class CopyParams {
   d: i32;
 }
 
+/** Rows of chosen tokens, see elementwise/gather.ts. */
+@unmanaged
+export class GatherParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideM: i32;
+  xStrideH: i32;
+  xType: i32;
+  rows: usize;
+  o: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+}
+
+
+@unmanaged
+export class CombineParams {
+  x: usize;
+  offsets: usize;
+  entries: usize;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  length: i32;
+  heads: i32;
+  d: i32;
+}
+
 
 @unmanaged
 export class NarrowParams extends CopyParams {

@@ -70,6 +70,15 @@ export {
 export { type MergeStateInputs, mergeState, mergeStateSync } from './ops/merge.ts';
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
+  type MomInputs,
+  type MomOptions,
+  type MomResult,
+  type MomStepInputs,
+  mom,
+  momStep,
+  momSync,
+} from './ops/mom.ts';
+export {
   type LayerNormInputs,
   layerNorm,
   layerNormSync,

@@ -16,6 +16,7 @@ import { mamba3, planMamba3 } from './mamba3.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { mla, planMla } from './mla.ts';
+import { mom, planMom } from './mom.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
@@ -185,6 +186,15 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['o', 'finalState', 'angle', 'kPrev', 'vPrev'],
     ...calls(mamba3, planMamba3),
+  },
+  {
+    name: 'mom',
+    doc: 'Mixture of memories: linear attention with several states, of which each token updates and reads those it is routed to.',
+    paper: 'MoM, Du 2025',
+    inputs: ['q', 'k', 'v', 'g?', 'gk?', 'weights', 'indices?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale', 'shared', 'memories'],
+    outputs: ['o', 'finalState'],
+    ...calls(mom, planMom),
   },
   {
     name: 'mergeState',
