@@ -272,6 +272,10 @@ export class LinearParams {
   /** f32 [B, T, HV] */
   m: usize;
   stateIn: usize;
+  inStrideN: i32;
+  inStrideH: i32;
+  inStrideK: i32;
+  inStrideV: i32;
   stateOut: usize;
   stateStrideN: i32;
   stateStrideH: i32;
@@ -393,6 +397,33 @@ export class TrapezoidParams {
 
 
 @unmanaged
+export class StabilizerParams {
+  i: usize;
+  f: usize;
+  m: usize;
+  g: usize;
+  w: usize;
+  mIn: usize;
+  mOut: usize;
+  sequences: usize;
+  length: i32;
+  heads: i32;
+}
+
+
+@unmanaged
+export class TimeStepParams {
+  x: usize;
+  bias: usize;
+  a: usize;
+  o: usize;
+  g: usize;
+  heads: i32;
+  softplus: i32;
+}
+
+
+@unmanaged
 export class CopyParams {
   x: usize;
   xStrideB: i32;
@@ -477,6 +508,105 @@ export class CumsumParams {
   heads: i32;
 }
 
+/** A run of tokens that one work item of a scan goes through, with the states before and after: a table of these. */
+@unmanaged
+export class Segment {
+  /** First row, the batch's counted in, and number of rows. */
+  row: i32;
+  length: i32;
+  /** Which initial state it starts from; negative: zeros. */
+  initial: i32;
+  /** Which state it ends with. */
+  state: i32;
+  /** 1: a sequence begins with it. */
+  first: i32;
+}
+
+/** What the scans over [tokens, channels] share. */
+@unmanaged
+export class ScanStateParams {
+  /** Table of Segment. */
+  segments: usize;
+  channels: i32;
+  /** Channels of one work item, a multiple of 4. */
+  block: i32;
+  /** f32 states before and after; initial may be the final ones, or absent. */
+  initial: usize;
+  final: usize;
+}
+
+
+@unmanaged
+export class ScanParams extends ScanStateParams {
+  x: usize;
+  /** Log gates; of rgLru the recurrent gate. */
+  g: usize;
+  /** rgLru: input gate and recurrent parameter. */
+  inputGate: usize;
+  recurrentParam: usize;
+  c: f32;
+  /** rgLru, 1: the first token of a sequence enters as it is, and the state before it is forgotten. */
+  reset: i32;
+  o: usize;
+  /** f32 [tokens, channels]: product of the decays of a segment so far, to write; absent: not wanted. */
+  running: usize;
+}
+
+
+@unmanaged
+export class SelectiveScanParams extends ScanStateParams {
+  u: usize;
+  delta: usize;
+  a: usize;
+  b: usize;
+  c: usize;
+  d: usize;
+  z: usize;
+  deltaBias: usize;
+  softplus: i32;
+  /** Length of a channel's state. */
+  n: i32;
+  o: usize;
+  /** f32 [tokens, channels]: sum of the step sizes of a segment so far, to write; absent: not wanted. */
+  running: usize;
+}
+
+/** Joins the states of the segments of a sequence: `initial` holds what `final` of the scan was. */
+@unmanaged
+export class ScanCombineParams extends ScanStateParams {
+  /** i32 [sequences, 2]: first segment and number of segments. */
+  sequences: usize;
+  running: usize;
+  /** Of a selective scan; absent: running holds decays itself. */
+  a: usize;
+  n: i32;
+}
+
+
+@unmanaged
+export class Rwkv4Params extends ScanStateParams {
+  k: usize;
+  v: usize;
+  w: usize;
+  u: usize;
+  o: usize;
+  /** initial and final are the numerators; these the denominators and maxima. */
+  initialDen: usize;
+  initialMax: usize;
+  finalDen: usize;
+  finalMax: usize;
+}
+
+
+@unmanaged
+export class LogSumParams extends ScanStateParams {
+  x: usize;
+  /** z_t, z_{t-1} - z_t and e^{x_t - z_t}; each may be absent. */
+  o: usize;
+  g: usize;
+  w: usize;
+}
+
 
 @unmanaged
 export class NormParams {
@@ -488,6 +618,100 @@ export class NormParams {
   epsilon: f32;
   /** 1: the mean is subtracted first. */
   centered: i32;
+}
+
+/** What the feature maps share: rows x of d elements to rows o of `features` elements. */
+@unmanaged
+export class FeatureParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  o: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+  features: i32;
+}
+
+
+@unmanaged
+export class PointwiseParams extends FeatureParams {
+  /** Number of the function, as in features/pointwise.ts. */
+  map: i32;
+  /** Factor on its result. */
+  factor: f32;
+  /** Elements of o: the last row may be shorter. */
+  size: i32;
+}
+
+
+@unmanaged
+export class FeatureSoftmaxParams extends FeatureParams {
+  scale: f32;
+  /** 1: over [x, -x]. */
+  mirrored: i32;
+}
+
+
+@unmanaged
+export class L2NormParams extends FeatureParams {
+  epsilon: f32;
+}
+
+
+@unmanaged
+export class FocusedParams extends FeatureParams {
+  power: f32;
+}
+
+
+@unmanaged
+export class PolynomialParams extends FeatureParams {
+  /** Element of a feature row where each part begins; negative: the part is absent. */
+  constantAt: i32;
+  linearAt: i32;
+  squareAt: i32;
+  productAt: i32;
+  /** Factors of the parts. */
+  constant: f32;
+  linear: f32;
+  square: f32;
+  product: f32;
+  /** 1: the products are x_i x_j for all i and j, 0: for i < j. */
+  full: i32;
+}
+
+
+@unmanaged
+export class CosineParams extends FeatureParams {
+  /** f32 [T] */
+  cos: usize;
+  sin: usize;
+}
+
+
+@unmanaged
+export class DpfpParams extends FeatureParams {
+  shifts: i32;
+}
+
+
+@unmanaged
+export class FavorParams extends FeatureParams {
+  /** Factor on the projections, and on |x|^2. */
+  scale: f32;
+  square: f32;
+  /** Factor on the features, and what each exponential is raised by first. */
+  ratio: f32;
+  epsilon: f32;
+  /** 0: the constant below, 1: a row's maximum, 2: the maximum of a (batch, head). */
+  stabilizer: i32;
+  constant: f32;
+  /** f32 [B, H] */
+  maxima: usize;
+  /** 1: max(x, 0) in place of e^x. */
+  relu: i32;
 }
 
 
@@ -515,6 +739,152 @@ export class RopeParams {
   /** Elements that are rotated: the first ones of a head. */
   rotated: i32;
   interleaved: i32;
+}
+
+
+@unmanaged
+export class CausalConvParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  weight: usize;
+  bias: usize;
+  initialState: usize;
+  finalState: usize;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  sequences: usize;
+  sequenceCount: i32;
+  channels: i32;
+  taps: i32;
+  /** Rows of one work item, at least taps. */
+  blockT: i32;
+  /** Channels of one work item, a multiple of 4. */
+  blockD: i32;
+  /** As in GemmParams. */
+  activation: i32;
+}
+
+
+@unmanaged
+export class DepthwiseConv2dParams {
+  x: usize;
+  weight: usize;
+  bias: usize;
+  o: usize;
+  height: i32;
+  width: i32;
+  channels: i32;
+  kh: i32;
+  kw: i32;
+}
+
+
+@unmanaged
+export class DiagonalTableParams {
+  aReal: usize;
+  aImag: usize;
+  logDt: usize;
+  c: usize;
+  table: usize;
+  /** Complex states of one channel. */
+  states: i32;
+  /** 0: zero-order hold, 1: bilinear, 2: softmax over `span` steps. */
+  rule: i32;
+  span: i32;
+  /** Added to squared sizes that are divided by, for rule 2. */
+  eps: f32;
+  /** Factor on c. */
+  factor: f32;
+}
+
+
+@unmanaged
+export class DiagonalKernelParams extends DiagonalTableParams {
+  state: usize;
+  o: usize;
+  channels: i32;
+  length: i32;
+}
+
+
+@unmanaged
+export class DiagonalStateParams extends DiagonalTableParams {
+  u: usize;
+  uStrideB: i32;
+  uStrideT: i32;
+  initialState: usize;
+  finalState: usize;
+  batch: i32;
+  length: i32;
+  channels: i32;
+}
+
+
+@unmanaged
+export class DiagonalScanParams {
+  u: usize;
+  uStrideB: i32;
+  uStrideT: i32;
+  table: usize;
+  initialState: usize;
+  finalState: usize;
+  d: usize;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  sequences: usize;
+  sequenceCount: i32;
+  channels: i32;
+  states: i32;
+  /** Channels of one work item. */
+  blockD: i32;
+}
+
+
+@unmanaged
+export class FftConvParams {
+  u: usize;
+  uStrideB: i32;
+  uStrideT: i32;
+  kernel: usize;
+  kernelStride: i32;
+  taps: i32;
+  d: usize;
+  added: usize;
+  addedStride: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  twiddles: usize;
+  batch: i32;
+  length: i32;
+  channels: i32;
+  /** Complex elements of a transform: half the real points. */
+  m: i32;
+  /** Parts that the batch is split into. */
+  parts: i32;
+}
+
+
+@unmanaged
+export class NplrKernelParams {
+  aReal: usize;
+  aImag: usize;
+  p: usize;
+  b: usize;
+  c: usize;
+  logDt: usize;
+  tangents: usize;
+  twiddles: usize;
+  roots: usize;
+  o: usize;
+  channels: i32;
+  states: i32;
+  length: i32;
+  /** length / 2, or 0 for the direct sum. */
+  m: i32;
 }
 
 

@@ -14,12 +14,35 @@ export {
   attentionSync,
 } from './ops/attention.ts';
 export {
+  type BasedInputs,
+  type BasedOptions,
+  type BasedStepInputs,
+  based,
+  basedStep,
+  basedSync,
+  rebased,
+  rebasedStep,
+  rebasedSync,
+} from './ops/based.ts';
+export {
+  type CausalConv1dInputs,
+  type CausalConv1dOptions,
+  type CausalConv1dResult,
+  type CausalConv1dStepInputs,
+  causalConv1d,
+  causalConv1dStep,
+  causalConv1dSync,
+} from './ops/causal-conv.ts';
+export { type CosformerInputs, type CosformerOptions, cosformer, cosformerSync } from './ops/cosformer.ts';
+export {
   type DifferentialAttentionInputs,
   differentialAttention,
   differentialAttentionSync,
 } from './ops/differential.ts';
+export { type DwConv2dInputs, dwConv2d, dwConv2dSync } from './ops/dw-conv2d.ts';
 export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
 export { explain } from './ops/explain.ts';
+export * as features from './ops/features.ts';
 export {
   type ForgettingAttnInputs,
   type ForgettingAttnOptions,
@@ -41,6 +64,30 @@ export {
   simpleGlaStep,
   simpleGlaSync,
 } from './ops/gla.ts';
+export { type HgrnInputs, type HgrnResult, type HgrnStepInputs, hgrn, hgrnStep, hgrnSync } from './ops/hgrn.ts';
+export {
+  type LightnetInputs,
+  type LightnetResult,
+  type LightnetStepInputs,
+  lightnet,
+  lightnetStep,
+  lightnetSync,
+} from './ops/lightnet.ts';
+export {
+  type LinearAttnInputs,
+  type LinearAttnOptions,
+  type LinearAttnResult,
+  type LinearAttnStepInputs,
+  linearAttn,
+  linearAttnStep,
+  linearAttnSync,
+} from './ops/linear-attn.ts';
+export {
+  type LogCumsumExpInputs,
+  type LogCumsumExpResult,
+  logCumsumExp,
+  logCumsumExpSync,
+} from './ops/log-cumsum-exp.ts';
 export {
   type LogLinearAttnInputs,
   type LogLinearAttnResult,
@@ -68,7 +115,17 @@ export {
   packMatrixSync,
 } from './ops/matmul.ts';
 export { type MergeStateInputs, mergeState, mergeStateSync } from './ops/merge.ts';
+export { type MetalaInputs, metala, metalaStep, metalaSync } from './ops/metala.ts';
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
+export {
+  type MlstmInputs,
+  type MlstmOptions,
+  type MlstmResult,
+  type MlstmStepInputs,
+  mlstm,
+  mlstmStep,
+  mlstmSync,
+} from './ops/mlstm.ts';
 export {
   type MomInputs,
   type MomOptions,
@@ -94,7 +151,108 @@ export {
   pagedAttentionSync,
 } from './ops/paged.ts';
 export { type ParallaxInputs, parallax, parallaxSync } from './ops/parallax.ts';
+export { type PerformerInputs, type PerformerOptions, performer, performerSync } from './ops/performer.ts';
+export {
+  type LightningAttnInputs,
+  type LightningAttnOptions,
+  lightningAttn,
+  lightningAttnStep,
+  lightningAttnSync,
+  retention,
+  retentionStep,
+  retentionSync,
+} from './ops/retention.ts';
+export {
+  type RgLruInputs,
+  type RgLruOptions,
+  type RgLruResult,
+  type RgLruStepInputs,
+  rgLru,
+  rgLruStep,
+  rgLruSync,
+} from './ops/rg-lru.ts';
 export { type RopeInputs, type RopeOptions, rope, ropeSync } from './ops/rope.ts';
+export {
+  type RwkvInputs,
+  rwkv5,
+  rwkv5Step,
+  rwkv5Sync,
+  rwkv6,
+  rwkv6Step,
+  rwkv6Sync,
+} from './ops/rwkv.ts';
+export {
+  type Rwkv4Inputs,
+  type Rwkv4Result,
+  type Rwkv4States,
+  type Rwkv4StepInputs,
+  rwkv4,
+  rwkv4Step,
+  rwkv4Sync,
+} from './ops/rwkv4.ts';
+export {
+  type FftConvInputs,
+  fftConv,
+  fftConvSync,
+  type S4Inputs,
+  type S4KernelInputs,
+  type S4KernelOptions,
+  type S4Options,
+  s4,
+  s4Kernel,
+  s4KernelSync,
+  s4Sync,
+} from './ops/s4.ts';
+export {
+  type DiagonalInputs,
+  type DiagonalMode,
+  type DssOptions,
+  type DssStepOptions,
+  dss,
+  dssStep,
+  dssSync,
+  type S4dInputs,
+  type S4dOptions,
+  type S4dResult,
+  type S4dStepInputs,
+  type S4dStepOptions,
+  s4d,
+  s4dStep,
+  s4dSync,
+  s4dTable,
+} from './ops/s4d.ts';
+export {
+  type SelectiveScanInputs,
+  type SelectiveScanOptions,
+  type SelectiveScanResult,
+  type SelectiveScanStepInputs,
+  selectiveScan,
+  selectiveScanStep,
+  selectiveScanSync,
+} from './ops/selective-scan.ts';
+export {
+  type AbcInputs,
+  type AbcResult,
+  type AbcStepInputs,
+  abc,
+  abcStep,
+  abcSync,
+  type GsaInputs,
+  type GsaResult,
+  type GsaStepInputs,
+  gsa,
+  gsaStep,
+  gsaSync,
+} from './ops/slots.ts';
+export {
+  type SsdInputs,
+  type SsdOptions,
+  type SsdResult,
+  type SsdStepInputs,
+  ssd,
+  ssdStep,
+  ssdSync,
+} from './ops/ssd.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
 export type { Explanation } from './runtime/program.ts';

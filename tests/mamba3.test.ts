@@ -38,11 +38,11 @@ function tokens({ seed, batch, t, heads, group, dk, dv, pairs, strength }: Case)
   return {
     q: normal(random, [batch, t, heads, dk], dk ** -0.5),
     k: normal(random, [batch, t, heads, dk]),
-    v: normal(random, [batch, t, hv, dv]),
+    x: normal(random, [batch, t, hv, dv]),
     dt: floats([batch, t, hv], () => 0.01 + random()),
     A: floats([batch, t, hv], () => -strength * random()),
     lambda: floats([batch, t, hv], () => random()),
-    angles: normal(random, [batch, t, hv, pairs], 2),
+    angle: normal(random, [batch, t, hv, pairs], 2),
     z: normal(random, [batch, t, hv, dv]),
   };
 }
@@ -52,12 +52,12 @@ function skips({ seed, heads, group }: Case) {
 }
 
 /** Angles as cosines and sines, which do not jump where a turn is full. */
-function directions({ angle, ...rest }: Outputs): Record<string, NdArray> {
+function directions({ finalAngle: angle, ...rest }: Outputs): Record<string, NdArray> {
   const of = (f: (x: number) => number) => ({ shape: angle.shape, data: Array.from(angle.data, f) });
   return { ...rest, cos: of(Math.cos), sin: of(Math.sin) };
 }
 
-type Outputs = Record<'o' | 'finalState' | 'angle' | 'kPrev' | 'vPrev', NdArray>;
+type Outputs = Record<'o' | 'finalState' | 'finalAngle' | 'finalK' | 'finalX', NdArray>;
 
 const wantedOf = (inputs: Parameters<typeof reference>[0]) =>
   expected((round: Round) => directions(reference(inputs, {}, round)));
@@ -87,8 +87,8 @@ test('packed sequences, empty ones too, with states of their own', () =>
         ...tokens({ ...sample, batch: 1 }),
         initialState: normal(random, [n, hv, dk, dv]),
         initialAngle: floats([n, hv, pairs], () => 2 * Math.PI * random()),
-        initialKPrev: normal(random, [n, hv, dk]),
-        initialVPrev: normal(random, [n, hv, dv]),
+        initialK: normal(random, [n, hv, dk]),
+        initialX: normal(random, [n, hv, dv]),
         cuSeqlens,
       };
       const wanted = wantedOf(inputs);
@@ -115,8 +115,8 @@ test('a sequence continued from its states, wherever it is split', () =>
         for (let i = 0; i + 1 < cuts.length; i++) {
           last = await call(rt, mamba3, { ...sliced(inputs, cuts[i]!, cuts[i + 1]!), D, ...states });
           parts.push(last.o);
-          const { finalState, angle, kPrev, vPrev } = last as Record<keyof Outputs, Sample>;
-          states = { initialState: finalState, initialAngle: angle, initialKPrev: kPrev, initialVPrev: vPrev };
+          const { finalState, finalAngle, finalK, finalX } = last as Record<keyof Outputs, Sample>;
+          states = { initialState: finalState, initialAngle: finalAngle, initialK: finalK, initialX: finalX };
         }
         const o = joined(parts, wanted.want.o!.shape);
         assertAccurate(directions({ ...last!, o }), wanted, `${rt.variant} at ${cuts}`);
@@ -139,9 +139,9 @@ test('token by token from nothing', async () => {
         const zeros = (...shape: number[]) => rt.tensor(new Float32Array(shape.reduce((p, n) => p * n, 1)), shape);
         const states = {
           state: zeros(2, hv, dk, dv),
-          angle: zeros(2, hv, pairs),
-          kPrev: zeros(2, hv, dk),
-          vPrev: zeros(2, hv, dv),
+          lastAngle: zeros(2, hv, pairs),
+          lastK: zeros(2, hv, dk),
+          lastX: zeros(2, hv, dv),
         };
         const D = rt.tensor(skips(sample).data, [hv]);
         const o = rt.empty([2, hv, dv]);
@@ -157,9 +157,9 @@ test('token by token from nothing', async () => {
           parts.push({ shape: [2, 1, hv, dv], data: await o.data() });
           for (const tensor of Object.values(token)) tensor.dispose();
         }
-        const { state, ...others } = states;
+        const { state: finalState, lastAngle: finalAngle, lastK: finalK, lastX: finalX } = states;
         const got: Record<string, NdArray> = { o: joined(parts, wanted.want.o!.shape) };
-        for (const [name, x] of Object.entries({ finalState: state, ...others }))
+        for (const [name, x] of Object.entries({ finalState, finalAngle, finalK, finalX }))
           got[name] = { shape: x.shape, data: await x.data() };
         assertAccurate(directions(got as Outputs), wanted, `${rt.variant}, ${t} tokens`);
       });
@@ -169,17 +169,17 @@ test('token by token from nothing', async () => {
 
 test('identity: lambda = 1 without turning is Mamba-2, a simple GLA of dt v with decay A dt', async () => {
   const sample = { seed: 3, batch: 2, t: 130, heads: 2, group: 2, dk: 18, dv: 20, pairs: 9, strength: 0.3 };
-  const { q, k, v, dt, lambda, angles } = tokens(sample);
+  const { q, k, x, dt, lambda, angle } = tokens(sample);
   const A = floats([4], (h) => -0.1 * (h + 1));
   const still = {
     lambda: floats(lambda.shape, () => 1),
-    angles: floats(angles.shape, () => 0),
+    angle: floats(angle.shape, () => 0),
   };
   const g = floats(dt.shape, (n) => A.data[n % 4]! * dt.data[n]!);
-  const scaled = floats(v.shape, (n) => dt.data[Math.floor(n / 20)]! * v.data[n]!);
+  const scaled = floats(x.shape, (n) => dt.data[Math.floor(n / 20)]! * x.data[n]!);
   for (const rt of runtimes) {
     const want = await call(rt, simpleGla, { q, k, v: scaled, g }, { scale: 1 });
-    const got = await call(rt, mamba3, { q, k, v, dt, A, ...still });
+    const got = await call(rt, mamba3, { q, k, x, dt, A, ...still });
     assertNear(got.o, want.o, 2e-5, rt.variant);
     assertNear(got.finalState, want.finalState, 2e-5, rt.variant);
   }
@@ -200,9 +200,9 @@ test('angles stay exact over many tokens', async () => {
 
 test('16-bit operands', async () => {
   const sample = { seed: 6, batch: 2, t: 70, heads: 2, group: 2, dk: 18, dv: 20, pairs: 7, strength: 0.5 };
-  const { q, k, v, z, ...rest } = tokens(sample);
+  const { q, k, x, ...rest } = tokens(sample);
   const half = (x: FloatSample) => ({ shape: x.shape, data: x.data.map(roundToHalf) });
-  const rounded = { q: half(q), k: half(k), v: half(v), z: half(z) };
+  const rounded = { q: half(q), k: half(k), x: half(x) };
   const wanted = wantedOf({ ...rounded, ...rest });
   for (const rt of runtimes) {
     const made = Object.entries(rounded).map(([name, x]) => [name, rt.tensor(x.data, x.shape, 'f16')] as const);
@@ -222,11 +222,11 @@ test('what does not fit is an error that leaves no memory behind', async () => {
     const wide = rt.tensor(new Float32Array(32), [1, 4, 2, 4]);
     const { used } = rt.memory();
     const wrong: [object, typeof ShapeError | typeof OptionError, RegExp][] = [
-      [{ angles: wide }, ShapeError, /4 pairs and q 6 elements a head, expected at most 3/],
+      [{ angle: wide }, ShapeError, /4 pairs and q 6 elements a head, expected at most 3/],
       [{ z: inputs.dt }, ShapeError, /z has shape/],
       [{ A: undefined }, ShapeError, /A is missing/],
-      [{ angles: undefined }, ShapeError, /angles is missing/],
-      [{ initialKPrev: wide }, ShapeError, /initialKPrev has shape/],
+      [{ angle: undefined }, ShapeError, /angle is missing/],
+      [{ initialK: wide }, ShapeError, /initialK has shape/],
       [{ extra: wide }, OptionError, /no input 'extra'/],
     ];
     for (const [change, kind, message] of wrong) {

@@ -5,26 +5,67 @@ import { test } from 'node:test';
 import { readSafetensors, tensorValues } from '../src/cli/safetensors.ts';
 import { attention } from './reference/attention.ts';
 import { differentialAttention } from './reference/differential.ts';
+import {
+  based,
+  basedRecurrent,
+  cosformer,
+  performer,
+  rebased,
+  rebasedRecurrent,
+} from './reference/feature-attention.ts';
 import { forgettingAttn } from './reference/forgetting.ts';
+import { gla, hgrn2, simpleGla } from './reference/gla.ts';
+import { hgrn } from './reference/hgrn.ts';
+import { linearAttn } from './reference/linear-attn.ts';
 import { logLinearAttn } from './reference/log-linear.ts';
 import { mla, mlaAbsorbed } from './reference/mla.ts';
+import { mlstm } from './reference/mlstm.ts';
 import { float32, float32Base2, float64, type NdArray, type Round } from './reference/ndarray.ts';
 import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
+import { lightningAttn, retention } from './reference/retention.ts';
+import { rgLru } from './reference/rg-lru.ts';
 import { rope } from './reference/rope.ts';
+import { rwkv5, rwkv6 } from './reference/rwkv.ts';
+import { rwkv4 } from './reference/rwkv4.ts';
+import { s4d } from './reference/s4d.ts';
+import { selectiveScan } from './reference/selective-scan.ts';
+import { abc, gsa } from './reference/slots.ts';
+import { ssd } from './reference/ssd.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a case's inputs and attributes are known only when it is read
 type Reference = (inputs: any, options: any, round: Round) => Record<string, NdArray>;
 
 const references: Record<string, Reference[]> = {
+  abc: [abc],
   attention: [attention],
+  based: [based, basedRecurrent],
+  cosformer: [cosformer],
   differential_attention: [differentialAttention],
   forgetting_attn: [forgettingAttn],
+  gla: [gla],
+  gsa: [gsa],
+  hgrn2: [hgrn2],
+  lightning_attn: [lightningAttn],
+  linear_attn: [linearAttn],
   log_linear_attn: [logLinearAttn],
+  hgrn: [hgrn],
   mla: [mla, mlaAbsorbed],
+  mlstm: [mlstm],
   paged_attention: [pagedAttention],
   parallax: [parallax],
+  performer: [performer],
+  rebased: [rebased, rebasedRecurrent],
+  retention: [retention],
   rope: [rope],
+  s4d: [s4d],
+  rwkv5: [rwkv5],
+  rwkv6: [rwkv6],
+  simple_gla: [simpleGla],
+  ssd: [ssd],
+  rg_lru: [rgLru],
+  rwkv4: [rwkv4],
+  selective_scan: [selectiveScan],
 };
 
 const folder = new URL('vectors/', import.meta.url);

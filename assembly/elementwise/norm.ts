@@ -1,6 +1,6 @@
 import { NormParams } from '../params';
-import { fma } from '../simd/fma';
 import { sum4 } from '../simd/reduce';
+import { squareRow } from '../simd/row';
 
 /** Sum of n values. */
 function sumRow(x: usize, n: i32): f32 {
@@ -13,26 +13,6 @@ function sumRow(x: usize, n: i32): f32 {
   }
   let sum = sum4(f32x4.add(s0, s1));
   for (const all = (<usize>n) << 2; i < all; i += 4) sum += load<f32>(x + i);
-  return sum;
-}
-
-/** Sum of (x - mean)^2 over n values. */
-function squareRow(x: usize, n: i32, mean: f32): f32 {
-  const m = f32x4.splat(mean);
-  let s0 = i32x4.splat(0);
-  let s1 = s0;
-  let i: usize = 0;
-  for (const whole = (<usize>(n & ~7)) << 2; i < whole; i += 32) {
-    const d0 = f32x4.sub(v128.load(x + i), m);
-    const d1 = f32x4.sub(v128.load(x + i, 16), m);
-    s0 = fma(d0, d0, s0);
-    s1 = fma(d1, d1, s1);
-  }
-  let sum = sum4(f32x4.add(s0, s1));
-  for (const all = (<usize>n) << 2; i < all; i += 4) {
-    const d = load<f32>(x + i) - mean;
-    sum += d * d;
-  }
   return sum;
 }
 

@@ -1,20 +1,8 @@
 import { WeightsParams } from '../params';
 import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, LOG2E, ONE, ROUND } from '../simd/constants';
 import { exp2, exp2With } from '../simd/exp2';
-import { max4, sum4 } from '../simd/reduce';
-
-/** Largest of n values; NaN is passed over. */
-function maxRow(x: usize, n: i32): f32 {
-  let most = f32x4.splat(-Infinity);
-  let i: usize = 0;
-  for (const whole = (<usize>(n & ~3)) << 2; i < whole; i += 16) most = f32x4.pmax(most, v128.load(x + i));
-  let result = max4(most);
-  for (const all = (<usize>n) << 2; i < all; i += 4) {
-    const value = load<f32>(x + i);
-    if (value > result) result = value;
-  }
-  return result;
-}
+import { sum4 } from '../simd/reduce';
+import { maxRow } from '../simd/row';
 
 /** x = exp(x - reference) over n values; returns their sum. */
 function expRow(x: usize, n: i32, reference: f32): f32 {

@@ -1,9 +1,18 @@
 import { LinearParams } from '../params';
-import { exp2 } from '../simd/exp2';
 import { fma } from '../simd/fma';
 import { sum4 } from '../simd/reduce';
+import { sigmoid4 } from '../simd/sigmoid';
 import { elementBytes, F32, widenRow } from '../simd/storage';
-import { advanceRow, complementRow, decayOf, decayRow, fillRow, foldable, multiplyRow } from './decay';
+import {
+  advanceRow,
+  complementOfLogRow,
+  complementRow,
+  decayOf,
+  decayRow,
+  fillRow,
+  foldable,
+  multiplyRow,
+} from './decay';
 import { BLOCK, GATE_ROWS, GATE_SCALAR, PANEL, Workspace, WRITE } from './workspace';
 
 /** Denominators of an output row. */
@@ -82,7 +91,7 @@ function scalarDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32
       fillRow(w.factor, w.scalarProduct * decay, w.groups);
     } else {
       const next = product * decay;
-      if (!foldable(next)) break;
+      if (!foldable(next, p.gv != 0)) break;
       product = next;
     }
     store<f32>(w.products + ((<usize>n) << 2), product);
@@ -99,11 +108,12 @@ function rowDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
   let n = 0;
   for (; n < most; ++n) {
     let decay = w.decay;
+    let gates: usize = 0;
     if (token + n < 0) {
       fillRow(decay, 1, w.groups);
     } else {
       const at = rowAt(p.g, p.gStrideB, p.gStrideT, p.gStrideH, 4, w.batch, w.start + token + n, w.gateHead);
-      const gates = paddedRow(at, F32, p.dk, padded, w.gRow);
+      gates = paddedRow(at, F32, p.dk, padded, w.gRow);
       if (p.gateLinear) decay = gates;
       else decayRow(gates, decay, w.groups);
     }
@@ -111,10 +121,14 @@ function rowDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
       multiplyRow(w.product, decay, w.factor, w.groups);
       fillRow(product, 1, w.groups);
     } else {
-      if (!advanceRow(product, decay, product + rowBytes, w.groups)) break;
+      if (!advanceRow(product, decay, product + rowBytes, w.groups, p.gv != 0)) break;
       product += rowBytes;
     }
-    if (p.tied) complementRow(decay, w.tiedKeys + <usize>n * rowBytes, w.groups);
+    if (p.tied) {
+      const key = w.tiedKeys + <usize>n * rowBytes;
+      if (p.gateLinear || !gates) complementRow(decay, key, w.groups);
+      else complementOfLogRow(gates, decay, key, w.groups);
+    }
   }
   memory.copy(w.product, product, rowBytes);
   return n;
@@ -139,7 +153,7 @@ function columnDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32
       multiplyRow(w.columnProduct, decay, w.columnFactor, vectors);
       fillRow(w.columnProduct, 1, vectors);
     } else {
-      if (!advanceRow(w.columnProduct, decay, w.columnDecay, vectors)) break;
+      if (!advanceRow(w.columnProduct, decay, w.columnDecay, vectors, p.gateKind != 0)) break;
       const product = w.columnDecay;
       w.columnDecay = w.columnProduct;
       w.columnProduct = product;
@@ -307,7 +321,7 @@ function ownValues(p: LinearParams, w: Workspace, step: i32, count: i32): void {
     let factor = skip;
     if (reads && (p.bonus || p.bonusScalar)) {
       const dot = bonusOf(w, queryRow(p, w, token), keyRow(p, w, token, n));
-      if (p.bonusSigmoid) factor += 1 / (1 + exp2(-dot * 1.4426950408889634));
+      if (p.bonusSigmoid) factor += f32x4.extract_lane(sigmoid4(f32x4.splat(dot)), 0);
       else factor += dot * p.scale * (p.bonusScalar ? tokenValue(p.bonusScalar, p, w, token) : 1);
     }
     let v = reads ? valueRow(p, w, token) : w.vZeros;

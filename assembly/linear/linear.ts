@@ -47,37 +47,40 @@ function openItem(p: LinearParams, w: Workspace, item: i32): void {
   if (p.normalizer) loadKeySum(p, w);
 }
 
-/** The strips of a block: every column panel passes over all rows of its state. */
-function runStrips(p: LinearParams, w: Workspace, count: i32): void {
+/** Whether the last strips of a block may write its outputs where they belong: whole panels of existing tokens, no factors. */
+function writesThrough(p: LinearParams, w: Workspace, step: i32, count: i32): bool {
+  return !p.normalizer && !p.gv && !(w.width & 7) && !(count & 1) && step + count <= w.length;
+}
+
+/** The strips of a block: every column panel passes over all rows of its state. Outputs end in the panels, or at `o`. */
+function runStrips(p: LinearParams, w: Workspace, count: i32, o: usize): void {
   const stateStep = (<usize>w.groups) << 7;
+  const oStride = (<usize>p.oStrideT) << 2;
   const fading = p.gateKind;
   const pairs = (count + 1) & ~1;
   if (p.gv) scaleColumns(w, w.columnFactor);
   for (let c = 0; c < w.panels; ++c) {
     let state = w.state + <usize>c * stateStep;
     const v = w.v + <usize>c * PANEL;
-    const o = w.o + <usize>c * PANEL;
+    const panel = w.o + <usize>c * PANEL;
     let qk = w.qk;
     let factor = w.factor;
-    if (p.mode == WRITE) {
-      for (let r = w.groups; r > 0; --r) {
+    // the first rows start the outputs, from their own values or from zero
+    let from = w.owned ? panel : w.vZeros;
+    let fromStep: usize = w.owned ? 64 : 0;
+    for (let r = w.groups; r > 0; --r) {
+      if (p.mode == WRITE) {
         writeStrip(state, factor, fading, qk, v, pairs);
-        state += 128;
-        factor += 16;
-        qk += PANEL;
+      } else if (r == 1 && o) {
+        strip(state, factor, fading, qk, v, from, fromStep, o + ((<usize>c) << 5), oStride, pairs);
+      } else {
+        strip(state, factor, fading, qk, v, from, fromStep, panel, 32, pairs);
       }
-    } else {
-      // the first rows start the outputs, from their own values or from zero
-      let from = w.owned ? o : w.vZeros;
-      let fromStep: usize = w.owned ? 64 : 0;
-      for (let r = w.groups; r > 0; --r) {
-        strip(state, factor, fading, qk, v, from, fromStep, o, pairs);
-        from = o;
-        fromStep = 64;
-        state += 128;
-        factor += 16;
-        qk += PANEL;
-      }
+      from = panel;
+      fromStep = 64;
+      state += 128;
+      factor += 16;
+      qk += PANEL;
     }
   }
 }
@@ -111,12 +114,23 @@ function readStrips(w: Workspace, count: i32): void {
   }
 }
 
+/** Address of the item's columns of a token's output. */
+// @ts-ignore: decorator
+@inline
+function outputRow(p: LinearParams, w: Workspace, token: i32): usize {
+  const element =
+    <usize>w.batch * <usize>p.oStrideB +
+    <usize>(w.start + token) * <usize>p.oStrideT +
+    <usize>w.head * <usize>p.oStrideH +
+    <usize>w.column;
+  return p.o + (element << 2);
+}
+
 /** Writes the outputs of tokens step .. step + count that exist. */
 function writeOutputs(p: LinearParams, w: Workspace, step: i32, count: i32): void {
-  const element = <usize>w.batch * <usize>p.oStrideB + <usize>w.head * <usize>p.oStrideH + <usize>w.column;
   for (let n = 0; n < count && step + n < w.length; ++n) {
     const factor = v128.load32_splat(w.scale + ((<usize>n) << 2));
-    let to = p.o + ((element + <usize>(w.start + step + n) * <usize>p.oStrideT) << 2);
+    let to = outputRow(p, w, step + n);
     let from = w.o + ((<usize>n) << 5);
     let products = w.columnProducts + ((<usize>n) << 5);
     for (let left = w.width; left > 0; left -= 8) {
@@ -172,11 +186,13 @@ export function linear(params: usize, begin: i32, end: i32, scratch: usize): voi
     openItem(p, w, item);
     loadState(p, w);
     const steps = w.length > 0 ? w.length + w.lag : 0;
-    for (let step = 0; step < steps;) {
+    for (let step = 0, block = 0; step < steps; ++block) {
+      if ((p.gateKind || p.gv) && block % FLUSH_BLOCKS == 0) flushState(w);
       const count = foldBlock(p, w, step, steps);
-      if (p.mode & WRITE) runStrips(p, w, count);
+      const through = p.mode == (READ | WRITE) && writesThrough(p, w, step, count);
+      if (p.mode & WRITE) runStrips(p, w, count, through ? outputRow(p, w, step) : 0);
       else readStrips(w, count);
-      if (p.mode & READ) writeOutputs(p, w, step, count);
+      if (p.mode & READ && !through) writeOutputs(p, w, step, count);
       step += count;
     }
     if (p.mode & WRITE) {

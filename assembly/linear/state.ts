@@ -2,15 +2,12 @@ import { LinearParams } from '../params';
 import { LINEAR_FLUSH } from '../simd/constants';
 import { Workspace } from './workspace';
 
-/** Address of row i of an item's part of the state. */
+/** Address of an item's part of a state. */
 // @ts-ignore: decorator
 @inline
-function stateRow(base: usize, p: LinearParams, w: Workspace, i: i32): usize {
+function part(base: usize, w: Workspace, strideN: i32, strideH: i32, strideV: i32): usize {
   const element =
-    <usize>w.sequence * <usize>p.stateStrideN +
-    <usize>w.head * <usize>p.stateStrideH +
-    <usize>w.column * <usize>p.stateStrideV +
-    <usize>i * <usize>p.stateStrideK;
+    <usize>w.sequence * <usize>strideN + <usize>w.head * <usize>strideH + <usize>w.column * <usize>strideV;
   return base + (element << 2);
 }
 
@@ -19,9 +16,10 @@ export function loadState(p: LinearParams, w: Workspace): void {
   const panelBytes = (<usize>w.groups) << 7;
   memory.fill(w.state, 0, <usize>w.panels * panelBytes);
   if (!p.stateIn) return;
-  const step = (<usize>p.stateStrideV) << 2;
+  const step = (<usize>p.inStrideV) << 2;
+  const first = part(p.stateIn, w, p.inStrideN, p.inStrideH, p.inStrideV);
   for (let i = 0; i < p.dk; ++i) {
-    let from = stateRow(p.stateIn, p, w, i);
+    let from = first + ((<usize>i * <usize>p.inStrideK) << 2);
     let to = w.state + ((<usize>i) << 5);
     for (let left = w.width; left > 0; left -= 8) {
       if (left >= 8 && step == 4) {
@@ -40,10 +38,11 @@ export function loadState(p: LinearParams, w: Workspace): void {
 export function storeState(p: LinearParams, w: Workspace): void {
   const panelBytes = (<usize>w.groups) << 7;
   const step = (<usize>p.stateStrideV) << 2;
+  const first = part(p.stateOut, w, p.stateStrideN, p.stateStrideH, p.stateStrideV);
   for (let i = 0; i < p.dk; ++i) {
     const factor = v128.load32_splat(w.product + ((<usize>i) << 2));
     let from = w.state + ((<usize>i) << 5);
-    let to = stateRow(p.stateOut, p, w, i);
+    let to = first + ((<usize>i * <usize>p.stateStrideK) << 2);
     for (let left = w.width; left > 0; left -= 8) {
       const low = f32x4.mul(v128.load(from), factor);
       const high = f32x4.mul(v128.load(from, 16), factor);

@@ -106,6 +106,91 @@ export const LINEAR_FLUSH: usize = LINEAR;
 export const LINEAR_LOW: usize = LINEAR + 16;
 export const LINEAR_HIGH: usize = LINEAR + 32;
 
+// prettier-ignore
+const EXP_LOG: usize = memory.data<f32>([
+  // e^x = 2^(n-1) (2 + 2r + r^2 P(r)), |r| <= ln2/2, n = round(x log2 e), at most 2 ulp: log2 e; 1.5 * 2^23 + 126, which
+  // leaves the exponent field of 2^(n-1) in the low bits; -ln 2 in two parts, the first of 9 bits so that n times it is
+  // exact; 2P of degree 4; 2; from where e^x is infinite; below which it is flushed to zero
+  1.4426950408889634, 1.4426950408889634, 1.4426950408889634, 1.4426950408889634,
+  12583038, 12583038, 12583038, 12583038,
+  -0.693359375, -0.693359375, -0.693359375, -0.693359375,
+  2.12194440054690583e-4, 2.12194440054690583e-4, 2.12194440054690583e-4, 2.12194440054690583e-4,
+  0.999999869032, 0.999999869032, 0.999999869032, 0.999999869032,
+  0.33333041378, 0.33333041378, 0.33333041378, 0.33333041378,
+  0.08333677474, 0.08333677474, 0.08333677474, 0.08333677474,
+  0.016737419856, 0.016737419856, 0.016737419856, 0.016737419856,
+  0.002762922636, 0.002762922636, 0.002762922636, 0.002762922636,
+  2, 2, 2, 2,
+  89, 89, 89, 89,
+  -86.9, -86.9, -86.9, -86.9,
+  // ln(1+f) = f - f^2/2 + f^3 P(f) on sqrt(1/2) <= 1+f < sqrt(2), P of degree 6
+  0.333339107, 0.333339107, 0.333339107, 0.333339107,
+  -0.25001337, -0.25001337, -0.25001337, -0.25001337,
+  0.199630638, 0.199630638, 0.199630638, 0.199630638,
+  -0.165775847, -0.165775847, -0.165775847, -0.165775847,
+  0.149147682, 0.149147682, 0.149147682, 0.149147682,
+  -0.142674868, -0.142674868, -0.142674868, -0.142674868,
+  0.0870043453, 0.0870043453, 0.0870043453, 0.0870043453,
+  // ln(1+u) = 2s + s^3 P(s^2), s = u/(2+u), 0 <= u <= 1, P of degree 3
+  0.666664131318, 0.666664131318, 0.666664131318, 0.666664131318,
+  0.400216991219, 0.400216991219, 0.400216991219, 0.400216991219,
+  0.279991399375, 0.279991399375, 0.279991399375, 0.279991399375,
+  0.280244649362, 0.280244649362, 0.280244649362, 0.280244649362,
+], 16);
+
+// prettier-ignore
+const LOG_BITS: usize = memory.data<u32>([
+  // sqrt(1/2); the exponent and sign
+  0x3f3504f3, 0x3f3504f3, 0x3f3504f3, 0x3f3504f3,
+  0xff800000, 0xff800000, 0xff800000, 0xff800000,
+  // smallest normal number, infinity
+  0x00800000, 0x00800000, 0x00800000, 0x00800000,
+  0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000,
+], 16);
+
+const LOGARITHM: usize = memory.data<f32>(
+  [
+    // 2 artanh(s) / s as a polynomial in s^2, the series: at most 2e-8 off on |s| <= 1/3
+    2, 2, 2, 2, 0.6666666666666666, 0.6666666666666666, 0.6666666666666666, 0.6666666666666666, 0.4, 0.4, 0.4, 0.4,
+    0.2857142857142857, 0.2857142857142857, 0.2857142857142857, 0.2857142857142857, 0.2222222222222222,
+    0.2222222222222222, 0.2222222222222222, 0.2222222222222222, 0.18181818181818182, 0.18181818181818182,
+    0.18181818181818182, 0.18181818181818182, 0.15384615384615385, 0.15384615384615385, 0.15384615384615385,
+    0.15384615384615385,
+    // log2 e, ln 2
+    1.4426950408889634, 1.4426950408889634, 1.4426950408889634, 1.4426950408889634, 0.6931471805599453,
+    0.6931471805599453, 0.6931471805599453, 0.6931471805599453,
+    // 1.5 * 2^23: adding it rounds to an integer n and leaves n in the low bits
+    12582912, 12582912, 12582912, 12582912,
+    // 2^-100: states below it are flushed to zero before they can become denormal
+    7.888609052210118e-31, 7.888609052210118e-31, 7.888609052210118e-31, 7.888609052210118e-31,
+    // least exponent of a decay that may be any: what is left of the state is far under f32 resolution
+    -60, -60, -60, -60,
+    // greatest exponent: infinity
+    128, 128, 128, 128,
+    // 2^-77 and 2^-43: added and taken away again they leave multiples of 2^-100 and 2^-66, and zeros
+    6.617444900424221e-24, 6.617444900424221e-24, 6.617444900424221e-24, 6.617444900424221e-24, 1.1368683772161603e-13,
+    1.1368683772161603e-13, 1.1368683772161603e-13, 1.1368683772161603e-13,
+  ],
+  16,
+);
+
+// prettier-ignore
+const MAGNITUDES: usize = memory.data<u32>([
+  // all bits but the sign
+  0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff,
+], 16);
+
+export const ARTANH: usize = LOGARITHM;
+export const LOG2E_4: usize = LOGARITHM + 112;
+export const LN2_4: usize = LOGARITHM + 128;
+export const ROUND_INTEGER: usize = LOGARITHM + 144;
+export const STATE_FLUSH: usize = LOGARITHM + 160;
+export const LEAST_EXPONENT: usize = LOGARITHM + 176;
+export const INFINITE_EXPONENT: usize = LOGARITHM + 192;
+export const COARSE_100: usize = LOGARITHM + 208;
+export const COARSE_66: usize = LOGARITHM + 224;
+export const MAGNITUDE: usize = MAGNITUDES;
+
 export const UPPER_16: usize = BITS;
 export const HALF_FIELDS: usize = BITS + 16;
 export const HALF_EXPONENTS: usize = BITS + 32;
@@ -124,6 +209,21 @@ export const TANH_P0: usize = TABLE + 128;
 export const TANH_Q1: usize = TABLE + 224;
 export const TANH_MAX: usize = TABLE + 272;
 export const TANH_MIN: usize = TABLE + 288;
+
+export const EXP_LOG2E: usize = EXP_LOG;
+export const EXP_ROUND: usize = EXP_LOG + 16;
+export const EXP_LN2_HIGH: usize = EXP_LOG + 32;
+export const EXP_LN2_LOW: usize = EXP_LOG + 48;
+export const EXP_P0: usize = EXP_LOG + 64;
+export const EXP_TWO: usize = EXP_LOG + 144;
+export const EXP_MAX: usize = EXP_LOG + 160;
+export const EXP_FLUSH: usize = EXP_LOG + 176;
+export const LOG_P0: usize = EXP_LOG + 192;
+export const LOG1P_P0: usize = EXP_LOG + 304;
+export const LOG_SPLIT: usize = LOG_BITS;
+export const LOG_FIELDS: usize = LOG_BITS + 16;
+export const LOG_MIN: usize = LOG_BITS + 32;
+export const LOG_MAX: usize = LOG_BITS + 48;
 
 export const LOG2E: f32 = 1.4426950408889634;
 export const LN2: f64 = 0.6931471805599453;

@@ -9,7 +9,7 @@ const schema = protobuf
     `
 syntax = "proto3";
 package onnx;
-message AttributeProto { string name = 1; float f = 2; int64 i = 3; int32 type = 20; }
+message AttributeProto { string name = 1; float f = 2; int64 i = 3; bytes s = 4; int32 type = 20; }
 message NodeProto {
   repeated string input = 1; repeated string output = 2; string name = 3; string op_type = 4;
   repeated AttributeProto attribute = 5; string domain = 7;
@@ -33,14 +33,21 @@ message ModelProto { int64 ir_version = 1; string producer_name = 2; GraphProto 
 const FLOAT_TENSOR = 1;
 const FLOAT_ATTRIBUTE = 1;
 const INT_ATTRIBUTE = 2;
+const STRING_ATTRIBUTE = 3;
+
+type OnnxAttribute = number | string | { float: number };
 
 /** One ONNX node with its attributes and the f32 tensors around it. */
 export interface OnnxNode {
   op: string;
+  /** ONNX's own by default */
+  domain?: string;
+  /** version of the domain */
   opset: number;
   /** integers become INT attributes, values wrapped as { float } become FLOAT attributes */
-  attributes?: Record<string, number | { float: number }>;
-  inputs: Record<string, readonly number[]>;
+  attributes?: Record<string, OnnxAttribute>;
+  /** in the op's order; null for an optional input that is left out */
+  inputs: Record<string, readonly number[] | null>;
   outputs: Record<string, readonly number[]>;
 }
 
@@ -49,27 +56,31 @@ const valueInfo = ([name, shape]: [string, readonly number[]]) => ({
   type: { tensor_type: { elem_type: FLOAT_TENSOR, shape: { dim: shape.map((dim_value) => ({ dim_value })) } } },
 });
 
+const attribute = ([name, value]: [string, OnnxAttribute]) => {
+  if (typeof value === 'number') return { name, type: INT_ATTRIBUTE, i: value };
+  if (typeof value === 'string') return { name, type: STRING_ATTRIBUTE, s: new TextEncoder().encode(value) };
+  return { name, type: FLOAT_ATTRIBUTE, f: value.float };
+};
+
 /** Serialises a model of one node: what `InferenceSession.create` takes. */
-export function onnxModel({ op, opset, attributes = {}, inputs, outputs }: OnnxNode): Uint8Array {
+export function onnxModel({ op, domain = '', opset, attributes = {}, inputs, outputs }: OnnxNode): Uint8Array {
+  const given = Object.entries(inputs).filter((input): input is [string, readonly number[]] => input[1] !== null);
   const message = {
     ir_version: 10,
     producer_name: 'wattn-bench',
-    opset_import: [{ domain: '', version: opset }],
+    opset_import: [{ domain, version: opset }],
     graph: {
       name: op,
       node: [
         {
           op_type: op,
-          input: Object.keys(inputs),
+          domain,
+          input: Object.entries(inputs).map(([name, shape]) => (shape ? name : '')),
           output: Object.keys(outputs),
-          attribute: Object.entries(attributes).map(([name, value]) =>
-            typeof value === 'number'
-              ? { name, type: INT_ATTRIBUTE, i: value }
-              : { name, type: FLOAT_ATTRIBUTE, f: value.float },
-          ),
+          attribute: Object.entries(attributes).map(attribute),
         },
       ],
-      input: Object.entries(inputs).map(valueInfo),
+      input: given.map(valueInfo),
       output: Object.entries(outputs).map(valueInfo),
     },
   };

@@ -1,7 +1,13 @@
 import { createRequire } from 'node:module';
 import type { InferenceSession, Tensor } from 'onnxruntime-web';
 import type { Contender, Peer } from '../../src/cli/bench/contender.ts';
-import type { Problem } from '../../src/cli/bench/problem.ts';
+import {
+  type AttentionProblem,
+  type LinearProblem,
+  type MatmulProblem,
+  type Problem,
+  withState,
+} from '../../src/cli/bench/problem.ts';
 import { headsFirst, timeFirst } from './heads-first.ts';
 import { type OnnxNode, onnxModel } from './onnx-model.ts';
 
@@ -12,51 +18,102 @@ const note = 'session.run, with its copies of the inputs into its heap and of th
 /** Larger inputs would be copied into its heap on every call and measure nothing else. */
 const BYTES_LIMIT = 64 * 2 ** 20;
 
-function nodeOf(problem: Problem): OnnxNode {
-  if (problem.kind === 'matmul') {
-    const { m, k, n } = problem;
-    return { op: 'MatMul', opset: 13, inputs: { a: [m, k], b: [k, n] }, outputs: { y: [m, n] } };
-  }
-  const { heads, queries, keys, dim, causal, scale } = problem;
-  const cache = [1, heads, keys, dim];
+/** A problem as a one-node model: its inputs, and its outputs brought to the problem's own layout. */
+interface Formulation {
+  node: OnnxNode;
+  data: Record<string, Float32Array>;
+  result(outputs: Record<string, Float32Array>): Float32Array;
+}
+
+function matmul({ m, k, n, a, b }: MatmulProblem): Formulation {
   return {
-    op: 'Attention',
-    opset: 23,
-    attributes: { is_causal: causal ? 1 : 0, scale: { float: scale } },
-    inputs: { q: [1, heads, queries, dim], k: cache, v: cache },
-    outputs: { y: [1, heads, queries, dim] },
+    node: { op: 'MatMul', opset: 13, inputs: { a: [m, k], b: [k, n] }, outputs: { y: [m, n] } },
+    data: { a, b },
+    result: ({ y }) => y!,
   };
 }
 
-function dataOf(problem: Problem): Record<string, Float32Array> {
-  if (problem.kind === 'matmul') return { a: problem.a, b: problem.b };
-  const { heads, queries, keys, dim } = problem;
+function attention({ heads, queries, keys, dim, causal, scale, q, k, v }: AttentionProblem): Formulation | undefined {
+  // is_causal lets query i see keys 0..i whatever the lengths, and is another problem where they differ
+  if (causal && queries !== keys) return undefined;
+  const cache = [1, heads, keys, dim];
   return {
-    q: headsFirst(problem.q, queries, heads, dim),
-    k: headsFirst(problem.k, keys, heads, dim),
-    v: headsFirst(problem.v, keys, heads, dim),
+    node: {
+      op: 'Attention',
+      opset: 23,
+      attributes: { is_causal: causal ? 1 : 0, scale: { float: scale } },
+      inputs: { q: [1, heads, queries, dim], k: cache, v: cache },
+      outputs: { y: [1, heads, queries, dim] },
+    },
+    data: {
+      q: headsFirst(q, queries, heads, dim),
+      k: headsFirst(k, keys, heads, dim),
+      v: headsFirst(v, keys, heads, dim),
+    },
+    result: ({ y }) => timeFirst(y!, queries, heads, dim),
   };
+}
+
+/** Its contrib op takes [B, T, H * D], which is [B, T, H, D] as it lies; the decay [B, T, H] or [B, T, H * K]. */
+function linear(problem: LinearProblem): Formulation {
+  const { heads, tokens, keyDim, valueDim, gate, scale, q, k, v, g, initialState } = problem;
+  const state = [1, heads, keyDim, valueDim];
+  return {
+    node: {
+      op: 'LinearAttention',
+      domain: 'com.microsoft',
+      opset: 1,
+      attributes: {
+        update_rule: gate === 'none' ? 'linear' : 'gated',
+        q_num_heads: heads,
+        kv_num_heads: heads,
+        scale: { float: scale },
+      },
+      inputs: {
+        q: [1, tokens, heads * keyDim],
+        k: [1, tokens, heads * keyDim],
+        v: [1, tokens, heads * valueDim],
+        past: initialState ? state : null,
+        decay: gate === 'none' ? null : [1, tokens, g.length / tokens],
+      },
+      outputs: { o: [1, tokens, heads * valueDim], present: state },
+    },
+    data: { q, k, v, ...(initialState ? { past: initialState } : {}), ...(gate === 'none' ? {} : { decay: g }) },
+    result: ({ o, present }) => withState(o!, present!),
+  };
+}
+
+function formulate(problem: Problem): Formulation | undefined {
+  switch (problem.kind) {
+    case 'matmul':
+      return matmul(problem);
+    case 'attention':
+      return attention(problem);
+    case 'linear':
+      return linear(problem);
+    case 'scan':
+      return undefined;
+  }
 }
 
 async function contender(ort: OnnxRuntime, name: string, problem: Problem): Promise<Contender | undefined> {
-  // is_causal lets query i see keys 0..i whatever the lengths, and is another problem where they differ
-  if (problem.kind === 'attention' && problem.causal && problem.queries !== problem.keys) return undefined;
-  const data = dataOf(problem);
+  const formulation = formulate(problem);
+  if (!formulation) return undefined;
+  const { node, data, result } = formulation;
   if (Object.values(data).reduce((sum, { byteLength }) => sum + byteLength, 0) > BYTES_LIMIT) return undefined;
-  const node = nodeOf(problem);
   const session: InferenceSession = await ort.InferenceSession.create(onnxModel(node), {
     executionProviders: ['wasm'],
   });
   const feeds: Record<string, Tensor> = {};
-  for (const [input, shape] of Object.entries(node.inputs))
-    feeds[input] = new ort.Tensor('float32', data[input]!, shape);
+  for (const [input, values] of Object.entries(data))
+    feeds[input] = new ort.Tensor('float32', values, node.inputs[input]!);
   return {
     name,
     note,
     run: () => session.run(feeds),
     async output() {
-      const result = (await session.run(feeds)).y!.data as Float32Array;
-      return problem.kind === 'matmul' ? result : timeFirst(result, problem.queries, problem.heads, problem.dim);
+      const outputs = Object.entries(await session.run(feeds));
+      return result(Object.fromEntries(outputs.map(([output, { data }]) => [output, data as Float32Array])));
     },
     dispose: () => session.release(),
   };
@@ -74,7 +131,7 @@ function freshInstance(): OnnxRuntime {
   return require('onnxruntime-web');
 }
 
-/** onnxruntime-web's WebAssembly backend: one-node models of the operators Attention (opset 23) and MatMul. */
+/** onnxruntime-web's WebAssembly backend: one-node models of Attention (opset 23), MatMul and com.microsoft's LinearAttention. */
 export async function onnxruntimeWeb(threads: number): Promise<Peer> {
   const ort = freshInstance();
   ort.env.wasm.numThreads = threads;

@@ -4,7 +4,9 @@ import {
   flopsOf,
   type MatmulProblem,
   type Problem,
+  type ScanProblem,
   visibleKeys,
+  withState,
 } from '../../src/cli/bench/problem.ts';
 
 const name = 'plain JavaScript';
@@ -59,12 +61,52 @@ function matmul({ m, k, n, a, b }: MatmulProblem): Contender {
   return { name, note: 'three loops over typed arrays', run, output: run };
 }
 
+function scan({ tokens, channels, states, u, delta, a, b, c }: ScanProblem): Contender {
+  const o = new Float32Array(tokens * channels);
+  const h = new Float32Array(channels * states);
+  const run = () => {
+    h.fill(0);
+    for (let t = 0; t < tokens; t++) {
+      for (let d = 0; d < channels; d++) {
+        const dt = Math.log1p(Math.exp(delta[t * channels + d]!));
+        const input = dt * u[t * channels + d]!;
+        let sum = 0;
+        for (let n = 0; n < states; n++) {
+          const at = d * states + n;
+          const state = Math.exp(dt * a[at]!) * h[at]! + input * b[t * states + n]!;
+          h[at] = state;
+          sum += state * c[t * states + n]!;
+        }
+        o[t * channels + d] = sum;
+      }
+    }
+  };
+  return {
+    name,
+    note: 'three loops over typed arrays',
+    run,
+    output() {
+      run();
+      return withState(o, h);
+    },
+  };
+}
+
 /** What one would write without a package. */
 export const plainJavaScript: Peer = {
   name,
   version: process.version,
   async prepare(problem: Problem) {
     if (flopsOf(problem) > FLOPS_LIMIT) return undefined;
-    return problem.kind === 'matmul' ? matmul(problem) : attention(problem);
+    switch (problem.kind) {
+      case 'matmul':
+        return matmul(problem);
+      case 'attention':
+        return attention(problem);
+      case 'linear':
+        return undefined;
+      case 'scan':
+        return scan(problem);
+    }
   },
 };

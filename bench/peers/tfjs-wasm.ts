@@ -90,7 +90,8 @@ export async function tfjsWasm(): Promise<Peer> {
     version: version_wasm,
     async prepare(problem: Problem) {
       if (flopsOf(problem) > FLOPS_LIMIT) return undefined;
-      return problem.kind === 'matmul' ? matmul(problem) : attention(problem);
+      if (problem.kind === 'matmul') return matmul(problem);
+      return problem.kind === 'attention' ? attention(problem) : undefined;
     },
   };
 }

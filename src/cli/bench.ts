@@ -3,17 +3,20 @@ import { createRuntime, OptionError, type Runtime } from '../index.ts';
 import {
   type BenchCase,
   type BenchContext,
-  benchCases,
+  type Ceiling,
   type Entry,
+  type Floor,
   FMA_PEAK,
   type Goal,
   type PreparedCase,
   READ_PEAK,
-} from './bench/cases.ts';
-import { type Check, checkResult, type Reference, referenceOf } from './bench/check.ts';
+} from './bench/case.ts';
+import { benchCases } from './bench/cases.ts';
+import { type Check, checkResult } from './bench/check.ts';
 import { loadPeers, type Peer } from './bench/contender.ts';
 import { compareSamples, defaultEffort, type Effort, measure } from './bench/measure.ts';
-import type { Problem } from './bench/problem.ts';
+import { elementsOf, type Problem } from './bench/problem.ts';
+import { type Reference, referenceOf } from './bench/reference.ts';
 import {
   type BenchReport,
   type CaseReport,
@@ -25,7 +28,7 @@ import {
 import { measureSize } from './bench/size.ts';
 import { measureStartup } from './bench/startup.ts';
 
-export type { BenchCase, BenchContext, Entry, PreparedCase } from './bench/cases.ts';
+export type { BenchCase, BenchContext, Entry, PreparedCase } from './bench/case.ts';
 export type { BenchReport, CaseReport, EntryReport, GoalReport } from './bench/report.ts';
 
 /** What `wattn bench` takes. */
@@ -51,6 +54,8 @@ export class UnknownBenchError extends OptionError {}
 
 /** Load average of the last minute above which other programs are at work beside the benchmark. */
 const BUSY_LOAD = 0.7;
+/** Two fused multiply-adds of four lanes: what a processor with two such units reaches at the FMA peak of a relaxed build. */
+const PEAK_FLOPS_PER_CYCLE = 16;
 const CREATE_LIMIT_MS = 30;
 const SIZE_LIMIT_BYTES = 200 * 1024;
 
@@ -78,8 +83,7 @@ async function checkEntry(entry: Entry, reference: Reference): Promise<Check> {
   }
 }
 
-function goalReport(goal: Goal, variant: 'simd' | 'relaxed', { entries, peaks }: CaseReport): GoalReport {
-  const floor = typeof goal.floor === 'number' ? goal.floor : goal.floor[variant];
+function floorReport(goal: Floor, floor: number, { entries, peaks }: CaseReport): GoalReport {
   const of = entries.find(({ name }) => name === goal.of);
   const report = (text: string, value?: number): GoalReport => ({
     text,
@@ -101,6 +105,28 @@ function goalReport(goal: Goal, variant: 'simd' | 'relaxed', { entries, peaks }:
   const text = `${goal.of} against ${name}${goal.perFlop ? ', per operation' : ''}`;
   if (!of?.timing || !against?.timing) return report(text);
   return report(text, goal.perFlop ? of.gflops! / against.gflops! : against.timing.median / of.timing.median);
+}
+
+function ceilingReport({ of, unit }: Ceiling, limit: number, { entries, peaks }: CaseReport): GoalReport {
+  const entry = entries.find(({ name }) => name === of);
+  if (unit === 'microseconds') {
+    const text = `${of}, microseconds of a call`;
+    return entry?.timing
+      ? ceiling(text, entry.timing.median * 1e3, limit)
+      : { text, limit, atMost: true, reached: false };
+  }
+  const text = `${of}, cycles of four state elements`;
+  if (entry?.elements === undefined || peaks.fma === undefined) return { text, limit, atMost: true, reached: false };
+  const clock = peaks.fma / PEAK_FLOPS_PER_CYCLE;
+  return ceiling(`${text} (at ${clock.toFixed(2)} GHz)`, (4 * clock) / entry.elements, limit);
+}
+
+/** What became of a goal; undefined where the build that ran promises nothing. */
+function goalReport(goal: Goal, variant: 'simd' | 'relaxed', report: CaseReport): GoalReport | undefined {
+  const given = 'floor' in goal ? goal.floor : goal.ceiling;
+  const limit = typeof given === 'number' ? given : given[variant];
+  if (limit === undefined) return undefined;
+  return 'floor' in goal ? floorReport(goal, limit, report) : ceilingReport(goal, limit, report);
 }
 
 async function runPrepared(
@@ -132,6 +158,8 @@ async function runPrepared(
     report.timing = timing;
     report.gflops = entry.flops / timing.median / 1e6;
     if (peaks.fma !== undefined) report.shareOfFma = report.gflops / (peaks.fma * (entry.threads ?? 1));
+    const elements = elementsOf(entry.problem);
+    if (elements !== undefined) report.elements = elements / timing.median / 1e6;
     if (entry.bytes !== undefined) {
       report.bandwidth = entry.bytes / timing.median / 1e6;
       if (peaks.read !== undefined) report.shareOfRead = report.bandwidth / peaks.read;
@@ -143,7 +171,7 @@ async function runPrepared(
     return report;
   });
   const report: CaseReport = { op, name, title, peaks, entries, goals: [] };
-  report.goals = prepared.goals.map((goal) => goalReport(goal, variant, report));
+  report.goals = prepared.goals.flatMap((goal) => goalReport(goal, variant, report) ?? []);
   return report;
 }
 

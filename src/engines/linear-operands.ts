@@ -50,6 +50,12 @@ export interface OpenLinear {
 
 const STORAGE = ['f32', 'f16', 'bf16'] as const;
 
+/** Checked operands, before a state is there. */
+export interface OpenOperands {
+  readonly sizes: LinearSizes;
+  readonly call: Omit<LinearCall, 'initial' | 'final'> & { readonly o: Tensor };
+}
+
 /**
  * Checks q, k, v and `gates` (name, tensor and axes): lengths and sequences.
  *
@@ -58,13 +64,13 @@ const STORAGE = ['f32', 'f16', 'bf16'] as const;
 export function linearSizes(
   op: string,
   inputs: Partial<LinearInputs>,
-  { names = {}, gates = {} }: LinearNames,
+  { names = {}, gates = {}, tiedKeys = false }: LinearNames,
 ): { sizes: LinearSizes & Sizes; sequences: SequenceSpan[] } {
   const { q, k, v, cuSeqlens } = inputs;
   const named = (name: keyof LinearInputs) => names[name] ?? name;
   const operands: Record<string, Tensor | undefined> = { [named('q')]: q };
   const patterns: Record<string, string> = { [named('q')]: 'B T H K' };
-  if ('k' in inputs) {
+  if (!tiedKeys) {
     operands[named('k')] = k;
     patterns[named('k')] = 'B T H K';
   }
@@ -90,7 +96,33 @@ export function linearSizes(
 }
 
 /**
- * As `linearSizes`, and the initial state; makes o and the final state, or takes those of a step.
+ * As `linearSizes`; makes o, or takes that of a step.
+ *
+ * @throws ShapeError, DTypeError, OptionError
+ */
+export function openOperands(
+  b: Builder,
+  op: string,
+  inputs: Partial<LinearInputs>,
+  options: LinearOptions & { readonly fallbackScale?: number },
+  names: LinearNames = {},
+): OpenOperands {
+  const { q, k, v } = inputs;
+  const { sizes, sequences } = linearSizes(op, inputs, names);
+  const { B, T, HV, V } = sizes;
+  const call = {
+    q,
+    k,
+    v: v!,
+    sequences,
+    scale: finite(op, 'scale', options.scale, options.fallbackScale ?? sizes.K ** -0.5),
+    o: names.into?.o ?? b.output([B, T, HV, V]),
+  };
+  return { sizes, call };
+}
+
+/**
+ * As `openOperands`, with the initial state checked and the final state made, or taken from a step.
  *
  * @throws ShapeError, DTypeError, OptionError
  */
@@ -101,27 +133,10 @@ export function openLinear(
   options: LinearOptions & { readonly fallbackScale?: number },
   names: LinearNames = {},
 ): OpenLinear {
-  const { q, k, v, initialState } = inputs;
-  const { into } = names;
-  const { sizes, sequences } = linearSizes(op, inputs, names);
-  const { B, T } = sizes;
-  const call = {
-    q,
-    k,
-    v: v!,
-    sequences,
-    scale: finite(op, 'scale', options.scale, options.fallbackScale ?? sizes.K ** -0.5),
-    o: into?.o ?? b.output([B, T, sizes.HV, sizes.V]),
-    ...stateOf(
-      b,
-      op,
-      names.names?.initialState ?? 'initialState',
-      initialState,
-      [sizes.N, sizes.HV, sizes.K, sizes.V],
-      into,
-    ),
-  };
-  return { sizes, call };
+  const { call, sizes } = openOperands(b, op, inputs, options, names);
+  const name = names.names?.initialState ?? 'initialState';
+  const shape = [sizes.N, sizes.HV, sizes.K, sizes.V];
+  return { sizes, call: { ...call, ...stateOf(b, op, name, inputs.initialState, shape, names.into) } };
 }
 
 /** How a method calls its operands, which other tensors it has, and where a step goes. */
@@ -130,6 +145,8 @@ export interface LinearNames {
   /** f32 tensors with rows contiguous along their last axis. */
   readonly gates?: Readonly<Record<string, readonly [Tensor | undefined, string]>>;
   readonly into?: StepTarget | undefined;
+  /** There is no k. */
+  readonly tiedKeys?: boolean;
 }
 
 /** The state before, and where the state after goes: a new tensor, or in place in a step. */
@@ -141,7 +158,10 @@ export function stateOf(
   shape: readonly number[],
   into: StepTarget | undefined,
 ): Pick<LinearCall, 'initial' | 'final'> {
-  if (initial) checkState(op, name, initial, shape);
+  if (initial) {
+    checkState(op, name, initial, shape);
+    expectDistinct(op, name, initial, into !== undefined);
+  }
   const state = into ? initial! : b.output(shape);
   return { initial: initial && { state: initial }, final: { state } };
 }
@@ -160,6 +180,16 @@ export function carried(
     expectContiguous(op, { [name]: initial });
   }
   return into ? initial! : b.output(shape);
+}
+
+/** @throws ShapeError if a state that is to be written has elements that share memory. */
+function expectDistinct(op: string, name: string, state: Tensor, written: boolean): void {
+  if (written && state.shape.some((n, axis) => n > 1 && state.strides[axis] === 0)) {
+    throw new ShapeError(
+      `${op}: ${name} (shape [${state.shape}], strides [${state.strides}]) repeats elements and is to be updated in place. ` +
+        'Copy it first.',
+    );
+  }
 }
 
 function checkState(op: string, name: string, state: Tensor, shape: readonly number[]): void {

@@ -111,7 +111,9 @@ function dispatchLinear(b: Builder, call: LinearCall, mode: number): void {
   const [, length, heads, dv] = v.shape as [number, number, number, number];
   const keyHeads = (q ?? k)!.shape[2]!;
   const dk = (q ?? k)!.shape[3]!;
-  const blockV = columnsOf(call.sequences.length * heads, dv);
+  // the columns of a head share its sum of keys, which only one item may update in place
+  const shared = final.z !== undefined && initial?.z === final.z;
+  const blockV = shared ? Math.max(8, Math.ceil(dv / 8) * 8) : columnsOf(call.sequences.length * heads, dv);
   const columnGroups = Math.ceil(dv / blockV);
   const table = sequenceTable(call.sequences, () => heads * columnGroups, 1);
   const { state } = final;
@@ -153,6 +155,10 @@ function dispatchLinear(b: Builder, call: LinearCall, mode: number): void {
       epsilon: normalizer?.epsilon ?? 0,
       m: normalizer?.kind === 'stabilized' ? normalizer.m.address : 0,
       stateIn: initial?.state?.address ?? 0,
+      inStrideN: initial?.state?.strides[0] ?? 0,
+      inStrideH: initial?.state?.strides[1] ?? 0,
+      inStrideK: initial?.state?.strides[2] ?? 0,
+      inStrideV: initial?.state?.strides[3] ?? 0,
       stateOut: state.address,
       stateStrideN: strideN,
       stateStrideH: strideH,

@@ -3,9 +3,10 @@
  *
  * @module
  */
+import { OptionError } from '../errors.ts';
 import { type Builder, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
-import { expectTensor, matchShapes } from './shapes.ts';
+import { expectContiguous, expectTensor, expectTypes, matchShapes } from './shapes.ts';
 
 /** Where a step writes: o with a time axis of 1. Its states are written over the initial ones. */
 export interface StepTarget {
@@ -51,7 +52,15 @@ export function runStep(
     const first = given[timed[0]!];
     expectTensor(op, timed[0]!, first, 'without a time axis');
     const result = shape ?? first.shape;
-    if (given.o) matchShapes(op, { o: given.o }, { o: result.join(' ') });
+    if (given.o) {
+      matchShapes(op, { o: given.o }, { o: result.join(' ') });
+      expectTypes(op, { o: given.o }, ['f32']);
+      expectContiguous(op, { o: given.o });
+    }
+    for (const name of Object.values(states)) {
+      if (name in given && !(name in states))
+        throw new OptionError(`${op}: a step takes its state by the name of the state, not ${name}`);
+    }
     const o = given.o ?? b.output(result);
     plan(b, lifted as never, { o: withTime(o) });
     return { o };

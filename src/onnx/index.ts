@@ -10,6 +10,13 @@ export {
   type AttentionOutputs,
   AttentionSync,
 } from './attention.ts';
+export {
+  CausalConvWithState,
+  type CausalConvWithStateAttributes,
+  type CausalConvWithStateInputs,
+  type CausalConvWithStateOutputs,
+  CausalConvWithStateSync,
+} from './causal-conv-with-state.ts';
 export { ONNX_OPS } from './registry.ts';
 export {
   RMSNormalization,

@@ -5,6 +5,7 @@
  */
 import type { OpEntry, Tensors } from '../ops/registry.ts';
 import { Attention } from './attention.ts';
+import { CausalConvWithState } from './causal-conv-with-state.ts';
 import { RMSNormalization } from './rms-normalization.ts';
 import { RotaryEmbedding } from './rotary-embedding.ts';
 import { TensorScatter } from './tensor-scatter.ts';
@@ -65,5 +66,14 @@ export const ONNX_OPS: readonly OpEntry[] = [
     attributes: ['axis', 'mode'],
     outputs: ['present_cache'],
     run: call(TensorScatter),
+  },
+  {
+    name: 'onnx:CausalConvWithState',
+    doc: 'Depthwise causal convolution with the state that streaming needs.',
+    paper: 'ONNX CausalConvWithState-27',
+    inputs: ['input', 'weight', 'bias?', 'past_state?'],
+    attributes: ['activation'],
+    outputs: ['output', 'present_state'],
+    run: call(CausalConvWithState),
   },
 ];

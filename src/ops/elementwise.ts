@@ -3,10 +3,9 @@
  *
  * @module
  */
+import { multiply, sum } from '../engines/binary.ts';
 import { expectContiguous, expectNames, expectTensor, expectTypes } from '../engines/shapes.ts';
 import { ShapeError } from '../errors.ts';
-import { BinaryParams } from '../generated/params.ts';
-import { encode } from '../runtime/params.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 
@@ -17,9 +16,6 @@ export interface BinaryInputs {
   /** f32, the last axes of a; repeated along the others. */
   readonly b: Tensor;
 }
-
-/** Elements of one work item of the kernel. */
-const SPAN = 4096;
 
 /** Lays out the call. */
 export function planBinary(b: Builder, op: 'add' | 'mul', inputs: BinaryInputs): { o: Tensor } {
@@ -36,19 +32,7 @@ export function planBinary(b: Builder, op: 'add' | 'mul', inputs: BinaryInputs):
     );
   }
   const o = b.output(a.shape);
-  b.dispatch({
-    kernel: 'binary',
-    params: encode(BinaryParams, {
-      a: a.address,
-      b: right.address,
-      o: o.address,
-      n: a.size,
-      period: right.size,
-      operation: op === 'add' ? 0 : 1,
-    }),
-    items: Math.ceil(a.size / SPAN),
-    flops: a.size,
-  });
+  (op === 'add' ? sum : multiply)(b, a, right, o);
   return { o };
 }
 

@@ -71,7 +71,7 @@ export function planHgrn2(b: Builder, inputs: Hgrn2Inputs, options: LinearOption
   expectNames('hgrn2', 'input', inputs, ['q', 'f', 'v', 'initialState', 'cuSeqlens']);
   expectNames('hgrn2', 'option', options, ['scale']);
   const { f } = inputs;
-  const { call } = openLinear(b, 'hgrn2', inputs, options, { gates: { f: [f, 'B T H K'] }, into });
+  const { call } = openLinear(b, 'hgrn2', inputs, options, { gates: { f: [f, 'B T H K'] }, into, tiedKeys: true });
   linear(b, { ...call, g: f, linearGates: true, tied: true });
   return { o: call.o, finalState: call.final.state };
 }

@@ -4,23 +4,59 @@
  *
  * @module
  */
+import type { Pointwise } from '../engines/features.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attention, planAttention } from './attention.ts';
+import { based, planBased, rebased } from './based.ts';
+import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
+import { cosformer, planCosformer } from './cosformer.ts';
 import { differentialAttention, planDifferential } from './differential.ts';
+import { dwConv2d, planDwConv2d } from './dw-conv2d.ts';
 import { add, mul, planBinary } from './elementwise.ts';
+import {
+  planCosine,
+  planDpfp,
+  planFavor,
+  planFocused,
+  planHedgehog,
+  planL2norm,
+  planPointwise,
+  planQtVit,
+  planQuadratic,
+  planSoftmax,
+  planT2r,
+  planTaylor2,
+} from './feature-plans.ts';
+import * as features from './features.ts';
 import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
+import { hgrn, planHgrn } from './hgrn.ts';
+import { lightnet, planLightnet } from './lightnet.ts';
+import { linearAttn, planLinearAttn } from './linear-attn.ts';
+import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
 import { logLinearAttn, planLogLinear } from './log-linear.ts';
 import { mamba3, planMamba3 } from './mamba3.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
+import { metala, planMetala } from './metala.ts';
 import { mla, planMla } from './mla.ts';
+import { mlstm, planMlstm } from './mlstm.ts';
 import { mom, planMom } from './mom.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
+import { performer, planPerformer } from './performer.ts';
+import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
+import { planRgLru, rgLru } from './rg-lru.ts';
 import { planRope, rope } from './rope.ts';
+import { planRwkv, rwkv5, rwkv6 } from './rwkv.ts';
+import { planRwkv4, rwkv4 } from './rwkv4.ts';
+import { fftConv, planFftConv, planS4, planS4Kernel, s4, s4Kernel } from './s4.ts';
+import { dss, planDss, planS4d, s4d } from './s4d.ts';
+import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
+import { abc, gsa, planAbc, planGsa } from './slots.ts';
+import { planSsd, ssd } from './ssd.ts';
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -54,6 +90,33 @@ type AnyPlan = (b: Builder, inputs: never, options: never) => object;
 /** The calls of an entry: its functions check names, shapes and options themselves. */
 function calls(run: AnyOp, plan: AnyPlan): Pick<PlannedOpEntry, 'run' | 'plan'> {
   return { run, plan } as unknown as Pick<PlannedOpEntry, 'run' | 'plan'>;
+}
+
+/** The calls of a feature map, whose function takes its one tensor as it is. */
+function mapCalls(
+  map: (x: Tensor, options: never) => Promise<{ o: Tensor }>,
+  plan: AnyPlan,
+): Pick<PlannedOpEntry, 'run' | 'plan'> {
+  return calls(({ x }: { x: Tensor }, options: never) => map(x, options), plan);
+}
+
+/** The entry of a function of single elements. */
+function pointwiseEntry(
+  map: Pointwise,
+  call: (x: Tensor, options: never) => Promise<{ o: Tensor }>,
+  doc: string,
+  paper: string,
+  attributes: readonly string[] = [],
+): PlannedOpEntry {
+  return {
+    name: `features.${map}`,
+    doc,
+    paper,
+    inputs: ['x'],
+    attributes,
+    outputs: ['o'],
+    ...mapCalls(call, (b, inputs, options) => planPointwise(b, map, inputs, options)),
+  };
 }
 
 const MASKING = ['causal', 'window', 'scale', 'softcap'];
@@ -155,6 +218,186 @@ export const OPS: readonly PlannedOpEntry[] = [
     ...calls(hgrn2, planHgrn2),
   },
   {
+    name: 'selectiveScan',
+    doc: 'Selective state-space scan with an expanded state.',
+    paper: 'Mamba, Gu and Dao 2023',
+    inputs: ['u', 'delta', 'A', 'B', 'C', 'D?', 'z?', 'deltaBias?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['deltaSoftplus'],
+    outputs: ['o', 'finalState'],
+    ...calls(selectiveScan, planSelectiveScan),
+  },
+  {
+    name: 'hgrn',
+    doc: 'Element-wise gated recurrence.',
+    paper: 'HGRN, Qin 2023',
+    inputs: ['x', 'g', 'initialState?', 'cuSeqlens?'],
+    attributes: [],
+    outputs: ['o', 'finalState'],
+    ...calls(hgrn, planHgrn),
+  },
+  {
+    name: 'rgLru',
+    doc: 'Real-gated linear recurrent unit.',
+    paper: 'Griffin, De 2024',
+    inputs: ['x', 'inputGate', 'recurrentGate', 'recurrentParam', 'initialState?', 'cuSeqlens?'],
+    attributes: ['c', 'reset'],
+    outputs: ['o', 'finalState'],
+    ...calls(rgLru, planRgLru),
+  },
+  {
+    name: 'rwkv4',
+    doc: 'Decaying softmax-like average of values per channel.',
+    paper: 'RWKV, Peng 2023',
+    inputs: ['k', 'v', 'w', 'u', 'num?', 'den?', 'max?', 'cuSeqlens?'],
+    attributes: [],
+    outputs: ['o', 'num', 'den', 'max'],
+    ...calls(rwkv4, planRwkv4),
+  },
+  {
+    name: 'logCumsumExp',
+    doc: 'Logarithm of a running sum of exponentials.',
+    paper: 'ABC, Peng 2022',
+    inputs: ['x', 'initial?'],
+    attributes: [],
+    outputs: ['o', 'final'],
+    ...calls(logCumsumExp, planLogCumsumExp),
+  },
+  {
+    name: 'linearAttn',
+    doc: 'Linear attention, raw or normalised, causal or not.',
+    paper: 'Linear Transformer, Katharopoulos 2020',
+    inputs: ['q', 'k', 'v', 'initialState?', 'initialNormalizer?', 'cuSeqlens?'],
+    attributes: ['scale', 'normalize', 'eps', 'causal'],
+    outputs: ['o', 'finalState', 'finalNormalizer'],
+    ...calls(linearAttn, planLinearAttn),
+  },
+  {
+    name: 'retention',
+    doc: 'Linear attention whose heads decay at constant rates.',
+    paper: 'RetNet, Sun 2023',
+    inputs: ['q', 'k', 'v', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(retention, planRetention),
+  },
+  {
+    name: 'lightningAttn',
+    doc: 'Linear attention with a constant decay for each head, by the layer or given.',
+    paper: 'Lightning Attention-2, Qin 2024',
+    inputs: ['q', 'k', 'v', 'slopes?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale', 'layerIdx', 'numLayers'],
+    outputs: ['o', 'finalState'],
+    ...calls(lightningAttn, planLightning),
+  },
+  {
+    name: 'rwkv5',
+    doc: 'Time mixing of RWKV-5: constant decays, a bonus for the own token.',
+    paper: 'Eagle, Peng 2024',
+    inputs: ['r', 'k', 'v', 'w', 'u', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(rwkv5, (b, inputs, options) => planRwkv(b, 'rwkv5', inputs, options)),
+  },
+  {
+    name: 'rwkv6',
+    doc: 'Time mixing of RWKV-6: decays by token, a bonus for the own token.',
+    paper: 'Finch, Peng 2024',
+    inputs: ['r', 'k', 'v', 'w', 'u', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(rwkv6, (b, inputs, options) => planRwkv(b, 'rwkv6', inputs, options)),
+  },
+  {
+    name: 'gsa',
+    doc: 'Softmax attention over a fixed number of gated memory slots.',
+    paper: 'GSA, Zhang 2024',
+    inputs: ['q', 'k', 'v', 's', 'g', 'initialHk?', 'initialHv?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'hk', 'hv'],
+    ...calls(gsa, planGsa),
+  },
+  {
+    name: 'abc',
+    doc: 'Softmax attention over slots that hold running averages.',
+    paper: 'ABC, Peng 2022',
+    inputs: ['q', 'k', 'v', 's', 'initialHk?', 'initialHv?', 'initialZ?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'hk', 'hv', 'z'],
+    ...calls(abc, planAbc),
+  },
+  {
+    name: 'lightnet',
+    doc: 'Gated linear attention over running softmax averages.',
+    paper: 'You Only Scan Once, Qin 2024',
+    inputs: ['q', 'k', 'v', 'initialState?', 'initialZ?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState', 'z'],
+    ...calls(lightnet, planLightnet),
+  },
+  {
+    name: 'metala',
+    doc: 'Gated linear attention with tied keys and self-augmentation.',
+    paper: 'MetaLA, Chou 2024',
+    inputs: ['q', 'v', 'g', 'aug', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(metala, planMetala),
+  },
+  {
+    name: 'mlstm',
+    doc: 'Matrix memory with exponential gates and a stabiliser.',
+    paper: 'xLSTM, Beck 2024',
+    inputs: ['q', 'k', 'v', 'i', 'f', 'initialC?', 'initialN?', 'initialM?', 'cuSeqlens?'],
+    attributes: ['scale', 'eps'],
+    outputs: ['o', 'finalC', 'finalN', 'finalM'],
+    ...calls(mlstm, planMlstm),
+  },
+  {
+    name: 'ssd',
+    doc: 'State-space duality: one decay for each head.',
+    paper: 'Mamba-2, Dao and Gu 2024',
+    inputs: ['x', 'dt', 'A', 'B', 'C', 'D?', 'z?', 'dtBias?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['dtSoftplus'],
+    outputs: ['o', 'finalState'],
+    ...calls(ssd, planSsd),
+  },
+  {
+    name: 'performer',
+    doc: 'Linear attention of positive random features.',
+    paper: 'Performer, Choromanski 2020',
+    inputs: ['q', 'k', 'v', 'projection'],
+    attributes: ['causal', 'eps'],
+    outputs: ['o'],
+    ...calls(performer, planPerformer),
+  },
+  {
+    name: 'cosformer',
+    doc: 'Linear attention re-weighted by the cosine of the distance.',
+    paper: 'cosFormer, Qin 2022',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['causal', 'eps'],
+    outputs: ['o'],
+    ...calls(cosformer, planCosformer),
+  },
+  {
+    name: 'based',
+    doc: 'Linear attention of second-order Taylor features.',
+    paper: 'Based, Arora 2024',
+    inputs: ['q', 'k', 'v', 'initialState?', 'initialNormalizer?', 'cuSeqlens?'],
+    attributes: ['scale', 'eps'],
+    outputs: ['o', 'finalState', 'finalNormalizer'],
+    ...calls(based, (b, inputs, options) => planBased(b, 'based', inputs, options)),
+  },
+  {
+    name: 'rebased',
+    doc: 'Linear attention whose weights are squares.',
+    paper: 'ReBased, Aksenov 2024',
+    inputs: ['q', 'k', 'v', 'initialState?', 'initialNormalizer?', 'cuSeqlens?'],
+    attributes: ['scale', 'eps'],
+    outputs: ['o', 'finalState', 'finalNormalizer'],
+    ...calls(rebased, (b, inputs, options) => planBased(b, 'rebased', inputs, options)),
+  },
+  {
     name: 'logLinearAttn',
     doc: 'Linear attention with a decaying state for each scale of the past.',
     paper: 'Log-Linear Attention, Guo 2025',
@@ -170,21 +413,21 @@ export const OPS: readonly PlannedOpEntry[] = [
     inputs: [
       'q',
       'k',
-      'v',
+      'x',
       'dt',
       'A',
       'lambda',
-      'angles',
+      'angle',
       'D?',
       'z?',
       'initialState?',
       'initialAngle?',
-      'initialKPrev?',
-      'initialVPrev?',
+      'initialK?',
+      'initialX?',
       'cuSeqlens?',
     ],
     attributes: [],
-    outputs: ['o', 'finalState', 'angle', 'kPrev', 'vPrev'],
+    outputs: ['o', 'finalState', 'finalAngle', 'finalK', 'finalX'],
     ...calls(mamba3, planMamba3),
   },
   {
@@ -233,6 +476,69 @@ export const OPS: readonly PlannedOpEntry[] = [
     ...calls(layerNorm, (b, inputs, options) => planNorm(b, 'layerNorm', inputs, options, true)),
   },
   {
+    name: 'causalConv1d',
+    doc: 'Short depthwise causal convolution along time, with state.',
+    paper: 'H3, Fu 2022; Mamba, Gu and Dao 2023',
+    inputs: ['x', 'weight', 'bias?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['activation'],
+    outputs: ['o', 'finalState'],
+    ...calls(causalConv1d, planCausalConv1d),
+  },
+  {
+    name: 's4d',
+    doc: 'Diagonal state-space model.',
+    paper: 'S4D, Gu 2022',
+    inputs: ['u', 'AReal', 'AImag', 'C', 'logDt', 'D?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['discretization', 'mode'],
+    outputs: ['o', 'finalState'],
+    ...calls(s4d, planS4d),
+  },
+  {
+    name: 'dss',
+    doc: 'Diagonal state space with an exponential or softmax-normalised kernel.',
+    paper: 'DSS, Gupta 2022',
+    inputs: ['u', 'AReal', 'AImag', 'C', 'logDt', 'D?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['variant', 'length', 'eps', 'mode'],
+    outputs: ['o', 'finalState'],
+    ...calls(dss, planDss),
+  },
+  {
+    name: 's4',
+    doc: 'Normal plus low-rank state-space model as a long convolution.',
+    paper: 'S4, Gu 2021',
+    inputs: ['u', 'AReal', 'AImag', 'P', 'B', 'C', 'logDt', 'D?'],
+    attributes: ['length'],
+    outputs: ['o'],
+    ...calls(s4, planS4),
+  },
+  {
+    name: 's4Kernel',
+    doc: 'The convolution kernels of a normal plus low-rank state-space model.',
+    paper: 'S4, Gu 2021',
+    inputs: ['AReal', 'AImag', 'P', 'B', 'C', 'logDt'],
+    attributes: ['length'],
+    outputs: ['kernel'],
+    ...calls(s4Kernel, planS4Kernel),
+  },
+  {
+    name: 'fftConv',
+    doc: 'Causal convolution with long kernels by FFT.',
+    paper: 'S4, Gu 2021; Hyena, Poli 2023',
+    inputs: ['u', 'kernel', 'D?'],
+    attributes: [],
+    outputs: ['o'],
+    ...calls(fftConv, planFftConv),
+  },
+  {
+    name: 'dwConv2d',
+    doc: 'Depthwise convolution of images.',
+    paper: 'FLatten, Han 2023; SLAB, Guo 2024',
+    inputs: ['x', 'weight', 'bias?'],
+    attributes: [],
+    outputs: ['o'],
+    ...calls(dwConv2d, planDwConv2d),
+  },
+  {
     name: 'matmul',
     doc: 'Matrix product with bias and activation.',
     paper: 'Goto and van de Geijn 2008',
@@ -258,5 +564,119 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['o'],
     ...calls(mul, (b, inputs) => planBinary(b, 'mul', inputs)),
+  },
+  pointwiseEntry('elu1', features.elu1, 'elu(x) + 1.', 'Katharopoulos 2020'),
+  pointwiseEntry('relu', features.relu, 'max(x, 0).', ''),
+  pointwiseEntry('squaredRelu', features.squaredRelu, 'max(x, 0) squared.', 'Primer, So 2021'),
+  pointwiseEntry('sigmoid', features.sigmoid, 'Logistic function.', ''),
+  pointwiseEntry('exp', features.exp, 'Exponential function.', ''),
+  pointwiseEntry('silu', features.silu, 'x times its logistic function.', 'Elfwing 2018'),
+  pointwiseEntry('tanh', features.tanh, 'Hyperbolic tangent.', ''),
+  pointwiseEntry('softplus', features.softplus, 'ln(1 + e^x).', ''),
+  pointwiseEntry(
+    'logSigmoid',
+    features.logSigmoid,
+    'Logarithm of a forget gate, divided by a temperature.',
+    'GLA, Yang 2024',
+    ['temperature'],
+  ),
+  {
+    name: 'features.softmax',
+    doc: 'Softmax over the last axis.',
+    paper: 'Efficient Attention, Shen 2021',
+    inputs: ['x'],
+    attributes: ['scale'],
+    outputs: ['o'],
+    ...mapCalls(features.softmax, planSoftmax),
+  },
+  {
+    name: 'features.l2norm',
+    doc: 'Rows of length one.',
+    paper: '',
+    inputs: ['x'],
+    attributes: ['eps'],
+    outputs: ['o'],
+    ...mapCalls(features.l2norm, planL2norm),
+  },
+  {
+    name: 'features.focused',
+    doc: 'Focused function: sharper directions of the same length.',
+    paper: 'FLatten Transformer, Han 2023',
+    inputs: ['x'],
+    attributes: ['power'],
+    outputs: ['o'],
+    ...mapCalls(features.focused, planFocused),
+  },
+  {
+    name: 'features.taylor2',
+    doc: 'Second-order Taylor map of the exponential.',
+    paper: 'Based, Arora 2024',
+    inputs: ['x'],
+    attributes: ['scale', 'layout'],
+    outputs: ['o'],
+    ...mapCalls(features.taylor2, planTaylor2),
+  },
+  {
+    name: 'features.quadratic',
+    doc: 'Products of all pairs of elements.',
+    paper: 'ReBased, Aksenov 2024',
+    inputs: ['x'],
+    attributes: ['scale', 'layout'],
+    outputs: ['o'],
+    ...mapCalls(features.quadratic, planQuadratic),
+  },
+  {
+    name: 'features.qtVit',
+    doc: 'Second-order Taylor map without mixed products.',
+    paper: 'QT-ViT, Xu 2024',
+    inputs: ['x'],
+    attributes: ['alpha', 'c', 'gamma'],
+    outputs: ['o'],
+    ...mapCalls(features.qtVit, planQtVit),
+  },
+  {
+    name: 'features.cosine',
+    doc: 'Rectified features that fade with the distance of positions.',
+    paper: 'cosFormer, Qin 2022',
+    inputs: ['x'],
+    attributes: ['maxLength', 'offset'],
+    outputs: ['o'],
+    ...mapCalls(features.cosine, planCosine),
+  },
+  {
+    name: 'features.dpfp',
+    doc: 'Deterministic parameter-free projection.',
+    paper: 'Schlag 2021',
+    inputs: ['x'],
+    attributes: ['nu'],
+    outputs: ['o'],
+    ...mapCalls(features.dpfp, planDpfp),
+  },
+  {
+    name: 'features.hedgehog',
+    doc: 'Softmax over a linear map and its negative.',
+    paper: 'Hedgehog, Zhang 2024',
+    inputs: ['x', 'w', 'bias?'],
+    attributes: ['scale'],
+    outputs: ['o'],
+    ...calls(features.hedgehog, planHedgehog),
+  },
+  {
+    name: 'features.t2r',
+    doc: 'Rectified linear map.',
+    paper: 'T2R, Kasai 2021',
+    inputs: ['x', 'w', 'bias?'],
+    attributes: [],
+    outputs: ['o'],
+    ...calls(features.t2r, planT2r),
+  },
+  {
+    name: 'features.favor',
+    doc: 'Positive random features of the softmax kernel.',
+    paper: 'Performer, Choromanski 2021',
+    inputs: ['x', 'projection'],
+    attributes: ['kernel', 'stabilizer', 'eps'],
+    outputs: ['o'],
+    ...calls(features.favor, planFavor),
   },
 ];

@@ -43,6 +43,13 @@ export class Builder {
     }
   }
 
+  /** Makes a temporary a result. */
+  keep(tensor: Tensor): Tensor {
+    this.#temporaries.splice(this.#temporaries.indexOf(tensor), 1);
+    this.#outputs.push(tensor);
+    return tensor;
+  }
+
   /** Address of a copy of `words` that ends with the call. */
   table(words: Int32Array): number {
     const at = this.runtime.allocate(words.byteLength);

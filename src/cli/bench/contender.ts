@@ -4,8 +4,10 @@ import type { Problem } from './problem.ts';
 /** One implementation of a problem, ready to be called again and again on the same inputs. */
 export interface Contender {
   name: string;
-  /** one call, as a user would make it */
+  /** one call, as a user would make it, or `calls` of them */
   run(): unknown;
+  /** calls that `run` makes, for those of microseconds; times are of one. 1 by default */
+  calls?: number;
   /** the result of one call, in the problem's own layout, for the check */
   output(): Promise<ArrayLike<number>> | ArrayLike<number>;
   /** what its time includes or leaves out */

@@ -26,7 +26,7 @@ export interface Timing {
   spread: number;
   /** milliseconds of one call, every sample of every round */
   samples: number[];
-  /** what benchmark.js says of each round, in seconds: mean, deviation, margin of error (moe, rme) of its samples */
+  /** what benchmark.js says of each round, in seconds of a contender's `run`: mean, deviation, margin of error (moe, rme) of its samples */
   rounds: Omit<Benchmark.Stats, 'sample'>[];
 }
 
@@ -135,7 +135,7 @@ export async function measure(
       run.spent += (performance.now() - started) / 1e3;
       run.count = count;
       const { sample: seconds, ...rest } = stats;
-      run.samples.push(...seconds.map((second) => second * 1e3));
+      run.samples.push(...seconds.map((second) => (second * 1e3) / (run.contender.calls ?? 1)));
       run.rounds.push(rest);
     }
     for (const { probe, values } of readings) values.push(await probe.read());

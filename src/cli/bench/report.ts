@@ -13,6 +13,8 @@ export interface EntryReport {
   gflops?: number;
   /** of the FMA peak that was measured in the same rounds */
   shareOfFma?: number;
+  /** billions of state elements per second, where calls are counted by them */
+  elements?: number;
   /** GB/s of the cache that a call reads */
   bandwidth?: number;
   /** of a plain SIMD read of as many bytes, measured in the same rounds */
@@ -64,27 +66,48 @@ const digits = (value: number | undefined, places = 1) => (value === undefined ?
 const percent = (value: number | undefined) => (value === undefined ? '' : `${(value * 100).toFixed(0)}%`);
 const milliseconds = (value: number) => value.toFixed(value < 1 ? 3 : value < 100 ? 2 : 1);
 
-function entryRow(entry: EntryReport): Cell[] {
-  if (!entry.timing) {
-    return [entry.name, { content: `FAILED its check: ${entry.check.reason}`, colSpan: 9, hAlign: 'left' }];
-  }
-  return [
-    entry.name,
-    milliseconds(entry.timing.median),
-    milliseconds(entry.timing.best),
-    percent(entry.timing.spread),
-    entry.ratio === undefined ? '' : `${entry.tie ? '~' : ''}${entry.ratio.toFixed(2)}x`,
-    digits(entry.gflops),
-    percent(entry.shareOfFma),
-    digits(entry.bandwidth),
-    percent(entry.shareOfRead),
-    entry.check.error.toExponential(0),
-  ];
+/** The columns behind the name. Those that stay empty in a case are left out. */
+const columns: { head: string; cell(entry: EntryReport, timing: Timing): string }[] = [
+  { head: 'ms', cell: (_, timing) => milliseconds(timing.median) },
+  { head: 'p10', cell: (_, timing) => milliseconds(timing.best) },
+  { head: '+-', cell: (_, timing) => percent(timing.spread) },
+  {
+    head: 'time / first',
+    cell: ({ ratio, tie }) => (ratio === undefined ? '' : `${tie ? '~' : ''}${ratio.toFixed(2)}x`),
+  },
+  { head: 'GFLOP/s', cell: ({ gflops }) => digits(gflops) },
+  { head: 'of FMA', cell: ({ shareOfFma }) => percent(shareOfFma) },
+  { head: 'Gelem/s', cell: ({ elements }) => digits(elements, 3) },
+  { head: 'GB/s', cell: ({ bandwidth }) => digits(bandwidth) },
+  { head: 'of read', cell: ({ shareOfRead }) => percent(shareOfRead) },
+  { head: 'error', cell: ({ check }) => check.error.toExponential(0) },
+];
+
+/** Names, figures of the columns that any entry fills, and what failed instead of its figures. */
+function entryTable(entries: readonly EntryReport[]): string {
+  const cells = entries.map((entry) => columns.map(({ cell }) => (entry.timing ? cell(entry, entry.timing) : '')));
+  const filled = columns.map((_, column) => cells.some((row) => row[column] !== ''));
+  const kept = <T>(row: readonly T[]) => row.filter((_, column) => filled[column]);
+  const heads = kept(columns.map(({ head }) => head));
+  const table = new Table({
+    head: ['', ...heads],
+    colAligns: ['left', ...heads.map(() => 'right' as const)],
+    style: { head: [], border: [], compact: true },
+  });
+  entries.forEach(({ name, timing, check }, row) => {
+    const failure: Cell = {
+      content: `FAILED its check: ${check.reason}`,
+      colSpan: Math.max(1, heads.length),
+      hAlign: 'left',
+    };
+    table.push([name, ...(timing ? kept(cells[row]!) : [failure])]);
+  });
+  return table.toString();
 }
 
 function goalLine({ text, limit, atMost, value, reached }: GoalReport): string {
   const state = reached ? 'reached' : value === undefined ? 'no value' : 'MISSED';
-  const figure = value === undefined ? '-' : value.toFixed(atMost ? 0 : 2);
+  const figure = value === undefined ? '-' : value.toFixed(atMost ? (value < 100 ? 1 : 0) : 2);
   return `${state.padEnd(8)} ${figure.padStart(5)} (at ${atMost ? 'most' : 'least'} ${limit}) ${text}`;
 }
 
@@ -96,13 +119,7 @@ export function caseTable({ name, title, peaks, entries, goals, error }: CaseRep
   ].filter(Boolean);
   const head = `${name}: ${title}${peak.length ? ` (${peak.join(', ')})` : ''}`;
   if (error) return `${head}\n  could not run: ${error}\n`;
-  const table = new Table({
-    head: ['', 'ms', 'p10', '+-', 'time / first', 'GFLOP/s', 'of FMA', 'GB/s', 'of read', 'error'],
-    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'right', 'right', 'right', 'right'],
-    style: { head: [], border: [], compact: true },
-  });
-  table.push(...entries.map(entryRow));
-  return [head, table.toString(), ...goals.map((goal) => `  ${goalLine(goal)}`), ''].join('\n');
+  return [head, entryTable(entries), ...goals.map((goal) => `  ${goalLine(goal)}`), ''].join('\n');
 }
 
 /** The lines below the tables: start, size, goals, notes. */
@@ -120,8 +137,10 @@ export function closing({ startup, size, goals, cases, failed }: BenchReport): s
   }
   lines.push(...goals.map(goalLine));
   const entries = cases.flatMap((each) => each.entries);
-  const notes = new Set(entries.flatMap(({ name, note }) => (note ? [`${name}: ${note}`] : [])));
-  lines.push(...notes);
+  // one line for all the entries that say the same
+  const notes = new Map<string, string>();
+  for (const { name, note } of entries) if (note && !notes.has(note)) notes.set(note, name);
+  for (const [note, name] of notes) lines.push(`${name}: ${note}`);
   const all = [...goals, ...cases.flatMap((entry) => entry.goals)];
   const reached = all.filter((goal) => goal.reached).length;
   const missed = all.filter((goal) => !goal.reached && goal.value !== undefined).length;

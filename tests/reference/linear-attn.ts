@@ -1,0 +1,106 @@
+import {
+  addOuter,
+  carried,
+  forEachToken,
+  inner,
+  type Recurrence,
+  readOut,
+  row,
+  sequences,
+  setRow,
+  times,
+} from './linear.ts';
+import { float64, type NdArray, offset, type Result, type Round, zeros } from './ndarray.ts';
+
+/**
+ * o_t = scale q_t S_t / (scale q_t z_t + eps) with S_t = S_{t-1} + k_t^T v_t and z_t = z_{t-1} + k_t [N,HV,K], the denominator
+ * with `normalize` only; not causal: S and z of the whole sequence (Linear Transformer, arXiv 2006.16236).
+ */
+export function linearAttn(
+  { q, k, v, initialState, initialNormalizer, cuSeqlens }: Recurrence & { initialNormalizer?: NdArray },
+  {
+    scale,
+    normalize = false,
+    eps = 1e-10,
+    causal = true,
+  }: { scale?: number; normalize?: boolean; eps?: number; causal?: boolean } = {},
+  round: Round = float64,
+): { o: Result; finalState: Result; finalNormalizer?: Result } {
+  const [, , keyHeads = 0, dk = 0] = q.shape;
+  const [, , heads = 0, dv = 0] = v.shape;
+  const count = sequences(v, cuSeqlens).length;
+  const o = zeros(v.shape);
+  const finalState = carried(initialState, [count, heads, dk, dv]);
+  const finalNormalizer = carried(initialNormalizer, [count, heads, dk]);
+  const factor = round(scale ?? dk ** -0.5);
+  const write = ({ n, b, t, h, kh }: { n: number; b: number; t: number; h: number; kh: number }) => {
+    const key = row(k, b, t, kh);
+    addOuter(finalState, n, h, key, row(v, b, t, h), round);
+    const z = row(finalNormalizer, n, h);
+    setRow(
+      finalNormalizer,
+      z.map((sum, c) => round(sum + key[c]!)),
+      n,
+      h,
+    );
+  };
+  const read = ({ n, b, t, h, kh }: { n: number; b: number; t: number; h: number; kh: number }) => {
+    const query = times(row(q, b, t, kh), factor, round);
+    const numerator = readOut(query, finalState, n, h, round);
+    if (!normalize) return setRow(o, numerator, b, t, h);
+    const denominator = round(inner(query, row(finalNormalizer, n, h), round) + round(eps));
+    setRow(
+      o,
+      numerator.map((x) => round(x / denominator)),
+      b,
+      t,
+      h,
+    );
+  };
+  if (causal) {
+    forEachToken(v, keyHeads, cuSeqlens, (token) => {
+      write(token);
+      read(token);
+    });
+  } else {
+    forEachToken(v, keyHeads, cuSeqlens, write);
+    forEachToken(v, keyHeads, cuSeqlens, read);
+  }
+  return normalize ? { o, finalState, finalNormalizer } : { o, finalState };
+}
+
+/** Where the weights of linear attention are a function of one number: o_t = sum_{j <= t} w(scale q_t k_j) v_j / (sum w + eps). */
+export function kernelAttention(
+  { q, k, v, cuSeqlens }: Recurrence,
+  { scale, eps = 1e-6 }: { scale?: number | undefined; eps?: number | undefined },
+  weight: (x: number) => number,
+  round: Round,
+): { o: Result } {
+  const [, , keyHeads = 0, dk = 0] = q.shape;
+  const [, , heads = 0, dv = 0] = v.shape;
+  const o = zeros(v.shape);
+  const factor = round(scale ?? dk ** -0.5);
+  for (const { b, from, to } of sequences(v, cuSeqlens))
+    for (let t = from; t < to; t++)
+      for (let h = 0; h < heads; h++) {
+        const kh = Math.floor(h / (heads / keyHeads));
+        const query = times(row(q, b, t, kh), factor, round);
+        let denominator = 0;
+        const sum = new Array<number>(dv).fill(0);
+        for (let j = from; j <= t; j++) {
+          const w = weight(inner(query, row(k, b, j, kh), round));
+          denominator = round(denominator + w);
+          const value = dv === 0 ? 0 : offset(v.shape, b, j, h, 0);
+          for (let d = 0; d < dv; d++) sum[d] = round(sum[d]! + round(w * v.data[value + d]!));
+        }
+        const divisor = round(denominator + round(eps));
+        setRow(
+          o,
+          sum.map((x) => round(x / divisor)),
+          b,
+          t,
+          h,
+        );
+      }
+  return { o };
+}
