@@ -135,6 +135,15 @@ export {
   logLinearAttnSync,
 } from './ops/log-linear.ts';
 export {
+  type Mamba3Inputs,
+  type Mamba3Result,
+  type Mamba3StepInputs,
+  type Mamba3Tokens,
+  mamba3,
+  mamba3Step,
+  mamba3Sync,
+} from './ops/mamba3.ts';
+export {
   type MatmulInputs,
   type MatmulOptions,
   matmul,
@@ -155,6 +164,15 @@ export {
   mlstmStep,
   mlstmSync,
 } from './ops/mlstm.ts';
+export {
+  type MomInputs,
+  type MomOptions,
+  type MomResult,
+  type MomStepInputs,
+  mom,
+  momStep,
+  momSync,
+} from './ops/mom.ts';
 export {
   type LayerNormInputs,
   layerNorm,

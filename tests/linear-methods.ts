@@ -705,14 +705,13 @@ export const methods: readonly Method[] = [
       {
         initial: 'initialAngle',
         final: 'finalAngle',
-        step: 'angle',
+        step: 'lastAngle',
         shape: (n, { hv, k }) => [n, hv, Math.floor(k / 2)],
         sample: (random, shape) => floats(shape, () => 6 * random()),
       },
       { initial: 'initialK', final: 'finalK', step: 'lastK', shape: (n, { hv, k }) => [n, hv, k] },
       { initial: 'initialX', final: 'finalX', step: 'lastX', shape: (n, { hv, v }) => [n, hv, v] },
     ],
-    steps: false,
     scaled: false,
   },
   {
@@ -728,7 +727,6 @@ export const methods: readonly Method[] = [
     }),
     states: [{ ...matrixState, shape: (n, { hv, k, v, m }) => [n, m, hv, k, v] }],
     work: ({ k, v, m }) => k * v * m,
-    steps: false,
   },
 ];
 

@@ -20,6 +20,8 @@ export interface StepShape {
   readonly timed: readonly string[];
   /** States: the step's name and the sequence form's. */
   readonly states: Readonly<Record<string, string>>;
+  /** Shape of o, if it is another than that of the first timed input. */
+  readonly shape?: readonly number[];
 }
 
 /** x [B, ...] as [B, 1, ...], without a copy. */
@@ -33,7 +35,7 @@ function withTime(x: Tensor): Tensor {
  * @throws ShapeError if a state or an input is missing or does not fit.
  */
 export function runStep(
-  { op, timed, states }: StepShape,
+  { op, timed, states, shape }: StepShape,
   inputs: object,
   plan: (b: Builder, lifted: never, into: StepTarget) => object,
 ): { o: Tensor } {
@@ -49,8 +51,9 @@ export function runStep(
     }
     const first = given[timed[0]!];
     expectTensor(op, timed[0]!, first, 'without a time axis');
+    const result = shape ?? first.shape;
     if (given.o) {
-      matchShapes(op, { o: given.o }, { o: first.shape.join(' ') });
+      matchShapes(op, { o: given.o }, { o: result.join(' ') });
       expectTypes(op, { o: given.o }, ['f32']);
       expectContiguous(op, { o: given.o });
     }
@@ -58,7 +61,7 @@ export function runStep(
       if (name in given && !(name in states))
         throw new OptionError(`${op}: a step takes its state by the name of the state, not ${name}`);
     }
-    const o = given.o ?? b.output(first.shape);
+    const o = given.o ?? b.output(result);
     plan(b, lifted as never, { o: withTime(o) });
     return { o };
   });

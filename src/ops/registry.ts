@@ -47,11 +47,13 @@ import { lightnet, planLightnet } from './lightnet.ts';
 import { linearAttn, planLinearAttn } from './linear-attn.ts';
 import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
 import { logLinearAttn, planLogLinear } from './log-linear.ts';
+import { mamba3, planMamba3 } from './mamba3.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { metala, planMetala } from './metala.ts';
 import { mla, planMla } from './mla.ts';
 import { mlstm, planMlstm } from './mlstm.ts';
+import { mom, planMom } from './mom.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
@@ -494,6 +496,39 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['o', 'finalState', 'position'],
     ...calls(logLinearAttn, planLogLinear),
+  },
+  {
+    name: 'mamba3',
+    doc: 'Mamba-3: a trapezoidal state-space recurrence with turning keys and queries.',
+    paper: 'Mamba-3, 2026',
+    inputs: [
+      'q',
+      'k',
+      'x',
+      'dt',
+      'A',
+      'lambda',
+      'angle',
+      'D?',
+      'z?',
+      'initialState?',
+      'initialAngle?',
+      'initialK?',
+      'initialX?',
+      'cuSeqlens?',
+    ],
+    attributes: [],
+    outputs: ['o', 'finalState', 'finalAngle', 'finalK', 'finalX'],
+    ...calls(mamba3, planMamba3),
+  },
+  {
+    name: 'mom',
+    doc: 'Mixture of memories: linear attention with several states, of which each token updates and reads those it is routed to.',
+    paper: 'MoM, Du 2025',
+    inputs: ['q', 'k', 'v', 'g?', 'gk?', 'weights', 'indices?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale', 'shared', 'memories'],
+    outputs: ['o', 'finalState'],
+    ...calls(mom, planMom),
   },
   {
     name: 'mergeState',
