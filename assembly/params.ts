@@ -235,7 +235,8 @@ export class LinearParams {
   group: i32;
   dk: i32;
   dv: i32;
-  /** Columns of one work item. */
+  /** Heads and columns of one work item. */
+  blockH: i32;
   blockV: i32;
   scale: f32;
   /** 1: reading, 2: writing, 3: both. */
@@ -283,6 +284,55 @@ export class LinearParams {
   stateStrideV: i32;
   zIn: usize;
   zOut: usize;
+}
+
+/** Log-linear attention, see linear/log-linear.ts. */
+@unmanaged
+export class LogLinearParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  v: usize;
+  vStrideB: i32;
+  vStrideT: i32;
+  vStrideH: i32;
+  vType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  g: usize;
+  gStrideB: i32;
+  gStrideT: i32;
+  gStrideH: i32;
+  levelScales: usize;
+  levelScalesStrideB: i32;
+  levelScalesStrideT: i32;
+  levelScalesStrideH: i32;
+  /** Offsets of these are tokens before the call. */
+  sequences: usize;
+  sequenceCount: i32;
+  /** Value heads, and how many share a key head. */
+  heads: i32;
+  group: i32;
+  dk: i32;
+  dv: i32;
+  /** Columns of one work item. */
+  blockV: i32;
+  /** Slots that any sequence comes to use. */
+  slots: i32;
+  stateIn: usize;
+  slotsIn: i32;
+  stateOut: usize;
+  slotsOut: i32;
+  positionOut: usize;
 }
 
 
@@ -681,6 +731,19 @@ export class DiagonalKernelParams extends DiagonalTableParams {
   o: usize;
   channels: i32;
   length: i32;
+}
+
+
+@unmanaged
+export class DiagonalStateParams extends DiagonalTableParams {
+  u: usize;
+  uStrideB: i32;
+  uStrideT: i32;
+  initialState: usize;
+  finalState: usize;
+  batch: i32;
+  length: i32;
+  channels: i32;
 }
 
 

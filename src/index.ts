@@ -127,6 +127,14 @@ export {
   logCumsumExpSync,
 } from './ops/log-cumsum-exp.ts';
 export {
+  type LogLinearAttnInputs,
+  type LogLinearAttnResult,
+  type LogLinearAttnStepInputs,
+  logLinearAttn,
+  logLinearAttnStep,
+  logLinearAttnSync,
+} from './ops/log-linear.ts';
+export {
   type MatmulInputs,
   type MatmulOptions,
   matmul,
@@ -217,8 +225,12 @@ export {
   fftConv,
   fftConvSync,
   type S4Inputs,
+  type S4KernelInputs,
+  type S4KernelOptions,
   type S4Options,
   s4,
+  s4Kernel,
+  s4KernelSync,
   s4Sync,
 } from './ops/s4.ts';
 export {

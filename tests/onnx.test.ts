@@ -10,6 +10,8 @@ import {
   Attention,
   type AttentionAttributes,
   AttentionSync,
+  CausalConvWithState,
+  CausalConvWithStateSync,
   LinearAttention,
   LinearAttentionSync,
   ONNX_OPS,
@@ -662,6 +664,7 @@ const positions = (at: number) => rt.tensor(new Int32Array(6).fill(at), [2, 3]);
 const linear = () => ({ query: f32(2, 3, 32), key: f32(2, 3, 16), value: f32(2, 3, 12) });
 const linearly = { ...heads, update_rule: 'linear' };
 const gated = { ...heads, update_rule: 'gated' };
+const streamed = () => ({ input: f32(2, 4, 8), weight: f32(4, 1, 3) });
 const cache = () => ({ past_cache: f32(2, 7, 5), update: f32(2, 3, 5) });
 
 // biome-ignore lint/suspicious/noExplicitAny: the inputs are wrong on purpose
@@ -851,7 +854,51 @@ const wrong: [op: AnyOp, sync: AnyOp, calls: Wrong[]][] = [
       ['an unknown mode', cache, { mode: 'ring' }, OptionError, [/ring/, /circular/]],
     ],
   ],
+  [
+    CausalConvWithState,
+    CausalConvWithStateSync,
+    [
+      ['no weight', () => ({ input: f32(2, 4, 8) }), {}, ShapeError, [/weight/]],
+      ['a weight of other channels', () => ({ ...streamed(), weight: f32(5, 1, 3) }), {}, ShapeError, [/5, 1, 3/, /4/]],
+      ['a weight of groups', () => ({ ...streamed(), weight: f32(4, 2, 3) }), {}, ShapeError, [/4, 2, 3/]],
+      ['no taps', () => ({ ...streamed(), weight: f32(4, 1, 0) }), {}, ShapeError, [/k > 0/]],
+      ['a bias of another length', () => ({ ...streamed(), bias: f32(3) }), {}, ShapeError, [/bias/, /3/]],
+      [
+        'a state of another length',
+        () => ({ ...streamed(), past_state: f32(2, 4, 3) }),
+        {},
+        ShapeError,
+        [/past_state/],
+      ],
+      ['two types', () => ({ ...streamed(), weight: rt.empty([4, 1, 3], 'f16') }), {}, DTypeError, [/weight/, /f16/]],
+      ['an unknown activation', streamed, { activation: 'relu' }, OptionError, [/relu/, /swish/]],
+    ],
+  ],
 ];
+
+test('CausalConvWithState continues from its own state, in f32, f16 and bf16', async () => {
+  const random = randomFrom(44);
+  const [B, C, T, k, cut] = [2, 5, 13, 4, 2];
+  const input = normal(random, [B, C, T]);
+  const weight = normal(random, [C, 1, k]);
+  for (const each of runtimes) {
+    for (const dtype of ['f32', 'f16', 'bf16'] as const) {
+      await each.scope(async () => {
+        const x = each.tensor(input.data, input.shape, dtype);
+        const w = each.tensor(weight.data, weight.shape, dtype);
+        const whole = await CausalConvWithState({ input: x, weight: w });
+        const first = await CausalConvWithState({ input: x.slice(2, 0, cut), weight: w });
+        const past_state = first.present_state;
+        const second = await CausalConvWithState({ input: x.slice(2, cut, T), weight: w, past_state });
+        const asArray = (tensor: Tensor) => ({ shape: tensor.shape, data: tensor.dataSync() });
+        assert.equal(second.output.dtype, dtype);
+        const limit = { f32: 1e-6, f16: 4e-3, bf16: 4e-2 }[dtype];
+        assertNear(asArray(second.output), asArray(whole.output.slice(2, cut, T)), limit, `${each.variant} ${dtype}`);
+        assertSameBits(asArray(second.present_state), asArray(whole.present_state), `${each.variant} ${dtype}: state`);
+      });
+    }
+  }
+});
 
 for (const [op, sync, calls] of wrong) {
   test(`${op.name} names what is wrong`, async () => {

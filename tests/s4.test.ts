@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import {
+  createRuntime,
   DTypeError,
   dss,
   dssStep,
   dssSync,
+  explain,
   fftConv,
   fftConvSync,
   OptionError,
@@ -15,10 +17,12 @@ import {
   s4dStep,
   s4dSync,
   s4dTable,
+  s4Kernel,
+  s4KernelSync,
   s4Sync,
   type Tensor,
 } from '../src/index.ts';
-import { assertAccurate, assertNear, expected } from './accuracy.ts';
+import { assertAccurate, assertNear, assertSameBits, expected } from './accuracy.ts';
 import { call } from './call.ts';
 import { property, sometimes } from './property.ts';
 import type { NdArray } from './reference/ndarray.ts';
@@ -122,6 +126,27 @@ test('s4d: eigenvalues and steps of 0, large inputs, long sequences', async () =
     for (const each of runtimes)
       for (const mode of MODES)
         assertAccurate(await call(each, s4d, inputs, { mode }), wanted, `${each.variant} ${mode} ${t} ${size}`);
+  }
+});
+
+test('s4d and fftConv of a part of many channels', async () => {
+  const random = randomFrom(69);
+  const [h, first, wide] = [130, 3, 137];
+  for (const t of [5, 70]) {
+    const whole = normal(random, [2, t, wide]);
+    const u = floats([2, t, h], (n) => whole.data[Math.floor(n / h) * wide + first + (n % h)]!);
+    const own = { ...system(random, h, 3), D: normal(random, [h]) };
+    const kernel = normal(random, [h, 20], 0.2);
+    const wanted = expected((round) => s4dReference({ ...own, u }, {}, round));
+    const long = expected((round) => fftReference({ u, kernel, D: own.D }, {}, round));
+    for (const each of runtimes) {
+      await each.scope(async () => {
+        const view = each.tensor(whole.data, whole.shape).slice(2, first, first + h);
+        for (const mode of MODES)
+          assertAccurate(await call(each, s4d, { ...own, u: view }, { mode }), wanted, `${each.variant} ${mode}`);
+        assertAccurate(await call(each, fftConv, { u: view, kernel, D: own.D }), long, `${each.variant} fftConv`);
+      });
+    }
   }
 });
 
@@ -244,6 +269,22 @@ test('dss: both variants, growing states too', () =>
     },
   ));
 
+test('dss: states that grow out of all proportion are normalised, too', async () => {
+  const random = randomFrom(68);
+  const own = system(random, 3, 3);
+  own.AReal.data.set([0.99, 0.5, 0.1, -2.3, 0.9, 0.7]);
+  own.logDt.data.fill(0);
+  const inputs = { u: normal(random, [2, 90, 3]), ...own };
+  for (const length of [90, 128]) {
+    const options = { variant: 'softmax', length } as const;
+    const wanted = expected((round) => dssReference(inputs, options, round));
+    for (const each of runtimes) {
+      assertAccurate(await call(each, dss, inputs, options), wanted, `${each.variant} ${length}`);
+      await assert.rejects(() => call(each, dss, inputs, { ...options, mode: 'recurrent' }), OptionError);
+    }
+  }
+});
+
 test('dss: a softmax kernel of one state adds up to its weight', async () => {
   const [h, t] = [3, 50];
   const random = randomFrom(64);
@@ -263,6 +304,34 @@ test('dss: a softmax kernel of one state adds up to its weight', async () => {
       return (own.C.data[2 * c]! * re + own.C.data[2 * c + 1]! * im) / (re * re + im * im);
     });
     assertNear(sums, weights, 2e-5, each.variant);
+  }
+});
+
+test('s4d chooses by the shapes, and has the same bits on two threads', async () => {
+  const two = await createRuntime({ threads: 2, variant: rt.variant });
+  try {
+    await two.ready();
+    for (const [batch, n, steps] of [
+      [2, 16, ['diagonalTable', 'diagonalScan']],
+      [4, 128, ['diagonalKernel', 'fftConv', 'diagonalState']],
+    ] as const) {
+      const random = randomFrom(67);
+      const inputs = { u: normal(random, [batch, 1030, 24]), ...system(random, 24, n) };
+      const [one, other] = [await call(rt, s4d, inputs), await call(two, s4d, inputs)];
+      assertSameBits(other.o, one.o, 'o');
+      assertSameBits(other.finalState, one.finalState, 'finalState');
+      rt.scope(() => {
+        const given = Object.fromEntries(
+          Object.entries(inputs).map(([name, { data, shape }]) => [name, rt.tensor(data, shape)]),
+        );
+        assert.deepEqual(
+          explain('s4d', given).steps.map(({ kernel }) => kernel),
+          steps,
+        );
+      });
+    }
+  } finally {
+    two.dispose();
   }
 });
 
@@ -326,7 +395,13 @@ test('s4 is the dense recurrence, for lengths that are powers of two and others'
       const options = length === undefined ? {} : { length };
       const wanted = expected((round) => s4Reference(inputs, options, round));
       const stored = { ...inputs, C: floats([h, n, 2], (i) => storedC(inputs, length ?? t).data[i]!) };
-      for (const each of runtimes) assertAccurate(await call(each, s4, stored, options), wanted, each.variant);
+      const { u, D, ...parameters } = stored;
+      for (const each of runtimes) {
+        assertAccurate(await call(each, s4, stored, options), wanted, each.variant);
+        const { kernel } = await call(each, (given: never) => s4Kernel(given, { length: length ?? t }), parameters);
+        const inputs = { u, kernel: kernel as FloatSample, ...(D && { D }) };
+        assertAccurate(await call(each, fftConv, inputs), wanted, `${each.variant}: kernel apart`);
+      }
     },
   ));
 
@@ -391,6 +466,8 @@ test('wrong calls are named errors and leave nothing behind', () => {
       [s4Sync, { ...nplr, P: f32(6, 2, 2) }, {}, ShapeError, /P has shape/],
       [s4Sync, { ...nplr, B: undefined }, {}, ShapeError, /B is missing/],
       [s4Sync, nplr, { length: 0 }, OptionError, /length/],
+      [s4KernelSync, { ...own, P: nplr.P, B: nplr.B }, {}, OptionError, /length is missing/],
+      [s4KernelSync, { ...own, P: nplr.P, B: f32(5, 3, 2) }, { length: 8 }, ShapeError, /B has shape/],
     ];
     const { used } = rt.memory();
     for (const [op, given, options, error, message] of wrong) {

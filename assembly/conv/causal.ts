@@ -1,6 +1,6 @@
 import { sequenceAt, sequenceOfItem } from '../flash/sequence';
 import { CausalConvParams } from '../params';
-import { NONE, activate4 } from '../simd/activation';
+import { SILU, siluRow } from '../simd/activation';
 import { fma } from '../simd/fma';
 
 /** Writes the first `count` lanes, 1 to 3. */
@@ -12,10 +12,9 @@ export function storeLanes(to: usize, x: v128, count: i32): void {
 
 // @ts-ignore: decorator
 @inline
-function finish(to: usize, x: v128, activation: i32, left: i32): void {
-  const y = activation == NONE ? x : activate4(x, activation);
-  if (left >= 4) v128.store(to, y);
-  else storeLanes(to, y, left);
+function storeUpTo4(to: usize, x: v128, left: i32): void {
+  if (left >= 4) v128.store(to, x);
+  else storeLanes(to, x, left);
 }
 
 /** Four rows of four channels: output row r takes rows r to r + taps - 1 of x. */
@@ -27,7 +26,6 @@ function tile4(
   table: usize,
   width: usize,
   taps: i32,
-  activation: i32,
   o: usize,
   oStride: usize,
   left: i32,
@@ -89,10 +87,10 @@ function tile4(
       x2 = x3;
     }
   }
-  finish(o, a0, activation, left);
-  finish(o + oStride, a1, activation, left);
-  finish(o + 2 * oStride, a2, activation, left);
-  finish(o + 3 * oStride, a3, activation, left);
+  storeUpTo4(o, a0, left);
+  storeUpTo4(o + oStride, a1, left);
+  storeUpTo4(o + 2 * oStride, a2, left);
+  storeUpTo4(o + 3 * oStride, a3, left);
 }
 
 /** `rows` rows of n channels, for one number of taps so that tile4 holds no test of it. */
@@ -114,10 +112,14 @@ function rowsOf(
   for (; r + 4 <= rows; r += 4) {
     for (let d = 0; d < n; d += 4) {
       const byte = (<usize>d) << 2;
-      tile4(x + byte, stride, table + byte, width, taps, activation, o + byte, oStride, n - d);
+      tile4(x + byte, stride, table + byte, width, taps, o + byte, oStride, n - d);
+    }
+    // in a pass of its own the activation keeps its constants in registers
+    for (let i = 0; i < 4; ++i) {
+      if (activation == SILU) siluRow(o, n);
+      o += oStride;
     }
     x += 4 * stride;
-    o += 4 * oStride;
   }
   for (; r < rows; ++r) {
     for (let d = 0; d < n; d += 4) {
@@ -130,8 +132,9 @@ function rowsOf(
         sum = fma(v128.load(at), v128.load(weights), sum);
         at += stride;
       }
-      finish(o + byte, sum, activation, n - d);
+      storeUpTo4(o + byte, sum, n - d);
     }
+    if (activation == SILU) siluRow(o, n);
     x += stride;
     o += oStride;
   }

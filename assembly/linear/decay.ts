@@ -1,17 +1,6 @@
-import {
-  EXP2_1,
-  EXP2_2,
-  EXP2_3,
-  EXP2_4,
-  EXP2_5,
-  EXP2_FLUSH,
-  LINEAR_HIGH,
-  LINEAR_LOW,
-  LOG2E,
-  ONE,
-  ROUND,
-} from '../simd/constants';
-import { exp2With } from '../simd/exp2';
+import { LINEAR_HIGH, LINEAR_LOW, ONE } from '../simd/constants';
+import { exp4 } from '../simd/exp';
+import { fma } from '../simd/fma';
 
 /** row[vectors][4] = value. */
 export function fillRow(row: usize, value: f32, vectors: i32): void {
@@ -22,30 +11,52 @@ export function fillRow(row: usize, value: f32, vectors: i32): void {
   }
 }
 
-/** row = 1 - x over whole vectors. */
-export function complementRow(x: usize, row: usize, vectors: i32): void {
+/** to = from over whole vectors. */
+export function copyRow(from: usize, to: usize, vectors: i32): void {
+  for (; vectors > 0; --vectors) {
+    v128.store(to, v128.load(from));
+    from += 16;
+    to += 16;
+  }
+}
+
+/** row = 1 - decay over whole vectors. */
+export function complementRow(decay: usize, row: usize, vectors: i32): void {
   const one = v128.load(ONE);
   for (; vectors > 0; --vectors) {
-    v128.store(row, f32x4.sub(one, v128.load(x)));
-    x += 16;
+    v128.store(row, f32x4.sub(one, v128.load(decay)));
+    decay += 16;
+    row += 16;
+  }
+}
+
+/** row = 1 - e^g over whole vectors, with e^g in `decay`; by a series where the difference would lose the digits of a slow decay. */
+export function complementOfLogRow(g: usize, decay: usize, row: usize, vectors: i32): void {
+  const one = v128.load(ONE);
+  const slow = f32x4.splat(0.5);
+  for (; vectors > 0; --vectors) {
+    const x = v128.load(g);
+    let series = f32x4.splat(1.0 / 40320.0);
+    series = fma(series, x, f32x4.splat(1.0 / 5040.0));
+    series = fma(series, x, f32x4.splat(1.0 / 720.0));
+    series = fma(series, x, f32x4.splat(1.0 / 120.0));
+    series = fma(series, x, f32x4.splat(1.0 / 24.0));
+    series = fma(series, x, f32x4.splat(1.0 / 6.0));
+    series = fma(series, x, slow);
+    series = fma(series, x, one);
+    const difference = f32x4.sub(one, v128.load(decay));
+    const near = f32x4.lt(f32x4.abs(x), slow);
+    v128.store(row, v128.bitselect(f32x4.neg(f32x4.mul(series, x)), difference, near));
+    g += 16;
+    decay += 16;
     row += 16;
   }
 }
 
 /** decay = e^g over whole vectors. */
 export function decayRow(g: usize, decay: usize, vectors: i32): void {
-  const log2e = f32x4.splat(LOG2E);
-  const round = v128.load(ROUND);
-  const e1 = v128.load(EXP2_1);
-  const e2 = v128.load(EXP2_2);
-  const e3 = v128.load(EXP2_3);
-  const e4 = v128.load(EXP2_4);
-  const e5 = v128.load(EXP2_5);
-  const one = v128.load(ONE);
-  const flush = v128.load(EXP2_FLUSH);
   for (; vectors > 0; --vectors) {
-    const x = f32x4.mul(v128.load(g), log2e);
-    v128.store(decay, exp2With(x, round, e1, e2, e3, e4, e5, one, flush));
+    v128.store(decay, exp4(v128.load(g)));
     g += 16;
     decay += 16;
   }

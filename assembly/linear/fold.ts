@@ -1,9 +1,19 @@
 import { LinearParams } from '../params';
-import { exp2 } from '../simd/exp2';
 import { fma } from '../simd/fma';
 import { sum4 } from '../simd/reduce';
+import { sigmoid4 } from '../simd/sigmoid';
 import { elementBytes, F32, widenRow } from '../simd/storage';
-import { advanceRow, complementRow, decayOf, decayRow, fillRow, foldable, multiplyRow } from './decay';
+import {
+  advanceRow,
+  complementOfLogRow,
+  complementRow,
+  copyRow,
+  decayOf,
+  decayRow,
+  fillRow,
+  foldable,
+  multiplyRow,
+} from './decay';
 import { BLOCK, GATE_ROWS, GATE_SCALAR, PANEL, Workspace, WRITE } from './workspace';
 
 /** Denominators of an output row. */
@@ -79,7 +89,7 @@ function scalarDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32
     if (token + n >= 0) decay = p.gateLinear ? load<f32>(at) : decayOf(load<f32>(at));
     at += step;
     if (n == 0) {
-      fillRow(w.factor, w.scalarProduct * decay, w.groups);
+      fillRow(w.factor, load<f32>(w.product) * decay, w.groups);
     } else {
       const next = product * decay;
       if (!foldable(next, p.gv != 0)) break;
@@ -87,7 +97,7 @@ function scalarDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32
     }
     store<f32>(w.products + ((<usize>n) << 2), product);
   }
-  w.scalarProduct = product;
+  fillRow(w.product, product, w.groups);
   return n;
 }
 
@@ -99,11 +109,12 @@ function rowDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
   let n = 0;
   for (; n < most; ++n) {
     let decay = w.decay;
+    let gates: usize = 0;
     if (token + n < 0) {
       fillRow(decay, 1, w.groups);
     } else {
       const at = rowAt(p.g, p.gStrideB, p.gStrideT, p.gStrideH, 4, w.batch, w.start + token + n, w.gateHead);
-      const gates = paddedRow(at, F32, p.dk, padded, w.gRow);
+      gates = paddedRow(at, F32, p.dk, padded, w.gRow);
       if (p.gateLinear) decay = gates;
       else decayRow(gates, decay, w.groups);
     }
@@ -114,9 +125,13 @@ function rowDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
       if (!advanceRow(product, decay, product + rowBytes, w.groups, p.gv != 0)) break;
       product += rowBytes;
     }
-    if (p.tied) complementRow(decay, w.tiedKeys + <usize>n * rowBytes, w.groups);
+    if (p.tied) {
+      const key = w.tiedKeys + <usize>n * rowBytes;
+      if (p.gateLinear || !gates) complementRow(decay, key, w.groups);
+      else complementOfLogRow(gates, decay, key, w.groups);
+    }
   }
-  memory.copy(w.product, product, rowBytes);
+  copyRow(product, w.product, w.groups);
   return n;
 }
 
@@ -140,9 +155,7 @@ function columnDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32
       fillRow(w.columnProduct, 1, vectors);
     } else {
       if (!advanceRow(w.columnProduct, decay, w.columnDecay, vectors, p.gateKind != 0)) break;
-      const product = w.columnDecay;
-      w.columnDecay = w.columnProduct;
-      w.columnProduct = product;
+      copyRow(w.columnDecay, w.columnProduct, vectors);
     }
     let to = w.columnProducts + ((<usize>n) << 5);
     for (let c: usize = 0; c < (<usize>w.panels) << 5; c += 32) {
@@ -157,9 +170,9 @@ function columnDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32
 /** The product of the row gates after `count` tokens, where the column gates end the block earlier. */
 function retreat(p: LinearParams, w: Workspace, count: i32): void {
   const last = <usize>(count - 1);
-  if (p.gateKind == GATE_SCALAR) w.scalarProduct = load<f32>(w.products + (last << 2));
+  if (p.gateKind == GATE_SCALAR) fillRow(w.product, load<f32>(w.products + (last << 2)), w.groups);
   const rowBytes = (<usize>w.groups) << 4;
-  if (p.gateKind == GATE_ROWS) memory.copy(w.product, w.products + last * rowBytes, rowBytes);
+  if (p.gateKind == GATE_ROWS) copyRow(w.products + last * rowBytes, w.product, w.groups);
 }
 
 /** Row `count` of the panels as a token that does nothing: strips take tokens in pairs. */
@@ -307,7 +320,7 @@ function ownValues(p: LinearParams, w: Workspace, step: i32, count: i32): void {
     let factor = skip;
     if (reads && (p.bonus || p.bonusScalar)) {
       const dot = bonusOf(w, queryRow(p, w, token), keyRow(p, w, token, n));
-      if (p.bonusSigmoid) factor += 1 / (1 + exp2(-dot * 1.4426950408889634));
+      if (p.bonusSigmoid) factor += f32x4.extract_lane(sigmoid4(f32x4.splat(dot)), 0);
       else factor += dot * p.scale * (p.bonusScalar ? tokenValue(p.bonusScalar, p, w, token) : 1);
     }
     let v = reads ? valueRow(p, w, token) : w.vZeros;

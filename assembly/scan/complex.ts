@@ -8,8 +8,9 @@ import { tableBytes } from './discretize';
 const BLOCK: i32 = 64;
 /** Up to this many steps states are not rescaled. */
 const SHORT: i32 = 8;
-/** States smaller than this become zero between blocks: products with denormals are slow, and some never decay. */
-const FLUSH: f32 = 1e-30;
+/** Smaller states become zero after every few steps: products with denormals are slow, and some never decay. */
+const FLUSH: f32 = 1e-25;
+const FLUSH_STEPS: i32 = 16;
 
 /** All ones in the first `count` lanes. */
 // @ts-ignore: decorator
@@ -69,39 +70,50 @@ function shortSteps(
   storePairs(to, re, im, count);
 }
 
+/** s, zero where it is too small to count; NaN stays. */
+// @ts-ignore: decorator
+@inline
+function settled(s: v128): v128 {
+  return v128.andnot(s, f32x4.lt(f32x4.abs(s), f32x4.splat(FLUSH)));
+}
+
 /**
  * s_t = a s_{t-1} + u_t with s = x / b, for two groups of four states: without b on the input the recurrence is as short
  * as a complex product.
  */
-// @ts-ignore: decorator
-@inline
-function twoGroups(table: usize, states: usize, u: usize, stride: usize, steps: i32, sums: usize, output: bool): void {
+function twoGroups(table: usize, states: usize, u: usize, stride: usize, steps: i32, sums: usize): void {
   const ar0 = v128.load(table);
   const ai0 = v128.load(table, 16);
+  const nai0 = f32x4.neg(ai0);
   const cr0 = v128.load(table, 96);
-  const ci0 = v128.load(table, 112);
+  const ci0 = f32x4.neg(v128.load(table, 112));
   const ar1 = v128.load(table, 128);
   const ai1 = v128.load(table, 144);
+  const nai1 = f32x4.neg(ai1);
   const cr1 = v128.load(table, 224);
-  const ci1 = v128.load(table, 240);
+  const ci1 = f32x4.neg(v128.load(table, 240));
   let re0 = v128.load(states);
   let im0 = v128.load(states, 16);
   let re1 = v128.load(states, 32);
   let im1 = v128.load(states, 48);
-  for (let t = 0; t < steps; ++t) {
-    const x = v128.load32_splat(u);
-    const next0 = fma(ar0, re0, f32x4.sub(x, f32x4.mul(ai0, im0)));
-    im0 = fma(ar0, im0, f32x4.mul(ai0, re0));
-    re0 = next0;
-    const next1 = fma(ar1, re1, f32x4.sub(x, f32x4.mul(ai1, im1)));
-    im1 = fma(ar1, im1, f32x4.mul(ai1, re1));
-    re1 = next1;
-    if (output) {
+  for (let left = steps; left > 0; left -= FLUSH_STEPS) {
+    for (let t = min(left, FLUSH_STEPS); t > 0; --t) {
+      const x = v128.load32_splat(u);
+      const next0 = fma(ar0, re0, fma(nai0, im0, x));
+      im0 = fma(ar0, im0, f32x4.mul(ai0, re0));
+      re0 = next0;
+      const next1 = fma(ar1, re1, fma(nai1, im1, x));
+      im1 = fma(ar1, im1, f32x4.mul(ai1, re1));
+      re1 = next1;
       const real = fma(cr1, re1, fma(cr0, re0, v128.load(sums)));
-      v128.store(sums, f32x4.sub(real, fma(ci1, im1, f32x4.mul(ci0, im0))));
+      v128.store(sums, fma(ci1, im1, fma(ci0, im0, real)));
       sums += 16;
+      u += stride;
     }
-    u += stride;
+    re0 = settled(re0);
+    im0 = settled(im0);
+    re1 = settled(re1);
+    im1 = settled(im1);
   }
   v128.store(states, re0);
   v128.store(states, im0, 16);
@@ -110,52 +122,37 @@ function twoGroups(table: usize, states: usize, u: usize, stride: usize, steps: 
 }
 
 /** As twoGroups for one group. */
-// @ts-ignore: decorator
-@inline
-function oneGroup(table: usize, states: usize, u: usize, stride: usize, steps: i32, sums: usize, output: bool): void {
+function oneGroup(table: usize, states: usize, u: usize, stride: usize, steps: i32, sums: usize): void {
   const ar = v128.load(table);
   const ai = v128.load(table, 16);
+  const nai = f32x4.neg(ai);
   const cr = v128.load(table, 96);
-  const ci = v128.load(table, 112);
+  const ci = f32x4.neg(v128.load(table, 112));
   let re = v128.load(states);
   let im = v128.load(states, 16);
-  for (let t = 0; t < steps; ++t) {
-    const x = v128.load32_splat(u);
-    const next = fma(ar, re, f32x4.sub(x, f32x4.mul(ai, im)));
-    im = fma(ar, im, f32x4.mul(ai, re));
-    re = next;
-    if (output) {
-      v128.store(sums, fma(cr, re, f32x4.sub(v128.load(sums), f32x4.mul(ci, im))));
+  for (let left = steps; left > 0; left -= FLUSH_STEPS) {
+    for (let t = min(left, FLUSH_STEPS); t > 0; --t) {
+      const x = v128.load32_splat(u);
+      const next = fma(ar, re, fma(nai, im, x));
+      im = fma(ar, im, f32x4.mul(ai, re));
+      re = next;
+      v128.store(sums, fma(cr, re, fma(ci, im, v128.load(sums))));
       sums += 16;
+      u += stride;
     }
-    u += stride;
+    re = settled(re);
+    im = settled(im);
   }
   v128.store(states, re);
   v128.store(states, im, 16);
 }
 
-function stepsWithOutput(
-  table: usize,
-  states: usize,
-  groups: i32,
-  u: usize,
-  stride: usize,
-  steps: i32,
-  sums: usize,
-): void {
+function allGroups(table: usize, states: usize, groups: i32, u: usize, stride: usize, steps: i32, sums: usize): void {
   let g = 0;
   for (; g + 2 <= groups; g += 2) {
-    twoGroups(table + ((<usize>g) << 7), states + ((<usize>g) << 5), u, stride, steps, sums, true);
+    twoGroups(table + ((<usize>g) << 7), states + ((<usize>g) << 5), u, stride, steps, sums);
   }
-  if (g < groups) oneGroup(table + ((<usize>g) << 7), states + ((<usize>g) << 5), u, stride, steps, sums, true);
-}
-
-function stepsWithoutOutput(table: usize, states: usize, groups: i32, u: usize, stride: usize, steps: i32): void {
-  let g = 0;
-  for (; g + 2 <= groups; g += 2) {
-    twoGroups(table + ((<usize>g) << 7), states + ((<usize>g) << 5), u, stride, steps, 0, false);
-  }
-  if (g < groups) oneGroup(table + ((<usize>g) << 7), states + ((<usize>g) << 5), u, stride, steps, 0, false);
+  if (g < groups) oneGroup(table + ((<usize>g) << 7), states + ((<usize>g) << 5), u, stride, steps, sums);
 }
 
 /** Where the real part of b of state n is; its imaginary part is 16 bytes further on. */
@@ -228,7 +225,7 @@ export function diagonalScanScratchBytes(params: usize): i32 {
  *   initialState  f32 [S, H, N, 2]  complex x before the first step; may be absent
  *   finalState    f32 [S, H, N, 2]  may be initialState
  *   d             f32 [H]           may be absent
- *   o             f32 [B, T, H]     any strides of B and T; absent if only the state is wanted
+ *   o             f32 [B, T, H]     any strides of B and T
  *
  * S4D (Gu 2022), equation 2. Item: (sequence, block of blockD channels).
  */
@@ -267,7 +264,7 @@ export function diagonalScan(params: usize, begin: i32, end: i32, scratch: usize
       for (let h = 0; h < count; ++h) {
         const own = table + <usize>h * bytes;
         const at = u + <usize>t * stride + ((<usize>h) << 2);
-        if (p.o) memory.fill(scratch, 0, (<usize>steps) << 4);
+        memory.fill(scratch, 0, (<usize>steps) << 4);
         if (short) {
           const from = p.initialState ? p.initialState + state + <usize>h * stateBytes : 0;
           const to = p.finalState + state + <usize>h * stateBytes;
@@ -278,14 +275,10 @@ export function diagonalScan(params: usize, begin: i32, end: i32, scratch: usize
           }
         } else {
           const states = kept + <usize>h * keptBytes;
-          if (p.o) stepsWithOutput(own, states, groups, at, stride, steps, scratch);
-          else stepsWithoutOutput(own, states, groups, at, stride, steps);
-          flush(states, groups);
+          allGroups(own, states, groups, at, stride, steps, scratch);
         }
-        if (p.o) {
-          const d: f32 = p.d ? load<f32>(p.d + ((<usize>(first + h)) << 2)) : 0;
-          writeOutput(scratch, at, stride, d, o + <usize>t * oStride + ((<usize>h) << 2), oStride, steps);
-        }
+        const d: f32 = p.d ? load<f32>(p.d + ((<usize>(first + h)) << 2)) : 0;
+        writeOutput(scratch, at, stride, d, o + <usize>t * oStride + ((<usize>h) << 2), oStride, steps);
       }
     }
     if (short) continue;

@@ -36,7 +36,10 @@ const FAR: f32 = 120;
 const PLAIN: i32 = 0;
 /** States below 2^-100 go to zero. */
 const FLUSH: i32 = 1;
-/** Exponents beyond REACH: states become multiples of so coarse a unit that no product with a decay is denormal. */
+/**
+ * Exponents beyond REACH: states become multiples of so coarse a unit that no product with a decay is denormal. A few units may
+ * stay for good: 2^-100 each, or 2^-66 without relaxed SIMD.
+ */
 const COARSE: i32 = 2;
 /** As COARSE, with exponents beyond FAR. */
 const LIMITED: i32 = 3;

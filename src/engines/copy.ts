@@ -32,3 +32,11 @@ export function copyRows(b: Builder, x: Tensor, o: Tensor): void {
     flops: x.size,
   });
 }
+
+/** x [B, T, H, D], or a copy of it without gaps. */
+export function packed(b: Builder, x: Tensor): Tensor {
+  if (x.contiguous) return x;
+  const o = b.temporary(x.shape);
+  copyRows(b, x, o);
+  return o;
+}

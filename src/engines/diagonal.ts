@@ -4,7 +4,12 @@
  *
  * @module
  */
-import { DiagonalKernelParams, DiagonalScanParams, DiagonalTableParams } from '../generated/params.ts';
+import {
+  DiagonalKernelParams,
+  DiagonalScanParams,
+  DiagonalStateParams,
+  DiagonalTableParams,
+} from '../generated/params.ts';
 import { encode, type Values } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -82,8 +87,8 @@ export interface DiagonalCall {
   readonly sequences: readonly SequenceSpan[];
 }
 
-/** Adds the recurrence; without output only the final state is computed. */
-export function diagonalScan(b: Builder, table: Tensor, call: DiagonalCall, output = true): void {
+/** Adds the recurrence. */
+export function diagonalScan(b: Builder, table: Tensor, call: DiagonalCall): void {
   const { u, d, initialState, finalState, o } = call;
   const [, channels, states] = finalState.shape as [number, number, number];
   const blockD = u.shape[0]! * channels >= 128 ? 16 : 4;
@@ -97,7 +102,7 @@ export function diagonalScan(b: Builder, table: Tensor, call: DiagonalCall, outp
     initialState: initialState?.address ?? 0,
     finalState: finalState.address,
     d: d?.address ?? 0,
-    o: output ? o.address : 0,
+    o: o.address,
     oStrideB: o.strides[0]!,
     oStrideT: o.strides[1]!,
     sequences: b.table(words),
@@ -111,7 +116,7 @@ export function diagonalScan(b: Builder, table: Tensor, call: DiagonalCall, outp
     params,
     items,
     scratchBytes: b.runtime.scratchBytes('diagonalScanScratchBytes', params),
-    flops: (output ? 12 : 8) * u.size * states,
+    flops: 12 * u.size * states,
   });
 }
 
@@ -129,19 +134,35 @@ function powerSums(b: Builder, system: DiagonalSystem, rows: number, length: num
     }),
     items: rows,
     // two tables of powers, and coefficients
-    scratchBytes: 1120,
+    scratchBytes: 1152,
     flops: rows * states * (4 * length + 1000),
   });
   return o;
 }
 
 /** Adds the same by a convolution with the kernel K_l = Re sum c b a^l, for sequences that are batch entries. */
-export function diagonalConvolve(b: Builder, system: DiagonalSystem, table: Tensor, call: DiagonalCall): void {
-  const { u, d, initialState, o } = call;
+export function diagonalConvolve(b: Builder, system: DiagonalSystem, call: DiagonalCall): void {
+  const { u, d, initialState, finalState, o } = call;
   const [batch, length, channels] = u.shape as [number, number, number];
   const kernel = powerSums(b, system, channels, length);
   const response = initialState && powerSums(b, system, batch * channels, length, initialState);
   const added = response?.reshape([batch, channels, response.shape[1]!]);
   fftConvolve(b, { u, kernel, taps: length, d, added, o });
-  diagonalScan(b, table, call, false);
+  const params = encode(DiagonalStateParams, systemParams(system), {
+    u: u.address,
+    uStrideB: u.strides[0]!,
+    uStrideT: u.strides[1]!,
+    initialState: initialState?.address ?? 0,
+    finalState: finalState.address,
+    batch,
+    length,
+    channels,
+  });
+  b.dispatch({
+    kernel: 'diagonalState',
+    params,
+    items: batch > 0 ? channels : 0,
+    scratchBytes: b.runtime.scratchBytes('diagonalStateScratchBytes', params),
+    flops: 4 * u.size * system.aReal.shape[1]!,
+  });
 }

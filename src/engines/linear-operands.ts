@@ -7,7 +7,7 @@ import { ShapeError } from '../errors.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import type { LinearCall } from './linear.ts';
-import { sequencesOf } from './sequences.ts';
+import { type SequenceSpan, sequencesOf } from './sequences.ts';
 import { expectContiguous, expectRows, expectTypes, finite, matchShapes, type Sizes } from './shapes.ts';
 import type { StepTarget } from './step.ts';
 
@@ -57,17 +57,15 @@ export interface OpenOperands {
 }
 
 /**
- * Checks q, k, v and `gates` (name, tensor and axes), and makes o or takes that of a step.
+ * Checks q, k, v and `gates` (name, tensor and axes): lengths and sequences.
  *
- * @throws ShapeError, DTypeError, OptionError
+ * @throws ShapeError, DTypeError
  */
-export function openOperands(
-  b: Builder,
+export function linearSizes(
   op: string,
   inputs: Partial<LinearInputs>,
-  options: LinearOptions & { readonly fallbackScale?: number },
-  { names = {}, gates = {}, into, tiedKeys = false }: LinearNames = {},
-): OpenOperands {
+  { names = {}, gates = {}, tiedKeys = false }: LinearNames,
+): { sizes: LinearSizes & Sizes; sequences: SequenceSpan[] } {
   const { q, k, v, cuSeqlens } = inputs;
   const named = (name: keyof LinearInputs) => names[name] ?? name;
   const operands: Record<string, Tensor | undefined> = { [named('q')]: q };
@@ -94,14 +92,31 @@ export function openOperands(
   }
   const { B, T } = matched;
   const sequences = sequencesOf(op, { B, Tq: T, Tk: T }, { cuSeqlens });
-  const sizes = { ...matched, N: sequences.length };
+  return { sizes: { ...matched, N: sequences.length }, sequences };
+}
+
+/**
+ * As `linearSizes`; makes o, or takes that of a step.
+ *
+ * @throws ShapeError, DTypeError, OptionError
+ */
+export function openOperands(
+  b: Builder,
+  op: string,
+  inputs: Partial<LinearInputs>,
+  options: LinearOptions & { readonly fallbackScale?: number },
+  names: LinearNames = {},
+): OpenOperands {
+  const { q, k, v } = inputs;
+  const { sizes, sequences } = linearSizes(op, inputs, names);
+  const { B, T, HV, V } = sizes;
   const call = {
     q,
     k,
     v: v!,
     sequences,
     scale: finite(op, 'scale', options.scale, options.fallbackScale ?? sizes.K ** -0.5),
-    o: into?.o ?? b.output([B, T, sizes.HV, sizes.V]),
+    o: names.into?.o ?? b.output([B, T, HV, V]),
   };
   return { sizes, call };
 }

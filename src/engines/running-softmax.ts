@@ -5,12 +5,13 @@
  */
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
+import { packed } from './copy.ts';
 import { logSumGates } from './scan.ts';
 import type { SequenceSpan } from './sequences.ts';
 
 /** Logarithms of weights, and the running ln of their sum. */
 export interface RunningSoftmax {
-  /** f32 [B, T, H, M] contiguous. */
+  /** f32 [B, T, H, M], rows contiguous. */
   readonly x: Tensor;
   readonly sequences: readonly SequenceSpan[];
   /** f32 [N, H, M]; absent: nothing was summed. */
@@ -25,6 +26,6 @@ export function runningSoftmax(b: Builder, { x, sequences, initial, final }: Run
   const g = b.temporary(x.shape);
   const s = b.temporary(x.shape);
   const flat = (tensor: Tensor) => tensor.reshape([batch, length, heads * d]);
-  logSumGates(b, { spans: sequences, like: flat(x), g: flat(g), w: flat(s), initial, final });
+  logSumGates(b, { spans: sequences, like: flat(packed(b, x)), g: flat(g), w: flat(s), initial, final });
   return { g, s };
 }

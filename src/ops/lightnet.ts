@@ -12,7 +12,7 @@ import {
   openLinear,
 } from '../engines/linear-operands.ts';
 import { runningSoftmax } from '../engines/running-softmax.ts';
-import { expectContiguous, expectNames, expectTypes } from '../engines/shapes.ts';
+import { expectNames, expectTypes } from '../engines/shapes.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -50,7 +50,6 @@ export function planLightnet(
   const { initialZ, ...rest } = inputs;
   const { call, sizes } = openLinear(b, OP, rest, options, { into });
   expectTypes(OP, { k: rest.k }, ['f32']);
-  expectContiguous(OP, { k: rest.k });
   const z = carried(b, OP, 'initialZ', initialZ, [sizes.N, sizes.H, sizes.K], into);
   const { g, s: k } = runningSoftmax(b, { x: rest.k, sequences: call.sequences, initial: initialZ, final: z });
   linear(b, { ...call, k, g });

@@ -15,8 +15,8 @@ import type { Stepped } from './gla.ts';
 export interface MetalaInputs extends Omit<LinearInputs, 'k'> {
   /** f32 [B, T, H, K]: log decay; the key is 1 - e^g. */
   readonly g: Tensor;
-  /** f32 [H, K]: self-augmentation. Default none. */
-  readonly aug?: Tensor;
+  /** f32 [H, K]: self-augmentation. */
+  readonly aug: Tensor;
 }
 
 const OP = 'metala';
@@ -27,7 +27,7 @@ export function planMetala(b: Builder, inputs: MetalaInputs, options: LinearOpti
   expectNames(OP, 'option', options, ['scale']);
   const { g, aug, ...rest } = inputs;
   const { call, sizes } = openLinear(b, OP, rest, options, { gates: { g: [g, 'B T H K'] }, into, tiedKeys: true });
-  matchShapes(OP, { aug }, { aug: `?${sizes.H} ${sizes.K}` });
+  matchShapes(OP, { aug }, { aug: `${sizes.H} ${sizes.K}` });
   expectTypes(OP, { aug }, ['f32']);
   expectContiguous(OP, { aug });
   linear(b, { ...call, g, tied: true, own: { bonus: aug, sigmoid: true } });

@@ -46,6 +46,7 @@ import { hgrn, planHgrn } from './hgrn.ts';
 import { lightnet, planLightnet } from './lightnet.ts';
 import { linearAttn, planLinearAttn } from './linear-attn.ts';
 import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
+import { logLinearAttn, planLogLinear } from './log-linear.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { metala, planMetala } from './metala.ts';
@@ -61,7 +62,7 @@ import { planRodimus, rodimus } from './rodimus.ts';
 import { planRope, rope } from './rope.ts';
 import { planRwkv, rwkv5, rwkv6 } from './rwkv.ts';
 import { planRwkv4, rwkv4 } from './rwkv4.ts';
-import { fftConv, planFftConv, planS4, s4 } from './s4.ts';
+import { fftConv, planFftConv, planS4, planS4Kernel, s4, s4Kernel } from './s4.ts';
 import { dss, planDss, planS4d, s4d } from './s4d.ts';
 import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
@@ -369,7 +370,7 @@ export const OPS: readonly PlannedOpEntry[] = [
     name: 'metala',
     doc: 'Gated linear attention with tied keys and self-augmentation.',
     paper: 'MetaLA, Chou 2024',
-    inputs: ['q', 'v', 'g', 'aug?', 'initialState?', 'cuSeqlens?'],
+    inputs: ['q', 'v', 'g', 'aug', 'initialState?', 'cuSeqlens?'],
     attributes: ['scale'],
     outputs: ['o', 'finalState'],
     ...calls(metala, planMetala),
@@ -486,6 +487,15 @@ export const OPS: readonly PlannedOpEntry[] = [
     ['alpha', 'c', 'gamma'],
   ),
   {
+    name: 'logLinearAttn',
+    doc: 'Linear attention with a decaying state for each scale of the past.',
+    paper: 'Log-Linear Attention, Guo 2025',
+    inputs: ['q', 'k', 'v', 'g', 'levelScales', 'initialState?', 'initialPosition?', 'cuSeqlens?'],
+    attributes: [],
+    outputs: ['o', 'finalState', 'position'],
+    ...calls(logLinearAttn, planLogLinear),
+  },
+  {
     name: 'mergeState',
     doc: 'Joins attention results over disjoint keys.',
     paper: 'FlashInfer, Ye 2025',
@@ -556,6 +566,15 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['length'],
     outputs: ['o'],
     ...calls(s4, planS4),
+  },
+  {
+    name: 's4Kernel',
+    doc: 'The convolution kernels of a normal plus low-rank state-space model.',
+    paper: 'S4, Gu 2021',
+    inputs: ['AReal', 'AImag', 'P', 'B', 'C', 'logDt'],
+    attributes: ['length'],
+    outputs: ['kernel'],
+    ...calls(s4Kernel, planS4Kernel),
   },
   {
     name: 'fftConv',

@@ -5,6 +5,7 @@
  */
 import { fftConvolve, nplrKernels } from '../engines/fft.ts';
 import { expectContiguous, expectNames, expectRows, expectTypes, matchShapes, whole } from '../engines/shapes.ts';
+import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 
@@ -18,10 +19,8 @@ export interface FftConvInputs {
   readonly D?: Tensor | undefined;
 }
 
-/** Operands of `s4`. */
-export interface S4Inputs {
-  /** f32 [B, T, H] */
-  readonly u: Tensor;
+/** Operands of `s4Kernel`. */
+export interface S4KernelInputs {
   /** f32 [H, N]: real parts of the diagonal part of A, one of each conjugate pair; themselves, not their logarithms. */
   readonly AReal: Tensor;
   /** f32 [H, N]: imaginary parts. */
@@ -34,8 +33,20 @@ export interface S4Inputs {
   readonly C: Tensor;
   /** f32 [H]: natural logarithm of the step. */
   readonly logDt: Tensor;
+}
+
+/** Operands of `s4`. */
+export interface S4Inputs extends S4KernelInputs {
+  /** f32 [B, T, H] */
+  readonly u: Tensor;
   /** f32 [H]: weight of the input in the output. Default zeros. */
   readonly D?: Tensor | undefined;
+}
+
+/** Options of `s4Kernel`. */
+export interface S4KernelOptions {
+  /** Steps of the kernel, for which C is stored; powers of two from 4 on are fast. */
+  readonly length: number;
 }
 
 /** Options of `s4`. */
@@ -46,6 +57,8 @@ export interface S4Options {
 
 const LONG = 'fftConv';
 const S4 = 's4';
+const KERNEL = 's4Kernel';
+const PARAMETERS = ['AReal', 'AImag', 'P', 'B', 'C', 'logDt'] as const;
 
 /** Lays out `fftConv`. */
 export function planFftConv(b: Builder, inputs: FftConvInputs, options: object): { o: Tensor } {
@@ -79,32 +92,62 @@ export function fftConvSync(inputs: FftConvInputs, options: object = {}): { o: T
   return runSync(LONG, inputs, (b) => planFftConv(b, inputs, options));
 }
 
+/** Adds the kernels f32 [H, length] of checked parameters to `o`. */
+function addKernels(b: Builder, op: string, inputs: S4KernelInputs, o: Tensor): void {
+  const { AReal, AImag, P, B, C, logDt } = inputs;
+  const vector = 'H N 2';
+  matchShapes<keyof S4KernelInputs>(
+    op,
+    { AReal, AImag, P, B, C, logDt },
+    { AReal: `${o.shape[0]} N`, AImag: `${o.shape[0]} N`, P: vector, B: vector, C: vector, logDt: `${o.shape[0]}` },
+  );
+  expectTypes(op, { AReal, AImag, P, B, C, logDt }, ['f32']);
+  expectContiguous(op, { AReal, AImag, P, B, C, logDt });
+  nplrKernels(b, { aReal: AReal, aImag: AImag, p: P, b: B, c: C, logDt, o });
+}
+
+/** Lays out `s4Kernel`. */
+export function planS4Kernel(b: Builder, inputs: S4KernelInputs, options: S4KernelOptions): { kernel: Tensor } {
+  expectNames(KERNEL, 'input', inputs, PARAMETERS);
+  expectNames(KERNEL, 'option', options, ['length']);
+  const { H } = matchShapes(KERNEL, { AReal: inputs.AReal }, { AReal: 'H N' });
+  if (options.length === undefined)
+    throw new OptionError(`${KERNEL}: length is missing: the steps for which C is stored`);
+  const kernel = b.output([H!, whole(KERNEL, 'length', options.length, 1, 1)]);
+  addKernels(b, KERNEL, inputs, kernel);
+  return { kernel };
+}
+
+/**
+ * The convolution kernels of `s4`, f32 [H, length], for `fftConv`: parameters that do not change need them but once.
+ *
+ * Source: as `s4`.
+ *
+ * @throws ShapeError, DTypeError, OptionError for operands or options that do not fit.
+ * @example const { kernel } = await s4Kernel({ AReal, AImag, P, B, C, logDt }, { length: 1024 })
+ */
+export function s4Kernel(inputs: S4KernelInputs, options: S4KernelOptions): Promise<{ kernel: Tensor }> {
+  return run(KERNEL, inputs, (b) => planS4Kernel(b, inputs, options));
+}
+
+/** As `s4Kernel`, to the end before it returns. */
+export function s4KernelSync(inputs: S4KernelInputs, options: S4KernelOptions): { kernel: Tensor } {
+  return runSync(KERNEL, inputs, (b) => planS4Kernel(b, inputs, options));
+}
+
 /** Lays out `s4`. */
 export function planS4(b: Builder, inputs: S4Inputs, options: S4Options): { o: Tensor } {
-  expectNames(S4, 'input', inputs, ['u', 'AReal', 'AImag', 'P', 'B', 'C', 'logDt', 'D']);
+  expectNames(S4, 'input', inputs, ['u', ...PARAMETERS, 'D']);
   expectNames(S4, 'option', options, ['length']);
-  const { u, AReal, AImag, P, B, C, logDt, D } = inputs;
-  const { T, H } = matchShapes<keyof S4Inputs>(
-    S4,
-    { ...inputs },
-    {
-      u: 'B T H',
-      AReal: 'H N',
-      AImag: 'H N',
-      P: 'H N 2',
-      B: 'H N 2',
-      C: 'H N 2',
-      logDt: 'H',
-      D: '?H',
-    },
-  );
-  expectTypes(S4, { u, AReal, AImag, P, B, C, logDt, D }, ['f32']);
+  const { u, D } = inputs;
+  const { T, H } = matchShapes(S4, { u, D }, { u: 'B T H', D: '?H' });
+  expectTypes(S4, { u, D }, ['f32']);
   expectRows(S4, { u });
-  expectContiguous(S4, { AReal, AImag, P, B, C, logDt, D });
+  expectContiguous(S4, { D });
   const length = whole(S4, 'length', options.length, Math.max(1, T!), 1);
-  const o = b.output(u.shape);
   const kernel = b.temporary([H!, length]);
-  nplrKernels(b, { aReal: AReal, aImag: AImag, p: P, b: B, c: C, logDt, o: kernel });
+  addKernels(b, S4, inputs, kernel);
+  const o = b.output(u.shape);
   fftConvolve(b, { u, kernel, taps: length, d: D, o });
   return { o };
 }

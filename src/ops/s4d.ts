@@ -67,7 +67,7 @@ export interface S4dStepOptions {
 
 /** Options of `s4d`. */
 export interface S4dOptions extends S4dStepOptions {
-  /** Step by step, or by FFT with the kernel of the whole sequence. Default 'auto', which is 'recurrent'. */
+  /** Step by step, or by FFT with the kernel of the whole sequence. Default 'auto', by the shapes: FFT pays for many states. */
   readonly mode?: DiagonalMode;
 }
 
@@ -95,6 +95,9 @@ export interface S4dResult {
   readonly finalState: Tensor;
 }
 
+/** Exponents of the largest growth of a normalised state over a step, and over a kernel in the recurrence. */
+const MOST_GROWTH = 1;
+const MOST_WHOLE_GROWTH = 40;
 const PARAMETERS = ['AReal', 'AImag', 'C', 'logDt'] as const;
 
 /** How the parameters of a method are meant. */
@@ -143,6 +146,37 @@ function modeOf(op: string, mode: DiagonalMode = 'auto', cuSeqlens: Tensor | und
   return mode;
 }
 
+/** Largest growth of a state over a step, and over a whole normalised kernel, as exponents; 0 where none grows. */
+function growthOf({ aReal, logDt, span = 1 }: DiagonalSystem): { step: number; whole: number } {
+  const [channels, states] = aReal.shape as [number, number];
+  const [real, steps] = [aReal.view(), logDt.view()];
+  let step = 0;
+  for (let h = 0; h < channels; ++h) {
+    const dt = Math.exp(steps[h]!);
+    for (let n = 0; n < states; ++n) step = Math.max(step, dt * real[h * states + n]!);
+  }
+  return { step, whole: step * (span - 1) };
+}
+
+/** Whether a normalised kernel must be a convolution: float32 has no room for states that grow from nothing to their size. */
+function tooSteep(op: string, system: DiagonalSystem): boolean {
+  if (system.rule !== 'softmax') return false;
+  const { step, whole } = growthOf(system);
+  if (step > MOST_GROWTH) {
+    throw new OptionError(
+      `${op}: a state grows by e^${step.toPrecision(3)} a step, expected at most e: lower AReal or logDt where AReal > 0`,
+    );
+  }
+  return whole > MOST_WHOLE_GROWTH;
+}
+
+function steepError(op: string): OptionError {
+  return new OptionError(
+    `${op}: states grow by more than e^${MOST_WHOLE_GROWTH} over the length of the kernel, too much for the recurrence. ` +
+      "Use dss with mode 'convolution', without cuSeqlens.",
+  );
+}
+
 /** Lays out a call of either method. */
 function planDiagonal(
   b: Builder,
@@ -165,11 +199,20 @@ function planDiagonal(
   matchShapes(op, { initialState }, { initialState: `?${stateShape.join(' ')}` });
   const o = b.output([B, T, H]);
   const finalState = b.output(stateShape);
-  const table = b.temporary(tableShape(H, N));
-  diagonalTable(b, system, table);
   const call = { u, d: D, initialState, finalState, o, sequences };
-  if (mode === 'convolution' && T > 0) diagonalConvolve(b, system, table, call);
-  else diagonalScan(b, table, call);
+  // measured: kernels pay when a batch shares them and states are many, while the transforms fit a core's cache
+  const pays = !initialState && !cuSeqlens && B >= 4 && N >= 128 && T >= 1024 && T <= 2048;
+  const steep = tooSteep(op, system);
+  if (steep && (mode === 'recurrent' || cuSeqlens)) throw steepError(op);
+  const convolution = T > 0 && (mode === 'convolution' || (mode === 'auto' && (pays || steep)));
+  b.note(() => (convolution ? 'as a convolution, by FFT' : 'as a recurrence, step by step'));
+  if (convolution) {
+    diagonalConvolve(b, system, call);
+  } else {
+    const table = b.temporary(tableShape(H, N));
+    diagonalTable(b, system, table);
+    diagonalScan(b, table, call);
+  }
   return { o, finalState };
 }
 
@@ -188,6 +231,7 @@ function step(op: string, inputs: S4dStepInputs, meaning: () => Meaning): { o: T
     } else {
       const system = systemOf(op, { AReal, AImag, C, logDt } as DiagonalInputs, meaning());
       matchShapes(op, { AReal }, { AReal: `${H} ${N}` });
+      if (tooSteep(op, system)) throw steepError(op);
       diagonalTable(b, system, own);
     }
     const to = o ?? b.output([B, H]);
@@ -272,7 +316,7 @@ export function planDss(b: Builder, inputs: S4dInputs, options: DssOptions): S4d
  * Diagonal state space: causal convolution with K_l = Re sum_n C_n b_n e^{dt A_n l}, plus D u. Variant 'exp' has
  * b = (e^{dt A} - 1) / A; variant 'softmax' has b = (e^{dt A} - 1) / (A (e^{dt A length} - 1)), the softmax over the
  * steps of a kernel of `length`, where 1 / x is conj x / (|x|^2 + eps); growing states (Re A > 0) are normalised from
- * the last step backwards. Unlike in `s4d` states have no conjugates.
+ * the last step backwards, and may grow by at most e a step. Unlike in `s4d` states have no conjugates.
  *
  * Source: Diagonal State Spaces (Gupta et al. 2022), proposition 1; reference implementation state-spaces/s4, disc
  * 'dss'.

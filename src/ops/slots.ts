@@ -7,7 +7,7 @@ import { softmax } from '../engines/features.ts';
 import { linear } from '../engines/linear.ts';
 import { carried, type LinearInputs, type LinearOptions, openOperands, stateOf } from '../engines/linear-operands.ts';
 import { runningSoftmax } from '../engines/running-softmax.ts';
-import { expectContiguous, expectNames } from '../engines/shapes.ts';
+import { expectNames } from '../engines/shapes.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -115,7 +115,6 @@ export function planAbc(b: Builder, inputs: AbcInputs, options: LinearOptions, i
     options,
     {},
     ({ N, H, M }, { call }) => {
-      expectContiguous('abc', { s: rest.s });
       z = carried(b, 'abc', 'initialZ', initialZ, [N, H, M], into);
       return runningSoftmax(b, { x: rest.s, sequences: call.sequences, initial: initialZ, final: z });
     },

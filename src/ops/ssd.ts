@@ -78,7 +78,7 @@ export function planSsd(b: Builder, inputs: SsdInputs, options: SsdOptions, into
   const { T, HV, K, V, N } = sizes;
   matchShapes(OP, { A, D, dtBias }, { A: `${HV}`, D: `?${HV}`, dtBias: `?${HV}` });
   expectTypes(OP, { A, D, dtBias, initialState }, ['f32']);
-  expectContiguous(OP, { dt, A, D, dtBias, z });
+  expectContiguous(OP, { dt, A, D, dtBias });
   if (initialState) matchShapes(OP, { initialState }, { initialState: `${N} ${HV} ${V} ${K}` });
   // states lie as [P, N], which is the engine's [K, V] with its axes exchanged
   const exchanged = (state: Tensor) => state.permute([0, 1, 3, 2]);
