@@ -4,7 +4,7 @@
  * @module
  */
 export type { Activation } from './engines/gemm.ts';
-export type { LinearInputs, LinearOptions, LinearResult } from './engines/linear-operands.ts';
+export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engines/linear-operands.ts';
 export * from './errors.ts';
 export {
   type AttentionInputs,
@@ -59,7 +59,6 @@ export {
   hgrn2Step,
   hgrn2Sync,
   type SimpleGlaInputs,
-  type Stepped,
   simpleGla,
   simpleGlaStep,
   simpleGlaSync,
@@ -189,6 +188,7 @@ export {
   type DiagonalInputs,
   type DiagonalMode,
   type DssOptions,
+  type DssStepInputs,
   type DssStepOptions,
   dss,
   dssStep,
@@ -198,6 +198,7 @@ export {
   type S4dResult,
   type S4dStepInputs,
   type S4dStepOptions,
+  type S4dTable,
   s4d,
   s4dStep,
   s4dSync,

@@ -9,6 +9,7 @@ import { logLinearAttn as reference } from './reference/log-linear.ts';
 import type { NdArray } from './reference/ndarray.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, normal, randomFrom, roundToHalf, type Sample } from './samples.ts';
+import { joined, rowsOfAll, tokenOf } from './streaming.ts';
 
 const runtimes = await variants();
 after(() => {
@@ -30,7 +31,8 @@ const shapes = fc
   })
   .filter(({ batch, t, heads, group, dk, dv }) => batch * t * heads * group * dk * dv < 2e5);
 
-type Shape = typeof shapes extends fc.Arbitrary<infer S> ? S : never;
+/** Lengths of the axes, and a seed. */
+type Shape = Record<'seed' | 'batch' | 't' | 'heads' | 'group' | 'dk' | 'dv', number>;
 
 function sample({ seed, batch, t, heads, group, dk, dv }: Shape, strength: number, levels = levelsOf(t)) {
   const random = randomFrom(seed);
@@ -42,19 +44,6 @@ function sample({ seed, batch, t, heads, group, dk, dv }: Shape, strength: numbe
     g: floats([batch, t, hv], () => -strength * random()),
     levelScales: floats([batch, t, hv, levels], () => 2 * random()),
   };
-}
-
-/** Tokens [from, to) of each input. */
-function span<I extends Record<string, FloatSample>>(inputs: I, from: number, to: number): I {
-  const cut = ({ shape, data }: FloatSample) => {
-    const [batch = 0, t = 0, ...rest] = shape;
-    const step = rest.reduce((product, n) => product * n, 1);
-    const rows = Array.from({ length: batch }, (_, b) => [
-      ...data.subarray((b * t + from) * step, (b * t + to) * step),
-    ]);
-    return { shape: [batch, to - from, ...rest], data: Float32Array.from(rows.flat()) };
-  };
-  return Object.fromEntries(Object.entries(inputs).map(([name, x]) => [name, cut(x)])) as I;
 }
 
 const given = (x: NdArray) => x as Sample;
@@ -104,12 +93,12 @@ test('a sequence continued from its states, wherever it is split', () =>
         const parts: NdArray[] = [];
         let last: { finalState: NdArray; position: NdArray } | undefined;
         for (let i = 0; i < 3; i++) {
-          const part = await call(rt, logLinearAttn, { ...span(inputs, cuts[i]!, cuts[i + 1]!), ...state });
+          const part = await call(rt, logLinearAttn, { ...rowsOfAll(inputs, cuts[i]!, cuts[i + 1]!), ...state });
           parts.push(part.o);
           last = part;
           state = { initialState: given(part.finalState), initialPosition: given(part.position) };
         }
-        const o = joined(parts, wanted.want.o.shape);
+        const o = joined(parts);
         assertAccurate(
           { o, finalState: last!.finalState, position: last!.position },
           wanted,
@@ -118,16 +107,6 @@ test('a sequence continued from its states, wherever it is split', () =>
       }
     },
   ));
-
-/** Parts [B, t_i, ...] as [B, T, ...]. */
-function joined(parts: readonly NdArray[], shape: readonly number[]): NdArray {
-  const [batch = 0, , ...rest] = shape;
-  const step = rest.reduce((product, n) => product * n, 1);
-  const data = Array.from({ length: batch }, (_, b) =>
-    parts.map(({ shape: [, t = 0], data: from }) => Array.from(from).slice(b * t * step, (b + 1) * t * step)),
-  );
-  return { shape, data: data.flat(2) };
-}
 
 test('token by token, after a prefill and from nothing', async () => {
   for (const [t, prefix, heads, dk, dv] of [
@@ -139,15 +118,14 @@ test('token by token, after a prefill and from nothing', async () => {
     const wanted = expected((round) => reference(inputs, {}, round));
     for (const rt of runtimes) {
       await rt.scope(async () => {
-        const first = await call(rt, logLinearAttn, span(inputs, 0, prefix));
+        const first = await call(rt, logLinearAttn, rowsOfAll(inputs, 0, prefix));
         const state = rt.tensor(Float32Array.from(first.finalState.data), first.finalState.shape);
         const position = rt.tensor(Int32Array.from(first.position.data), first.position.shape, 'i32');
         const o = rt.empty([2, heads * 2, dv]);
         const parts = [first.o];
         for (let i = prefix; i < t; i++) {
           const token: Record<string, Tensor> = {};
-          for (const [name, x] of Object.entries(span(inputs, i, i + 1)))
-            token[name] = rt.tensor(x.data, [2, ...x.shape.slice(2)]);
+          for (const [name, x] of Object.entries(tokenOf(inputs, i))) token[name] = rt.tensor(x.data, x.shape);
           rt.poison();
           const { blocks } = rt.memory();
           logLinearAttnStep({ ...token, state, position, o } as Parameters<typeof logLinearAttnStep>[0]);
@@ -156,7 +134,7 @@ test('token by token, after a prefill and from nothing', async () => {
           for (const tensor of Object.values(token)) tensor.dispose();
         }
         const got = {
-          o: joined(parts, wanted.want.o.shape),
+          o: joined(parts),
           finalState: { shape: state.shape, data: await state.data() },
           position: { shape: position.shape, data: await position.data() },
         };
