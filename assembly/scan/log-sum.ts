@@ -1,8 +1,8 @@
 import { LogSumParams } from '../params';
-import { LOG2E_4, ONE } from '../simd/constants';
+import { EXP_LOG2E, ONE } from '../simd/constants';
 import { exp24 } from '../simd/exp2';
 import { fma } from '../simd/fma';
-import { log4 } from '../simd/logarithm';
+import { log4 } from '../simd/log4';
 import { blocksOf, bytesTo, segmentAt, storeChannels } from './block';
 
 /** Below every maximum of an empty sum, and finite, so that differences are. */
@@ -22,7 +22,7 @@ export function logSum(params: usize, begin: i32, end: i32, scratch: usize): voi
   const blocks = blocksOf(p);
   const stride = (<usize>p.channels) << 2;
   const sums = scratch + ((<usize>p.block) << 2);
-  const log2e = v128.load(LOG2E_4);
+  const log2e = v128.load(EXP_LOG2E);
   const one = v128.load(ONE);
   const empty = f32x4.splat(EMPTY);
   const zero = i32x4.splat(0);
