@@ -235,7 +235,8 @@ export class LinearParams {
   group: i32;
   dk: i32;
   dv: i32;
-  /** Columns of one work item. */
+  /** Heads and columns of one work item. */
+  blockH: i32;
   blockV: i32;
   scale: f32;
   /** 1: reading, 2: writing, 3: both. */
@@ -334,6 +335,67 @@ export class LogLinearParams {
   positionOut: usize;
 }
 
+/** Mamba-3's operands for the gated-linear engine, see linear/trapezoid.ts. */
+@unmanaged
+export class TrapezoidParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  v: usize;
+  vStrideB: i32;
+  vStrideT: i32;
+  vStrideH: i32;
+  vType: i32;
+  dt: usize;
+  dtStrideB: i32;
+  dtStrideT: i32;
+  dtStrideH: i32;
+  lambda: usize;
+  lambdaStrideB: i32;
+  lambdaStrideT: i32;
+  lambdaStrideH: i32;
+  a: usize;
+  aStrideB: i32;
+  aStrideT: i32;
+  aStrideH: i32;
+  angles: usize;
+  anglesStrideB: i32;
+  anglesStrideT: i32;
+  anglesStrideH: i32;
+  sequences: usize;
+  sequenceCount: i32;
+  /** Tokens of a batch entry. */
+  length: i32;
+  /** Value heads, and how many share a key head. */
+  heads: i32;
+  group: i32;
+  dk: i32;
+  dv: i32;
+  /** Pairs of a key that turn. */
+  angleCount: i32;
+  angleIn: usize;
+  kIn: usize;
+  vIn: usize;
+  angleOut: usize;
+  kOut: usize;
+  vOut: usize;
+  qTurned: usize;
+  kTurned: usize;
+  g: usize;
+  weight: usize;
+  own: usize;
+  kBefore: usize;
+  vBefore: usize;
+  weightBefore: usize;
+}
+
 
 @unmanaged
 export class StabilizerParams {
@@ -369,6 +431,37 @@ export class CopyParams {
   xStrideT: i32;
   xStrideH: i32;
   xType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  length: i32;
+  heads: i32;
+  d: i32;
+}
+
+/** Rows of chosen tokens, see elementwise/gather.ts. */
+@unmanaged
+export class GatherParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideM: i32;
+  xStrideH: i32;
+  xType: i32;
+  rows: usize;
+  o: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+}
+
+
+@unmanaged
+export class CombineParams {
+  x: usize;
+  offsets: usize;
+  entries: usize;
   o: usize;
   oStrideB: i32;
   oStrideT: i32;
@@ -565,6 +658,22 @@ export class FeatureSoftmaxParams extends FeatureParams {
 @unmanaged
 export class L2NormParams extends FeatureParams {
   epsilon: f32;
+  /** The least norm that is divided by. */
+  floor: f32;
+}
+
+/** Rows k of d elements become keys o, as feature rows do. */
+@unmanaged
+export class RodimusParams extends FeatureParams {
+  gate: usize;
+  gateStrideB: i32;
+  gateStrideT: i32;
+  gateStrideH: i32;
+  tau: usize;
+  tauStrideB: i32;
+  tauStrideT: i32;
+  tauStrideH: i32;
+  decay: usize;
 }
 
 

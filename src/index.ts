@@ -33,7 +33,15 @@ export {
   causalConv1dStep,
   causalConv1dSync,
 } from './ops/causal-conv.ts';
-export { type CosformerInputs, type CosformerOptions, cosformer, cosformerSync } from './ops/cosformer.ts';
+export {
+  type CosformerInputs,
+  type CosformerOptions,
+  type CosformerStepInputs,
+  type CosformerStepOptions,
+  cosformer,
+  cosformerStep,
+  cosformerSync,
+} from './ops/cosformer.ts';
 export {
   type DifferentialAttentionInputs,
   differentialAttention,
@@ -42,6 +50,36 @@ export {
 export { type DwConv2dInputs, dwConv2d, dwConv2dSync } from './ops/dw-conv2d.ts';
 export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
 export { explain } from './ops/explain.ts';
+export {
+  type ConvolvedAttentionInputs,
+  type DpfpAttentionOptions,
+  dpfp,
+  dpfpStep,
+  dpfpSync,
+  type FeatureAttentionInputs,
+  type FeatureAttentionOptions,
+  type FeatureStep,
+  type FocusedAttentionOptions,
+  focused,
+  focusedSync,
+  type HedgehogAttentionOptions,
+  hedgehog,
+  hedgehogStep,
+  hedgehogSync,
+  type ImageOptions,
+  type ProjectedAttentionInputs,
+  type QtVitAttentionOptions,
+  qtVit,
+  qtVitSync,
+  type SlabOptions,
+  sana,
+  sanaSync,
+  slab,
+  slabSync,
+  t2r,
+  t2rStep,
+  t2rSync,
+} from './ops/feature-attention.ts';
 export * as features from './ops/features.ts';
 export {
   type ForgettingAttnInputs,
@@ -96,6 +134,15 @@ export {
   logLinearAttnSync,
 } from './ops/log-linear.ts';
 export {
+  type Mamba3Inputs,
+  type Mamba3Result,
+  type Mamba3StepInputs,
+  type Mamba3Tokens,
+  mamba3,
+  mamba3Step,
+  mamba3Sync,
+} from './ops/mamba3.ts';
+export {
   type MatmulInputs,
   type MatmulOptions,
   matmul,
@@ -117,6 +164,15 @@ export {
   mlstmSync,
 } from './ops/mlstm.ts';
 export {
+  type MomInputs,
+  type MomOptions,
+  type MomResult,
+  type MomStepInputs,
+  mom,
+  momStep,
+  momSync,
+} from './ops/mom.ts';
+export {
   type LayerNormInputs,
   layerNorm,
   layerNormSync,
@@ -132,7 +188,16 @@ export {
   pagedAttentionSync,
 } from './ops/paged.ts';
 export { type ParallaxInputs, parallax, parallaxSync } from './ops/parallax.ts';
-export { type PerformerInputs, type PerformerOptions, performer, performerSync } from './ops/performer.ts';
+export {
+  type PerformerInputs,
+  type PerformerOptions,
+  type PerformerResult,
+  type PerformerStepInputs,
+  type PerformerStepOptions,
+  performer,
+  performerStep,
+  performerSync,
+} from './ops/performer.ts';
 export {
   type LightningAttnInputs,
   type LightningAttnOptions,
@@ -152,6 +217,7 @@ export {
   rgLruStep,
   rgLruSync,
 } from './ops/rg-lru.ts';
+export { type RodimusInputs, rodimus, rodimusStep, rodimusSync } from './ops/rodimus.ts';
 export { type RopeInputs, type RopeOptions, rope, ropeSync } from './ops/rope.ts';
 export {
   type RwkvInputs,

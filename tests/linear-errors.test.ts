@@ -74,7 +74,7 @@ for (const method of methods) {
         says,
         `${method.label}: ${what}`,
       );
-    const optional = ['gk', 'gv', 'z', 'D', 'slopes', 'dtBias'];
+    const optional = ['gk', 'gv', 'z', 'D', 'slopes', 'dtBias', 'bias', 'wK', 'biasK'];
     for (const [name, sample] of Object.entries(samples)) {
       if (!optional.includes(name) && !(method.name === 'mom' && name === 'g')) {
         const without = Object.fromEntries(Object.entries(samples).filter(([other]) => other !== name));

@@ -7,9 +7,18 @@ import {
   based,
   basedRecurrent,
   cosformer,
+  cosformerRecurrent,
+  dpfp,
+  focused,
+  hedgehog,
   performer,
+  performerRecurrent,
+  qtVit,
   rebased,
   rebasedRecurrent,
+  sana,
+  slab,
+  t2r,
 } from './reference/feature-attention.ts';
 import { gla, hgrn2, simpleGla } from './reference/gla.ts';
 import { lightnet } from './reference/lightnet.ts';
@@ -90,6 +99,8 @@ export interface Method {
   /** Other ways to compute the same, whose rounding is as good. */
   readonly forms?: readonly AnyReference[];
   readonly options: object;
+  /** Options of a call that goes on from t tokens, besides. */
+  readonly from?: (t: number) => object;
   /** Operands with a T axis behind the batch, of this size. */
   readonly tokens: (
     random: () => number,
@@ -134,6 +145,9 @@ export const syncOf = ({ name }: Method) => exported<AnySyncOp>(`${name}Sync`);
 /** The method's step. */
 export const stepOf = ({ name }: Method) => exported<AnySyncOp>(`${name}Step`);
 
+/** Options of a call that goes on from t tokens. */
+export const optionsFrom = ({ options, from }: Method, t: number): object => ({ ...options, ...from?.(t) });
+
 /** A state [N,HV,K,V]. */
 const matrixState: State = {
   initial: 'initialState',
@@ -155,6 +169,21 @@ const logits = (random: () => number, shape: readonly number[], kind: GateKind) 
   const std = { none: 0, slow: 0.1, mild: 1, strong: 20, thirty: 60, mixed: 5, bursts: 2, walls: 10 }[kind];
   return normal(random, shape, std);
 };
+
+/** The states of methods whose operands pass through maps of `features`, which are positive. */
+const featureStates = (features: (lengths: Lengths) => number): State[] => [
+  { ...matrixState, shape: (n, lengths) => [n, lengths.hv, features(lengths), lengths.v] },
+  {
+    initial: 'initialNormalizer',
+    final: 'finalNormalizer',
+    step: 'normalizer',
+    shape: (n, lengths) => [n, lengths.hv, features(lengths)],
+    sample: (random, shape) => positive(normal(random, shape)),
+  },
+];
+
+/** Linear maps of each head's keys. */
+const linearMaps = (random: () => number, { h, k, m }: Lengths) => normal(random, [h, m, k], k ** -0.5);
 
 /** A running logcumsumexp as tokens leave it. */
 const logState = (random: () => number, shape: number[]) => normal(random, shape, 2);
@@ -478,6 +507,118 @@ export const methods: readonly Method[] = [
       work: ({ t, k, v, m }) => t * (k + v + m),
     }),
   ),
+  {
+    ...plain,
+    label: 'cosformer, streaming',
+    name: 'cosformer',
+    reference: cosformerRecurrent,
+    options: { maxLength: 2000 },
+    from: (offset) => ({ offset }),
+    tokens: (random, lengths, _kind, size) => qkv(random, lengths, size),
+    states: featureStates(({ k }) => 2 * k),
+    packed: false,
+    scaled: false,
+    work: ({ k, v }) => 2 * k * v,
+  },
+  ...[true, false].map(
+    (causal): Method => ({
+      ...plain,
+      label: `performer, fixed stabilizer${causal ? '' : ', not causal'}`,
+      name: 'performer',
+      reference: performerRecurrent,
+      options: { causal, stabilizer: 1.5 },
+      tokens: (random, lengths, _kind, size) => qkv(random, lengths, Math.min(size, 2)),
+      constants: (random, { k, m }) => ({ projection: normal(random, [m, k]) }),
+      states: featureStates(({ m }) => m),
+      steps: causal,
+      scaled: false,
+      work: ({ k, v, m }) => m * (k + v),
+    }),
+  ),
+  ...[{}, { scale: 2, causal: false }].map(
+    (options): Method => ({
+      ...plain,
+      label: `hedgehog${'scale' in options ? ' with scale, not causal' : ''}`,
+      name: 'hedgehog',
+      reference: hedgehog,
+      options,
+      tokens: (random, lengths, _kind, size) => qkv(random, lengths, Math.min(size, 2)),
+      constants: (random, lengths) => ({ w: linearMaps(random, lengths) }),
+      states: featureStates(({ m }) => 2 * m),
+      steps: !('causal' in options),
+      scaled: false,
+      work: ({ k, v, m }) => m * (k + 2 * v),
+    }),
+  ),
+  {
+    ...plain,
+    label: 't2r',
+    name: 't2r',
+    reference: t2r,
+    tokens: (random, lengths, _kind, size) => qkv(random, lengths, size),
+    constants: (random, lengths) => ({
+      w: linearMaps(random, lengths),
+      bias: normal(random, [lengths.h, lengths.m]),
+      // the keys' own map, positive so that no sum of weights nears 0
+      wK: linearMaps(random, lengths),
+      biasK: positive(normal(random, [lengths.h, lengths.m])),
+    }),
+    states: featureStates(({ m }) => m),
+    scaled: false,
+    work: ({ k, v, m }) => m * (k + v),
+  },
+  {
+    ...plain,
+    label: 'dpfp',
+    name: 'dpfp',
+    reference: dpfp,
+    tokens: (random, lengths, _kind, size) => qkv(random, lengths, size),
+    states: featureStates(({ k }) => 8 * k),
+    scaled: false,
+    work: ({ k, v }) => 8 * k * v,
+  },
+  ...[true, false].map(
+    (causal): Method => ({
+      ...plain,
+      label: `focused${causal ? ', causal' : ''}`,
+      name: 'focused',
+      reference: focused,
+      options: { causal },
+      tokens: (random, lengths, _kind, size) => qkv(random, lengths, size),
+      states: featureStates(({ k }) => k),
+      steps: false,
+      scaled: false,
+    }),
+  ),
+  ...([sana, slab] as const).map(
+    (reference, n): Method => ({
+      ...plain,
+      label: ['sana', 'slab'][n]!,
+      name: ['sana', 'slab'][n]!,
+      reference,
+      options: { causal: false },
+      tokens: (random, lengths, _kind, size) => qkv(random, lengths, size),
+      states: featureStates(({ k }) => k),
+      steps: false,
+      scaled: false,
+    }),
+  ),
+  {
+    ...plain,
+    label: 'qtVit',
+    name: 'qtVit',
+    reference: qtVit,
+    options: { causal: false },
+    tokens: (random, lengths, _kind, size) => {
+      const { q, k, v } = qkv(random, lengths, size);
+      // Positive ones keep the sum of weights away from 0, where rounding decides what comes out.
+      return { q: positive(q), k: positive(k), v };
+    },
+    states: featureStates(({ k }) => 1 + 2 * k),
+    steps: false,
+    scaled: false,
+    work: ({ k, v }) => 2 * k * v,
+  },
   ...[[based, basedRecurrent] as const, [rebased, rebasedRecurrent] as const].map(
     ([reference, recurrent]): Method => ({
       ...plain,
@@ -538,7 +679,6 @@ export const methods: readonly Method[] = [
         tau: floats(g.shape, () => 0.05 + 0.9 * random()),
       };
     },
-    steps: false,
   },
   {
     ...plain,
@@ -565,14 +705,13 @@ export const methods: readonly Method[] = [
       {
         initial: 'initialAngle',
         final: 'finalAngle',
-        step: 'angle',
+        step: 'lastAngle',
         shape: (n, { hv, k }) => [n, hv, Math.floor(k / 2)],
         sample: (random, shape) => floats(shape, () => 6 * random()),
       },
       { initial: 'initialK', final: 'finalK', step: 'lastK', shape: (n, { hv, k }) => [n, hv, k] },
       { initial: 'initialX', final: 'finalX', step: 'lastX', shape: (n, { hv, v }) => [n, hv, v] },
     ],
-    steps: false,
     scaled: false,
   },
   {
@@ -588,7 +727,6 @@ export const methods: readonly Method[] = [
     }),
     states: [{ ...matrixState, shape: (n, { hv, k, v, m }) => [n, m, hv, k, v] }],
     work: ({ k, v, m }) => k * v * m,
-    steps: false,
   },
 ];
 
@@ -599,6 +737,13 @@ export const derived: readonly string[] = [
   'lightnet',
   'performer',
   'cosformer',
+  'hedgehog',
+  't2r',
+  'dpfp',
+  'focused',
+  'sana',
+  'slab',
+  'qtVit',
   'based',
   'rebased',
   'logLinearAttn',

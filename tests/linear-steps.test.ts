@@ -3,7 +3,7 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { DTypeError, type Runtime, ShapeError, type Tensor } from '../src/index.ts';
 import { assertAccurate, assertNear } from './accuracy.ts';
-import { type Lengths, type Method, methods, opOf, stepOf, syncOf, wantedOf } from './linear-methods.ts';
+import { type Lengths, type Method, methods, opOf, optionsFrom, stepOf, syncOf, wantedOf } from './linear-methods.ts';
 import { property } from './property.ts';
 import type { NdArray } from './reference/ndarray.ts';
 import { variants } from './runtimes.ts';
@@ -65,7 +65,7 @@ function inParts(
     );
     const inputs = { ...tensorsOf(rt, rowsOfAll(tokens, cuts[n]!, cuts[n + 1]!)), ...others, ...initial };
     rt.poison();
-    const { o, ...states } = syncOf(method)(inputs, method.options);
+    const { o, ...states } = syncOf(method)(inputs, optionsFrom(method, cuts[n]!));
     parts.push(copied(o!));
     carried = states;
   }
@@ -151,7 +151,7 @@ function stepped(
   const mine = t % 2 === 0 ? rt.tensor(new Float32Array(b * hv * v).fill(Number.NaN), [b, hv, v]) : undefined;
   rt.poison();
   const { used, blocks } = rt.memory();
-  const { o } = stepOf(method)({ ...inputs, ...(mine && { o: mine }) }, method.options);
+  const { o } = stepOf(method)({ ...inputs, ...(mine && { o: mine }) }, optionsFrom(method, t));
   assert.deepEqual([...o!.shape], [b, hv, v]);
   if (mine) {
     assert.equal(o!.address, mine.address, 'the given o is returned');
@@ -175,7 +175,7 @@ test('steps do not touch what is not theirs: the tokens stay as they are', async
         const states = fresh(rt, method, lengths);
         stepOf(method)(
           { ...inputs, ...Object.fromEntries(method.states.map(({ step, final }) => [step, states[final]!])) },
-          method.options,
+          optionsFrom(method, 0),
         );
         assert.deepEqual(Object.values(inputs).map(copied), before, `${rt.variant}: ${method.label}`);
       });
@@ -259,7 +259,7 @@ test('states and outputs that are not contiguous are refused or right', () => {
           const got = unlessRefused(() => prefill(final));
           if (got) assertNear(copied(got.o!), copied(want), 1e-5, `${what}: prefill, ${final} swapped`);
           const carried = statesOf('step', final);
-          const stepped = unlessRefused(() => stepOf(method)({ ...one, ...carried }, method.options));
+          const stepped = unlessRefused(() => stepOf(method)({ ...one, ...carried }, optionsFrom(method, 0)));
           if (!stepped) continue;
           const { shape, data } = copied(want);
           const wanted = { shape: [shape[0]!, ...shape.slice(2)], data };
@@ -277,11 +277,11 @@ test('states and outputs that are not contiguous are refused or right', () => {
           rt,
           floats([2, 2, 7], () => Number.NaN),
         );
-        if (unlessRefused(() => stepOf(method)({ ...one, ...statesOf('step', ''), o }, method.options)))
+        if (unlessRefused(() => stepOf(method)({ ...one, ...statesOf('step', ''), o }, optionsFrom(method, 0))))
           assertNear({ shape: want.shape, data: o.dataSync() }, copied(want), 1e-5, `${what}: o swapped`);
         const integers = rt.tensor(new Int32Array(28), [2, 2, 7]);
         assert.throws(
-          () => stepOf(method)({ ...one, ...statesOf('step', ''), o: integers }, method.options),
+          () => stepOf(method)({ ...one, ...statesOf('step', ''), o: integers }, optionsFrom(method, 0)),
           DTypeError,
           `${what}: o of i32`,
         );

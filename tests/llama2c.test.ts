@@ -13,8 +13,8 @@ import { parseCheckpoint, readCheckpoint } from '../examples/llama2c/checkpoint.
 import { findModel, readGolden } from '../examples/llama2c/folder.ts';
 import { generate } from '../examples/llama2c/generate.ts';
 import { Llama } from '../examples/llama2c/model.ts';
-import { greedy, sampler } from '../examples/llama2c/sample.ts';
 import { Tokenizer } from '../examples/llama2c/tokenizer.ts';
+import { greedy, sampler } from '../examples/sample.ts';
 import type { Runtime } from '../src/index.ts';
 import { variants } from './runtimes.ts';
 import { normal, randomFrom, roundToBfloat, roundToHalf } from './samples.ts';

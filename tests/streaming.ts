@@ -1,9 +1,38 @@
 // Parts of samples [B, T, ...] along T, and how they join again.
+import fc from 'fast-check';
 import type { NdArray } from './reference/ndarray.ts';
 import type { FloatSample } from './samples.ts';
 
-/** Samples by name. */
-type Samples<Name extends string> = Record<Name, FloatSample>;
+/** Lengths of a recurrence: value heads are `heads * group`. */
+export interface RecurrentShape {
+  seed: number;
+  batch: number;
+  t: number;
+  heads: number;
+  group: number;
+  dk: number;
+  dv: number;
+}
+
+/** Odd lengths, none and one token among them, with at most `most` products of a state and a token. */
+export function recurrentShapes(most: number): fc.Arbitrary<RecurrentShape> {
+  return fc
+    .record({
+      seed: fc.nat(),
+      batch: fc.integer({ min: 1, max: 2 }),
+      t: fc.constantFrom(0, 1, 2, 5, 63, 64, 65, 130, 200),
+      heads: fc.integer({ min: 1, max: 2 }),
+      group: fc.constantFrom(1, 1, 2, 3),
+      dk: fc.constantFrom(1, 3, 18, 64, 80),
+      dv: fc.constantFrom(1, 3, 20, 64, 80),
+    })
+    .filter(({ batch, t, heads, group, dk, dv }) => batch * t * heads * group * dk * dv < most);
+}
+
+/** Rising places to cut `t` tokens at, from shares of it. */
+export function cutsAt(shares: readonly number[], t: number): number[] {
+  return [0, ...shares.map((share) => Math.round(share * t)).sort((a, b) => a - b), t];
+}
 
 /** Rows [from, to) of x [B, T, ...]. */
 export function rowsOf({ shape, data }: NdArray, from: number, to: number): FloatSample {
@@ -18,15 +47,15 @@ export function rowsOf({ shape, data }: NdArray, from: number, to: number): Floa
 }
 
 /** Rows [from, to) of each sample. */
-export function rowsOfAll<Name extends string>(samples: Samples<Name>, from: number, to: number): Samples<Name> {
-  const parts = (Object.entries(samples) as [Name, FloatSample][]).map(([name, x]) => [name, rowsOf(x, from, to)]);
-  return Object.fromEntries(parts) as Samples<Name>;
+export function rowsOfAll<S extends object>(samples: S, from: number, to: number): S {
+  const parts = Object.entries(samples).map(([name, x]) => [name, rowsOf(x, from, to)]);
+  return Object.fromEntries(parts) as unknown as S;
 }
 
 /** Row t of each sample, as a step takes it: [B, ...]. */
-export function tokenOf<Name extends string>(samples: Samples<Name>, t: number): Samples<Name> {
-  const rows = Object.entries(rowsOfAll(samples, t, t + 1)) as [Name, FloatSample][];
-  return Object.fromEntries(rows.map(([name, x]) => [name, withoutTime(x)])) as Samples<Name>;
+export function tokenOf<S extends object>(samples: S, t: number): S {
+  const rows = Object.entries(rowsOfAll(samples, t, t + 1)).map(([name, x]) => [name, withoutTime(x)]);
+  return Object.fromEntries(rows) as unknown as S;
 }
 
 /** A sample [B, 1, ...] as [B, ...]. */

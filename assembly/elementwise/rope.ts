@@ -23,7 +23,7 @@ function rotateHalves(x: usize, o: usize, cos: usize, sin: usize, half: i32): vo
 }
 
 /** Pairs (x[2i], x[2i + 1]) by the angles of one position. */
-function rotatePairs(x: usize, o: usize, cos: usize, sin: usize, half: i32): void {
+export function rotatePairs(x: usize, o: usize, cos: usize, sin: usize, half: i32): void {
   for (let i: usize = 0; i < (<usize>half) << 2; i += 4) {
     const c = load<f32>(cos + i);
     const s = load<f32>(sin + i);

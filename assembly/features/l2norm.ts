@@ -15,7 +15,7 @@ function divideRow(x: usize, o: usize, n: i32, unit: f32): void {
 }
 
 /**
- * o = x / sqrt(sum x^2 + epsilon) over each row; a row of zeros stays zeros.
+ * o = x / max(sqrt(sum x^2 + epsilon), floor) over each row; a row of zeros stays zeros.
  *
  *   x  f32 [B, T, H, d]  any strides, last axis contiguous
  *   o  f32 [B, T, H, d]  contiguous; may be x
@@ -36,6 +36,7 @@ export function featureL2Norm(params: usize, begin: i32, end: i32, _scratch: usi
     }
     const square = <f64>squareRow(x, p.d, 0) * <f64>unit * <f64>unit + <f64>p.epsilon;
     // zeros stay zeros without epsilon too
-    scaleRow(x, o, p.d, square == 0 ? <f32>0 : <f32>(<f64>unit / sqrt<f64>(square)));
+    const norm = max<f64>(sqrt<f64>(square), <f64>p.floor);
+    scaleRow(x, o, p.d, square == 0 ? <f32>0 : <f32>(<f64>unit / norm));
   }
 }

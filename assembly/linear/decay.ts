@@ -11,6 +11,15 @@ export function fillRow(row: usize, value: f32, vectors: i32): void {
   }
 }
 
+/** to = from over whole vectors. */
+export function copyRow(from: usize, to: usize, vectors: i32): void {
+  for (; vectors > 0; --vectors) {
+    v128.store(to, v128.load(from));
+    from += 16;
+    to += 16;
+  }
+}
+
 /** row = 1 - decay over whole vectors. */
 export function complementRow(decay: usize, row: usize, vectors: i32): void {
   const one = v128.load(ONE);

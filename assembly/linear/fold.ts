@@ -7,6 +7,7 @@ import {
   advanceRow,
   complementOfLogRow,
   complementRow,
+  copyRow,
   decayOf,
   decayRow,
   fillRow,
@@ -88,7 +89,7 @@ function scalarDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32
     if (token + n >= 0) decay = p.gateLinear ? load<f32>(at) : decayOf(load<f32>(at));
     at += step;
     if (n == 0) {
-      fillRow(w.factor, w.scalarProduct * decay, w.groups);
+      fillRow(w.factor, load<f32>(w.product) * decay, w.groups);
     } else {
       const next = product * decay;
       if (!foldable(next, p.gv != 0)) break;
@@ -96,7 +97,7 @@ function scalarDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32
     }
     store<f32>(w.products + ((<usize>n) << 2), product);
   }
-  w.scalarProduct = product;
+  fillRow(w.product, product, w.groups);
   return n;
 }
 
@@ -130,7 +131,7 @@ function rowDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
       else complementOfLogRow(gates, decay, key, w.groups);
     }
   }
-  memory.copy(w.product, product, rowBytes);
+  copyRow(product, w.product, w.groups);
   return n;
 }
 
@@ -154,9 +155,7 @@ function columnDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32
       fillRow(w.columnProduct, 1, vectors);
     } else {
       if (!advanceRow(w.columnProduct, decay, w.columnDecay, vectors, p.gateKind != 0)) break;
-      const product = w.columnDecay;
-      w.columnDecay = w.columnProduct;
-      w.columnProduct = product;
+      copyRow(w.columnDecay, w.columnProduct, vectors);
     }
     let to = w.columnProducts + ((<usize>n) << 5);
     for (let c: usize = 0; c < (<usize>w.panels) << 5; c += 32) {
@@ -171,9 +170,9 @@ function columnDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32
 /** The product of the row gates after `count` tokens, where the column gates end the block earlier. */
 function retreat(p: LinearParams, w: Workspace, count: i32): void {
   const last = <usize>(count - 1);
-  if (p.gateKind == GATE_SCALAR) w.scalarProduct = load<f32>(w.products + (last << 2));
+  if (p.gateKind == GATE_SCALAR) fillRow(w.product, load<f32>(w.products + (last << 2)), w.groups);
   const rowBytes = (<usize>w.groups) << 4;
-  if (p.gateKind == GATE_ROWS) memory.copy(w.product, w.products + last * rowBytes, rowBytes);
+  if (p.gateKind == GATE_ROWS) copyRow(w.products + last * rowBytes, w.product, w.groups);
 }
 
 /** Row `count` of the panels as a token that does nothing: strips take tokens in pairs. */

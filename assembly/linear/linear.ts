@@ -6,78 +6,85 @@ import { fillRow } from './decay';
 import { foldBlock } from './fold';
 import { flushState, loadKeySum, loadState, scaleColumns, storeKeySum, storeState } from './state';
 import { stepColumns, strip, STRIP_ROWS, writeStrip } from './strip';
-import { BLOCK, carve, GATE_SCALAR, PANEL, READ, Workspace, WRITE } from './workspace';
+import { BLOCK, carve, PANEL, READ, selectHead, Workspace, WRITE } from './workspace';
 
 /** Blocks between flushes of a fading state: elements seldom fall far through the denormal range within so many. */
 const FLUSH_BLOCKS: i32 = 8;
 
-/** Prepares the workspace for an item: one sequence, head and group of columns. */
+/** Prepares the workspace for an item: one sequence, group of heads and group of columns. */
 function openItem(p: LinearParams, w: Workspace, item: i32): void {
   const columnGroups = (p.dv + p.blockV - 1) / p.blockV;
   const i = sequenceOfItem(p.sequences, p.sequenceCount, item);
   const sequence = sequenceAt(p.sequences, i);
   const within = item - sequence.firstItem;
+  const headGroup = within / columnGroups;
   w.sequence = i;
-  w.head = within / columnGroups;
-  w.keyHead = w.head / p.group;
-  w.gateHead = w.head / p.gateGroup;
+  w.firstHead = headGroup * p.blockH;
+  w.headCount = min(p.blockH, p.heads - w.firstHead);
   w.batch = sequence.batch;
   w.start = sequence.qStart;
   w.length = sequence.qLength;
-  w.column = (within - w.head * columnGroups) * p.blockV;
+  w.column = (within - headGroup * columnGroups) * p.blockV;
   w.width = min(p.blockV, p.dv - w.column);
   w.panels = (w.width + 7) >> 3;
   w.groups = (p.dk + STRIP_ROWS - 1) / STRIP_ROWS;
   w.lag = p.exclusive ? 1 : 0;
   w.owned = p.bonus || p.bonusScalar || p.skip ? 1 : 0;
-  w.scalarProduct = 1;
   fillRow(w.zeros, 0, w.groups);
   fillRow(w.qRow, 0, w.groups);
   fillRow(w.kRow, 0, w.groups);
   // a padded row neither decays nor holds anything
   fillRow(w.gRow, p.gateLinear ? 1 : 0, w.groups);
   fillRow(w.columnGate, p.gateLinear ? 1 : 0, w.panels << 1);
-  fillRow(w.product, 1, w.groups);
-  fillRow(w.columnProduct, 1, w.panels << 1);
   fillRow(w.vRow, 0, w.panels << 1);
   fillRow(w.vZeros, 0, max(w.panels << 1, 4));
+  fillRow(w.scale, 1, (BLOCK + 3) >> 2);
+}
+
+/** Prepares the record of head i; its state is loaded apart. */
+function openHead(p: LinearParams, w: Workspace, i: i32): void {
+  selectHead(p, w, i);
+  fillRow(w.product, 1, w.groups);
+  fillRow(w.columnProduct, 1, w.panels << 1);
   fillRow(w.uRow, p.bonus ? 0 : 1, w.groups);
   if (p.bonus) widenRow(p.bonus + ((<usize>(w.keyHead * p.bonusStrideH)) << 2), F32, w.uRow, p.dk, 1);
-  fillRow(w.scale, 1, (BLOCK + 3) >> 2);
   if (p.normalizer) loadKeySum(p, w);
 }
 
-/** The strips of a block: every column panel passes over all rows of its state. */
-function runStrips(p: LinearParams, w: Workspace, count: i32): void {
+/** Whether the last strips of a block may write its outputs where they belong: whole panels of existing tokens, no factors. */
+function writesThrough(p: LinearParams, w: Workspace, step: i32, count: i32): bool {
+  return !p.normalizer && !p.gv && !(w.width & 7) && !(count & 1) && step + count <= w.length;
+}
+
+/** The strips of a block: every column panel passes over all rows of its state. Outputs end in the panels, or at `o`. */
+function runStrips(p: LinearParams, w: Workspace, count: i32, o: usize): void {
   const stateStep = (<usize>w.groups) << 7;
+  const oStride = (<usize>p.oStrideT) << 2;
   const fading = p.gateKind;
   const pairs = (count + 1) & ~1;
   if (p.gv) scaleColumns(w, w.columnFactor);
   for (let c = 0; c < w.panels; ++c) {
     let state = w.state + <usize>c * stateStep;
     const v = w.v + <usize>c * PANEL;
-    const o = w.o + <usize>c * PANEL;
+    const panel = w.o + <usize>c * PANEL;
     let qk = w.qk;
     let factor = w.factor;
-    if (p.mode == WRITE) {
-      for (let r = w.groups; r > 0; --r) {
+    // the first rows start the outputs, from their own values or from zero
+    let from = w.owned ? panel : w.vZeros;
+    let fromStep: usize = w.owned ? 64 : 0;
+    for (let r = w.groups; r > 0; --r) {
+      if (p.mode == WRITE) {
         writeStrip(state, factor, fading, qk, v, pairs);
-        state += 128;
-        factor += 16;
-        qk += PANEL;
+      } else if (r == 1 && o) {
+        strip(state, factor, fading, qk, v, from, fromStep, o + ((<usize>c) << 5), oStride, pairs);
+      } else {
+        strip(state, factor, fading, qk, v, from, fromStep, panel, 32, pairs);
       }
-    } else {
-      // the first rows start the outputs, from their own values or from zero
-      let from = w.owned ? o : w.vZeros;
-      let fromStep: usize = w.owned ? 64 : 0;
-      for (let r = w.groups; r > 0; --r) {
-        strip(state, factor, fading, qk, v, from, fromStep, o, pairs);
-        from = o;
-        fromStep = 64;
-        state += 128;
-        factor += 16;
-        qk += PANEL;
-      }
+      from = panel;
+      fromStep = 64;
+      state += 128;
+      factor += 16;
+      qk += PANEL;
     }
   }
 }
@@ -111,12 +118,23 @@ function readStrips(w: Workspace, count: i32): void {
   }
 }
 
+/** Address of the item's columns of a token's output. */
+// @ts-ignore: decorator
+@inline
+function outputRow(p: LinearParams, w: Workspace, token: i32): usize {
+  const element =
+    <usize>w.batch * <usize>p.oStrideB +
+    <usize>(w.start + token) * <usize>p.oStrideT +
+    <usize>w.head * <usize>p.oStrideH +
+    <usize>w.column;
+  return p.o + (element << 2);
+}
+
 /** Writes the outputs of tokens step .. step + count that exist. */
 function writeOutputs(p: LinearParams, w: Workspace, step: i32, count: i32): void {
-  const element = <usize>w.batch * <usize>p.oStrideB + <usize>w.head * <usize>p.oStrideH + <usize>w.column;
   for (let n = 0; n < count && step + n < w.length; ++n) {
     const factor = v128.load32_splat(w.scale + ((<usize>n) << 2));
-    let to = p.o + ((element + <usize>(w.start + step + n) * <usize>p.oStrideT) << 2);
+    let to = outputRow(p, w, step + n);
     let from = w.o + ((<usize>n) << 5);
     let products = w.columnProducts + ((<usize>n) << 5);
     for (let left = w.width; left > 0; left -= 8) {
@@ -141,10 +159,23 @@ function writeOutputs(p: LinearParams, w: Workspace, step: i32, count: i32): voi
   }
 }
 
-/** Folds the last block's decays into the state, and the scalar one into the row of products. */
-function closeDecays(p: LinearParams, w: Workspace): void {
-  if (p.gateKind == GATE_SCALAR) fillRow(w.product, w.scalarProduct, w.groups);
+/** Takes the head in work from `step` to `end`. */
+function passHead(p: LinearParams, w: Workspace, step: i32, end: i32): void {
+  while (step < end) {
+    const count = foldBlock(p, w, step, end);
+    const through = p.mode == (READ | WRITE) && writesThrough(p, w, step, count);
+    if (p.mode & WRITE) runStrips(p, w, count, through ? outputRow(p, w, step) : 0);
+    else readStrips(w, count);
+    if (p.mode & READ && !through) writeOutputs(p, w, step, count);
+    step += count;
+  }
+}
+
+/** Folds the last block's decays into the state of the head in work, and writes it. */
+function closeHead(p: LinearParams, w: Workspace): void {
   if (p.gv) scaleColumns(w, w.columnProduct);
+  storeState(p, w);
+  if (p.normalizer) storeKeySum(p, w);
 }
 
 /**
@@ -163,27 +194,30 @@ function closeDecays(p: LinearParams, w: Workspace): void {
  *
  * With `exclusive` o_t reads S_{t-1}. With a normalizer o_t is divided by q_t z_t in one of its forms. Yang 2023 (GLA), Katharopoulos 2020.
  * Instead of decaying the state at each token, rows are folded: within a block S' = S_0 + sum (k / P) v and o = (q P) S', P the product
- * of decays since the block's start, which ends before P leaves [2^-64, 2^64]. Item: one sequence, head and group of columns. Scratch: linearScratchBytes.
+ * of decays since the block's start, which ends before P leaves [2^-64, 2^64]. Item: one sequence, group of heads and group of columns. Scratch: linearScratchBytes.
  */
 export function linear(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<LinearParams>(params);
   const w = carve(p, scratch);
   for (let item = begin; item < end; ++item) {
     openItem(p, w, item);
-    loadState(p, w);
-    const steps = w.length > 0 ? w.length + w.lag : 0;
-    for (let step = 0, block = 0; step < steps; ++block) {
-      if ((p.gateKind || p.gv) && block % FLUSH_BLOCKS == 0) flushState(w);
-      const count = foldBlock(p, w, step, steps);
-      if (p.mode & WRITE) runStrips(p, w, count);
-      else readStrips(w, count);
-      if (p.mode & READ) writeOutputs(p, w, step, count);
-      step += count;
+    for (let i = 0; i < w.headCount; ++i) {
+      openHead(p, w, i);
+      loadState(p, w);
     }
-    if (p.mode & WRITE) {
-      closeDecays(p, w);
-      storeState(p, w);
-      if (p.normalizer) storeKeySum(p, w);
+    // heads take turns, so that the rows of a token, which lie side by side, are read together
+    const steps = w.length > 0 ? w.length + w.lag : 0;
+    for (let step = 0, block = 0; step < steps; step += BLOCK, ++block) {
+      for (let i = 0; i < w.headCount; ++i) {
+        selectHead(p, w, i);
+        if ((p.gateKind || p.gv) && block % FLUSH_BLOCKS == 0) flushState(w);
+        passHead(p, w, step, min(step + BLOCK, steps));
+      }
+    }
+    if (!(p.mode & WRITE)) continue;
+    for (let i = 0; i < w.headCount; ++i) {
+      selectHead(p, w, i);
+      closeHead(p, w);
     }
   }
 }
@@ -195,24 +229,27 @@ export function linear(params: usize, begin: i32, end: i32, scratch: usize): voi
 export function linearStep(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<LinearParams>(params);
   const w = carve(p, scratch);
+  const stride = (<usize>p.stateStrideK) << 2;
   for (let item = begin; item < end; ++item) {
     openItem(p, w, item);
     // reading before writing is a matter of order within the step
     w.lag = 0;
-    foldBlock(p, w, 0, 1);
-    if (p.gateKind == 0) fillRow(w.factor, 1, w.groups);
-    if (!w.owned) clearOutputs(w);
-    const stride = (<usize>p.stateStrideK) << 2;
-    const at = <usize>w.sequence * <usize>p.stateStrideN + <usize>w.head * <usize>p.stateStrideH + <usize>w.column;
-    let state = p.stateOut + (at << 2);
-    const rows = p.dk - ((w.groups - 1) << 2);
-    for (let c = 0; c < w.panels; ++c) {
-      const panel = <usize>c * PANEL;
-      stepColumns(state, stride, w.factor, w.qk, PANEL, w.v + panel, w.o + panel, w.groups, rows, p.exclusive);
-      state += 32;
+    for (let i = 0; i < w.headCount; ++i) {
+      openHead(p, w, i);
+      foldBlock(p, w, 0, 1);
+      if (p.gateKind == 0) fillRow(w.factor, 1, w.groups);
+      if (!w.owned) clearOutputs(w);
+      const at = <usize>w.sequence * <usize>p.stateStrideN + <usize>w.head * <usize>p.stateStrideH + <usize>w.column;
+      let state = p.stateOut + (at << 2);
+      const rows = p.dk - ((w.groups - 1) << 2);
+      for (let c = 0; c < w.panels; ++c) {
+        const panel = <usize>c * PANEL;
+        stepColumns(state, stride, w.factor, w.qk, PANEL, w.v + panel, w.o + panel, w.groups, rows, p.exclusive);
+        state += 32;
+      }
+      writeOutputs(p, w, 0, 1);
+      if (p.normalizer) storeKeySum(p, w);
     }
-    writeOutputs(p, w, 0, 1);
-    if (p.normalizer) storeKeySum(p, w);
   }
 }
 

@@ -12,7 +12,7 @@ export const STRIP_ROWS: i32 = 4;
  *   qk      f32 [count][8]  q of the four rows, then k of the four rows
  *   v       f32 [count][8]
  *   from    f32 [count][8]  what is added to; steps of 2 tokens are `fromStep` bytes: 64, or 0 for the same 2 rows again
- *   o       f32 [count][8]  may be `from`
+ *   o       f32 [count][8]  rows `oStride` bytes apart; may be `from`
  *
  * Nothing else may alias; count is even. With `fading` 0 the factor counts as 1.
  */
@@ -25,6 +25,7 @@ export function strip(
   from: usize,
   fromStep: usize,
   o: usize,
+  oStride: usize,
   count: i32,
 ): void {
   let s00 = v128.load(state);
@@ -110,12 +111,13 @@ export function strip(
     const q3B = v128.load32_splat(qk, 44);
     o0B = fma(q3B, s30, o0B);
     o1B = fma(q3B, s31, o1B);
-    v128.store(o, o0B, 32);
-    v128.store(o, o1B, 48);
+    const next = o + oStride;
+    v128.store(next, o0B);
+    v128.store(next, o1B, 16);
     qk += 64;
     v += 64;
     from += fromStep;
-    o += 64;
+    o = next + oStride;
   }
   v128.store(state, s00);
   v128.store(state, s01, 16);

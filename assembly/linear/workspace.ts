@@ -17,6 +17,9 @@ export const GATE_ROWS: i32 = 2;
 /** Scratch of one thread: the state of the columns of an item, and one folded block of tokens. */
 @unmanaged
 export class Workspace {
+  /** Records of the item's heads, one of which is in work: its state, product, z, uRow and columnProduct. */
+  heads: usize;
+  headBytes: usize;
   /** f32 [panels][K4][8]: the state, decayed up to the start of the current block. */
   state: usize;
   /** f32 [K4 / 4][BLOCK][8]: folded q and k of four rows; panels PANEL bytes apart. In read-only mode f32 [BLOCK + MR][K4]: q. */
@@ -36,8 +39,9 @@ export class Workspace {
   /** f32 [K4]: widened rows, zero behind K. */
   qRow: usize;
   kRow: usize;
-  uRow: usize;
   gRow: usize;
+  /** f32 [K4]: u. */
+  uRow: usize;
   /** f32 [K4]: decays of a token; decay of the state before the block; product of the decays of the block before. */
   decay: usize;
   factor: usize;
@@ -57,6 +61,9 @@ export class Workspace {
 
   // the item
   batch: i32;
+  /** First head and count, and the one in work. */
+  firstHead: i32;
+  headCount: i32;
   head: i32;
   keyHead: i32;
   gateHead: i32;
@@ -73,8 +80,6 @@ export class Workspace {
   lag: i32;
   /** Whether the block's outputs start from own values. */
   owned: i32;
-  /** Product of a scalar gate's decays in the block before. */
-  scalarProduct: f32;
 }
 
 const WORKSPACE_BYTES: usize = (offsetof<Workspace>() + 15) & ~15;
@@ -87,8 +92,9 @@ export function carve(p: LinearParams, at: usize): Workspace {
   const rowBytes = (<usize>groups) << 4;
   const columnBytes = (<usize>panels) << 5;
   const products = p.gateKind == GATE_ROWS ? <usize>BLOCK * rowBytes : <usize>BLOCK * 4;
-  w.state = at + WORKSPACE_BYTES;
-  w.qk = w.state + (rowBytes * columnBytes) / 4;
+  w.heads = at + WORKSPACE_BYTES;
+  w.headBytes = (rowBytes * columnBytes) / 4 + 3 * rowBytes + columnBytes;
+  w.qk = w.heads + <usize>p.blockH * w.headBytes;
   w.v = w.qk + <usize>(groups + 1) * PANEL;
   w.o = w.v + <usize>panels * PANEL;
   w.products = w.o + <usize>panels * PANEL;
@@ -98,19 +104,28 @@ export function carve(p: LinearParams, at: usize): Workspace {
   w.own = w.scale + <usize>BLOCK * 4;
   w.qRow = w.own + <usize>BLOCK * 4;
   w.kRow = w.qRow + rowBytes;
-  w.uRow = w.kRow + rowBytes;
-  w.gRow = w.uRow + rowBytes;
+  w.gRow = w.kRow + rowBytes;
   w.decay = w.gRow + rowBytes;
   w.factor = w.decay + rowBytes;
-  w.product = w.factor + rowBytes;
-  w.z = w.product + rowBytes;
-  w.zeros = w.z + rowBytes;
+  w.zeros = w.factor + rowBytes;
   w.columnGate = w.zeros + rowBytes;
   w.columnDecay = w.columnGate + columnBytes;
   w.columnFactor = w.columnDecay + columnBytes;
-  w.columnProduct = w.columnFactor + columnBytes;
-  w.vRow = w.columnProduct + columnBytes;
+  w.vRow = w.columnFactor + columnBytes;
   w.vZeros = w.vRow + columnBytes;
   w.end = w.vZeros + max(columnBytes, 64);
   return w;
+}
+
+/** Points the workspace at head i of the item. */
+export function selectHead(p: LinearParams, w: Workspace, i: i32): void {
+  const rowBytes = (<usize>w.groups) << 4;
+  w.head = w.firstHead + i;
+  w.keyHead = w.head / p.group;
+  w.gateHead = w.head / p.gateGroup;
+  w.state = w.heads + <usize>i * w.headBytes;
+  w.columnProduct = w.state + <usize>w.panels * (rowBytes << 3);
+  w.product = w.columnProduct + ((<usize>w.panels) << 5);
+  w.z = w.product + rowBytes;
+  w.uRow = w.z + rowBytes;
 }

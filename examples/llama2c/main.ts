@@ -1,29 +1,27 @@
-import { setFlagsFromString } from 'node:v8';
-import { Command, InvalidArgumentError, Option } from 'commander';
-import { createRuntime, type Variant } from '../../src/index.ts';
+import { Command, Option } from 'commander';
+import { openRuntime, type RuntimeChoice, whole, withRuntimeOptions } from '../options.ts';
+import { print, progress } from '../output.ts';
+import { sampler } from '../sample.ts';
 import { type CacheType, cacheTypes } from './cache.ts';
 import { checkGolden } from './check.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { findModel, readGolden } from './folder.ts';
 import { generate } from './generate.ts';
 import { Llama } from './model.ts';
-import { checkTable, generationTable } from './report.ts';
-import { sampler } from './sample.ts';
+import { checkReport, generationReport } from './report.ts';
 import { Tokenizer } from './tokenizer.ts';
 
-interface Options {
+interface Options extends RuntimeChoice {
   prompt: string;
   tokens: number;
   cache: CacheType;
   paged: boolean;
   temperature: number;
   seed: number;
-  variant?: Variant;
-  threads: number | 'auto';
   check: boolean;
 }
 
-const command = new Command('llama2c')
+const command = withRuntimeOptions(new Command('llama2c'))
   .description('Generates text with a llama2.c checkpoint, or checks it against what llama2.c gave.')
   .argument('<folder>', 'holds a llama2.c v0 float32 checkpoint, *.bin, and its tokenizer, tok*.bin')
   .option('--prompt <text>', 'how the text begins', 'Once upon a time')
@@ -32,8 +30,6 @@ const command = new Command('llama2c')
   .option('--paged', 'keep them in pages', false)
   .option('--temperature <t>', '0 takes the likeliest token', Number, 0)
   .option('--seed <n>', 'for temperatures above 0', whole, 1)
-  .addOption(new Option('--variant <name>', 'build of the kernels').choices(['simd', 'relaxed']))
-  .option('--threads <n>', "threads, the main one counted, or 'auto'", wholeOrAuto, 1)
   .option(
     '--check',
     "compare logits and greedy text with the folder's llama2c_golden.json; exit 1 if they differ",
@@ -44,10 +40,6 @@ command.parse();
 await run(command.args[0]!, command.opts<Options>()).catch((error: Error) => command.error(`error: ${error.message}`));
 
 async function run(folder: string, options: Options): Promise<void> {
-  // Node 20 has relaxed SIMD behind a flag
-  if (options.variant === 'relaxed' && process.versions.node.startsWith('20.')) {
-    setFlagsFromString('--experimental-wasm-relaxed-simd');
-  }
   const pick = sampler(options.temperature, options.seed);
   const files = await findModel(folder);
   const checkpoint = await readCheckpoint(files.checkpoint);
@@ -55,7 +47,7 @@ async function run(folder: string, options: Options): Promise<void> {
   const tokenizer = await Tokenizer.read(files.tokenizer, config.vocabSize);
   const golden = options.check ? await readGolden(folder, config.vocabSize) : undefined;
 
-  using rt = await createRuntime({ variant: options.variant, threads: options.threads });
+  using rt = await openRuntime(options);
   const model = await Llama.create(rt, checkpoint);
   const cache = model.cache(options.cache, options.paged);
   progress(
@@ -64,7 +56,7 @@ async function run(folder: string, options: Options): Promise<void> {
   );
   if (golden) {
     const check = await checkGolden(model, cache, golden);
-    print(`${tokenizer.text([...golden.prompt, ...check.greedy.tokens])}\n\n${checkTable(check, cache)}\n`);
+    print(`${tokenizer.text([...golden.prompt, ...check.greedy.tokens])}\n\n${checkReport(check, cache)}\n`);
     if (!check.passed) process.exitCode = 1;
     return;
   }
@@ -79,23 +71,5 @@ async function run(folder: string, options: Options): Promise<void> {
     previous = token;
   });
   print('\n');
-  progress(generationTable(generated, cache));
-}
-
-function whole(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('Expected a whole number of 1 or more.');
-  return value;
-}
-
-function wholeOrAuto(text: string): number | 'auto' {
-  return text === 'auto' ? text : whole(text);
-}
-
-function print(text: string): void {
-  process.stdout.write(text);
-}
-
-function progress(line: string): void {
-  process.stderr.write(`${line}\n`);
+  progress(generationReport(generated, cache));
 }

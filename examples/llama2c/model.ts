@@ -9,6 +9,7 @@ import {
   rope,
   type Tensor,
 } from '../../src/index.ts';
+import { embed } from '../embed.ts';
 import { type CacheType, ContiguousCache, type KvCache, PagedCache } from './cache.ts';
 import type { Checkpoint, LayerWeights, LlamaConfig } from './checkpoint.ts';
 
@@ -76,7 +77,7 @@ export class Llama {
   async forward(tokens: readonly number[], cache: KvCache, rows: 'last' | 'all' = 'last'): Promise<Float32Array> {
     cache.reserve(tokens.length);
     const logits = await this.#rt.scope(async () => {
-      let x = this.#embed(tokens);
+      let x = embed(this.#rt, this.#embedding, this.config.dim, tokens);
       for (const index of this.#layers.keys()) x = await this.#rt.scope(() => this.#layer(index, x, cache));
       if (rows === 'last') x = x.slice(1, tokens.length - 1, tokens.length);
       const { o: normed } = await rmsNorm({ x, weight: this.#finalNorm });
@@ -96,21 +97,6 @@ export class Llama {
 
   [Symbol.dispose](): void {
     this.dispose();
-  }
-
-  /** x [1, T, dim] */
-  #embed(tokens: readonly number[]): Tensor {
-    const { dim, vocabSize } = this.config;
-    if (tokens.length === 0) throw new RangeError('no tokens were given, expected at least one');
-    const x = this.#rt.empty([1, tokens.length, dim]);
-    const rows = x.view();
-    for (const [t, token] of tokens.entries()) {
-      if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {
-        throw new RangeError(`token ${t} is ${token}, expected a whole number from 0 to ${vocabSize - 1}`);
-      }
-      rows.set(this.#embedding.subarray(token * dim, (token + 1) * dim), t * dim);
-    }
-    return x;
   }
 
   async #layer(index: number, x: Tensor, cache: KvCache): Promise<Tensor> {

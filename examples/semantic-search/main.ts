@@ -1,8 +1,10 @@
 import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { createRuntime } from '../../src/index.ts';
+import { whole } from '../options.ts';
+import { progress } from '../output.ts';
 import { Encoder } from './encoder.ts';
 import { type Method, methods } from './methods.ts';
 import { search } from './search.ts';
@@ -36,10 +38,10 @@ const command = new Command('semantic-search')
   )
   .option('--text <files...>', 'plain text files to search', shippedText)
   .option('--query <sentences...>', 'what to search for', questions)
-  .option('--top <n>', 'how many sentences to print for each query', positive, 3)
-  .option('--compare <n>', 'how many sentences to compare the methods on, spread over the text', positive, 64)
-  .option('--rounds <n>', 'how often each attention is timed; the median counts', positive, 7)
-  .option('--threads <n>', 'worker threads', positive, Math.min(4, availableParallelism()));
+  .option('--top <n>', 'how many sentences to print for each query', whole, 3)
+  .option('--compare <n>', 'how many sentences to compare the methods on, spread over the text', whole, 64)
+  .option('--rounds <n>', 'how often each attention is timed; the median counts', whole, 7)
+  .option('--threads <n>', 'worker threads', whole, Math.min(4, availableParallelism()));
 
 await run(command.parse().opts<Options>()).catch((error: Error) => command.error(`error: ${error.message}`));
 
@@ -103,16 +105,6 @@ function kvBytes(method: Method, tokens: readonly (readonly number[])[]): number
     .reduce((sum, length) => sum + heads * (method.kvBytes(length, 64) + method.kvBytes(length, 128)), 0);
 }
 
-function positive(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('Expected a whole number of 1 or more.');
-  return value;
-}
-
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
-}
-
-function progress(line: string): void {
-  process.stderr.write(`${line}\n`);
 }

@@ -176,9 +176,9 @@ export function softmax(b: Builder, x: Tensor, { scale = 1 } = {}, o = b.tempora
   return o;
 }
 
-/** Adds x / sqrt(sum x^2 + eps) over the last axis, zeros for zeros. */
-export function l2norm(b: Builder, x: Tensor, { eps = 1e-6 } = {}, o = b.temporary(x.shape)): Tensor {
-  overRows(b, 'featureL2Norm', L2NormParams, rowsOf(x), o, { epsilon: eps }, { flops: 4 * x.size });
+/** Adds x / max(sqrt(sum x^2 + eps), floor) over the last axis, zeros for zeros. */
+export function l2norm(b: Builder, x: Tensor, { eps = 1e-6, floor = 0 } = {}, o = b.temporary(x.shape)): Tensor {
+  overRows(b, 'featureL2Norm', L2NormParams, rowsOf(x), o, { epsilon: eps, floor }, { flops: 4 * x.size });
   return o;
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { LinearParams } from '../generated/params.ts';
-import { encode } from '../runtime/params.ts';
+import { encode, encodeRun } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import { storageOf, type Tensor } from '../tensor.ts';
 import { type SequenceSpan, sequenceTable } from './sequences.ts';
@@ -77,23 +77,32 @@ export interface LinearCall {
 /** Columns of an item where there are fewer items than this: a head's columns are then shared out. */
 const FEW_ITEMS = 4;
 const FEW_COLUMNS = 32;
+/** Elements of the states of an item that stay in the second-level cache. */
+const CACHED_STATES = 2 ** 16;
 const READ = 1;
 const WRITE = 2;
 
-/** Address and strides of a tensor [B, T, H, ...] as params; zeros if it is absent. */
-export function strides<Name extends string>(name: Name, tensor: Tensor | undefined): Record<string, number> {
-  const [batch = 0, time = 0, head = 0] = tensor?.strides ?? [];
-  return {
-    [name]: tensor?.address ?? 0,
-    [`${name}StrideB`]: batch,
-    [`${name}StrideT`]: time,
-    [`${name}StrideH`]: head,
-  };
+/** Address and first three strides of a tensor [B, T, H, ...]; zeros if it is absent. */
+export function placeOf(tensor: Tensor | undefined): readonly number[] {
+  if (!tensor) return ABSENT;
+  const [batch = 0, time = 0, head = 0] = tensor.strides;
+  return [tensor.address, batch, time, head];
 }
+
+const ABSENT = [0, 0, 0, 0] as const;
 
 /** Columns of a work item, where there are `states` of dv columns. */
 export function columnsOf(states: number, dv: number): number {
   return states < FEW_ITEMS && dv > FEW_COLUMNS ? FEW_COLUMNS : Math.max(8, Math.ceil(dv / 8) * 8);
+}
+
+/**
+ * Heads of a work item. They take turns within it, so that the rows of a token are read together; it changes no result, and so may
+ * depend on the number of threads.
+ */
+function headsOf(b: Builder, states: number, heads: number, stateSize: number): number {
+  const cached = Math.floor(CACHED_STATES / Math.max(1, stateSize));
+  return Math.max(1, Math.min(heads, cached, Math.floor(states / b.runtime.threads)));
 }
 
 /** Adds a call that reads a state while it writes it; without o and q it only writes. */
@@ -115,59 +124,58 @@ function dispatchLinear(b: Builder, call: LinearCall, mode: number): void {
   const shared = final.z !== undefined && initial?.z === final.z;
   const blockV = shared ? Math.max(8, Math.ceil(dv / 8) * 8) : columnsOf(call.sequences.length * heads, dv);
   const columnGroups = Math.ceil(dv / blockV);
-  const table = sequenceTable(call.sequences, () => heads * columnGroups, 1);
+  const blockH = headsOf(b, call.sequences.length * heads, heads, dk * blockV);
+  const table = sequenceTable(call.sequences, () => Math.ceil(heads / blockH) * columnGroups, 1);
   const { state } = final;
   const [strideN, strideH, strideK, strideV] = state.strides as [number, number, number, number];
-  const params = encode(
-    LinearParams,
-    strides('q', q),
-    strides('k', k),
-    strides('v', v),
-    strides('o', o),
-    strides('g', g),
-    strides('gv', gv),
-    {
-      qType: q ? storageOf(q) : 0,
-      kType: k ? storageOf(k) : 0,
-      vType: storageOf(v),
-      sequences: b.table(table.words),
-      sequenceCount: call.sequences.length,
-      length,
-      heads,
-      group: Math.max(1, heads / keyHeads),
-      dk,
-      dv,
-      blockV,
-      scale: call.scale,
-      mode,
-      gateKind: g ? g.shape.length - 2 : 0,
-      gateGroup: g ? Math.max(1, heads / g.shape[2]!) : 1,
-      gateLinear: call.linearGates ? 1 : 0,
-      tied: call.tied ? 1 : 0,
-      exclusive: call.exclusive ? 1 : 0,
-      weight: call.weight?.address ?? 0,
-      bonus: own?.bonus?.address ?? 0,
-      bonusStrideH: own?.bonus?.strides[0] ?? 0,
-      bonusScalar: own?.scalar?.address ?? 0,
-      bonusSigmoid: own?.sigmoid ? 1 : 0,
-      skip: own?.skip?.address ?? 0,
-      normalizer: normalizer ? 1 + NORMALIZERS.indexOf(normalizer.kind) : 0,
-      epsilon: normalizer?.epsilon ?? 0,
-      m: normalizer?.kind === 'stabilized' ? normalizer.m.address : 0,
-      stateIn: initial?.state?.address ?? 0,
-      inStrideN: initial?.state?.strides[0] ?? 0,
-      inStrideH: initial?.state?.strides[1] ?? 0,
-      inStrideK: initial?.state?.strides[2] ?? 0,
-      inStrideV: initial?.state?.strides[3] ?? 0,
-      stateOut: state.address,
-      stateStrideN: strideN,
-      stateStrideH: strideH,
-      stateStrideK: strideK,
-      stateStrideV: strideV,
-      zIn: initial?.z?.address ?? 0,
-      zOut: final.z?.address ?? 0,
-    },
-  );
+  const params = encode(LinearParams, {
+    qType: q ? storageOf(q) : 0,
+    kType: k ? storageOf(k) : 0,
+    vType: storageOf(v),
+    sequences: b.table(table.words),
+    sequenceCount: call.sequences.length,
+    length,
+    heads,
+    group: Math.max(1, heads / keyHeads),
+    dk,
+    dv,
+    blockH,
+    blockV,
+    scale: call.scale,
+    mode,
+    gateKind: g ? g.shape.length - 2 : 0,
+    gateGroup: g ? Math.max(1, heads / g.shape[2]!) : 1,
+    gateLinear: call.linearGates ? 1 : 0,
+    tied: call.tied ? 1 : 0,
+    exclusive: call.exclusive ? 1 : 0,
+    weight: call.weight?.address ?? 0,
+    bonus: own?.bonus?.address ?? 0,
+    bonusStrideH: own?.bonus?.strides[0] ?? 0,
+    bonusScalar: own?.scalar?.address ?? 0,
+    bonusSigmoid: own?.sigmoid ? 1 : 0,
+    skip: own?.skip?.address ?? 0,
+    normalizer: normalizer ? 1 + NORMALIZERS.indexOf(normalizer.kind) : 0,
+    epsilon: normalizer?.epsilon ?? 0,
+    m: normalizer?.kind === 'stabilized' ? normalizer.m.address : 0,
+    stateIn: initial?.state?.address ?? 0,
+    inStrideN: initial?.state?.strides[0] ?? 0,
+    inStrideH: initial?.state?.strides[1] ?? 0,
+    inStrideK: initial?.state?.strides[2] ?? 0,
+    inStrideV: initial?.state?.strides[3] ?? 0,
+    stateOut: state.address,
+    stateStrideN: strideN,
+    stateStrideH: strideH,
+    stateStrideK: strideK,
+    stateStrideV: strideV,
+    zIn: initial?.z?.address ?? 0,
+    zOut: final.z?.address ?? 0,
+  });
+  encodeRun(LinearParams, params, 'q', placeOf(q));
+  encodeRun(LinearParams, params, 'k', placeOf(k));
+  encodeRun(LinearParams, params, 'v', placeOf(v));
+  encodeRun(LinearParams, params, 'o', placeOf(o));
+  encodeRun(LinearParams, params, 'g', placeOf(g));
+  encodeRun(LinearParams, params, 'gv', placeOf(gv));
   const single = length === 1 && call.sequences.every((span) => span.qLength === 1);
   const inPlace = initial?.state === state && strideV === 1 && dv % 8 === 0 && !gv && mode === (READ | WRITE);
   b.dispatch({
@@ -177,5 +185,7 @@ function dispatchLinear(b: Builder, call: LinearCall, mode: number): void {
     scratchBytes: b.runtime.scratchBytes('linearScratchBytes', params),
     flops: call.sequences.reduce((n, span) => n + span.qLength, 0) * heads * dk * dv * 4,
   });
-  b.note(() => `gated-linear engine: ${table.items} items of ${blockV} of ${dv} columns`);
+  b.note(
+    () => `gated-linear engine: ${table.items} items of ${blockH} of ${heads} heads and ${blockV} of ${dv} columns`,
+  );
 }

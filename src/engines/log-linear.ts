@@ -4,10 +4,10 @@
  * @module
  */
 import { LogLinearParams } from '../generated/params.ts';
-import { encode } from '../runtime/params.ts';
+import { encode, encodeRun } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import { storageOf, type Tensor } from '../tensor.ts';
-import { columnsOf, strides } from './linear.ts';
+import { columnsOf, placeOf } from './linear.ts';
 import { type SequenceSpan, sequenceTable } from './sequences.ts';
 
 /** States by the bits of a position. */
@@ -51,33 +51,27 @@ export function logLinear(b: Builder, call: LogLinearCall): void {
   const blockV = columnsOf(sequences.length * heads, dv);
   const table = sequenceTable(sequences, () => heads * Math.ceil(dv / blockV), 1);
   const slots = bitLength(Math.max(0, ...sequences.map((span) => span.offset + span.qLength)));
-  const params = encode(
-    LogLinearParams,
-    strides('q', q),
-    strides('k', k),
-    strides('v', v),
-    strides('o', o),
-    strides('g', g),
-    strides('levelScales', levelScales),
-    {
-      qType: storageOf(q),
-      kType: storageOf(k),
-      vType: storageOf(v),
-      sequences: b.table(table.words),
-      sequenceCount: sequences.length,
-      heads,
-      group: Math.max(1, heads / keyHeads),
-      dk,
-      dv,
-      blockV,
-      slots,
-      stateIn: initial?.address ?? 0,
-      slotsIn: initial?.shape[2] ?? 0,
-      stateOut: final.state.address,
-      slotsOut: final.state.shape[2]!,
-      positionOut: final.position.address,
-    },
-  );
+  const params = encode(LogLinearParams, {
+    qType: storageOf(q),
+    kType: storageOf(k),
+    vType: storageOf(v),
+    sequences: b.table(table.words),
+    sequenceCount: sequences.length,
+    heads,
+    group: Math.max(1, heads / keyHeads),
+    dk,
+    dv,
+    blockV,
+    slots,
+    stateIn: initial?.address ?? 0,
+    slotsIn: initial?.shape[2] ?? 0,
+    stateOut: final.state.address,
+    slotsOut: final.state.shape[2]!,
+    positionOut: final.position.address,
+  });
+  for (const [name, tensor] of Object.entries({ q, k, v, o, g, levelScales })) {
+    encodeRun(LogLinearParams, params, name as 'q', placeOf(tensor));
+  }
   const tokens = sequences.reduce((n, span) => n + span.qLength, 0);
   b.dispatch({
     kernel: 'logLinear',

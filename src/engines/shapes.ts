@@ -24,28 +24,17 @@ export function matchShapes<Name extends string>(
 ): Sizes {
   const sizes: Record<string, number> = {};
   const origin: Record<string, string> = {};
-  for (const [name, pattern] of Object.entries(patterns) as [Name, string][]) {
+  for (const name in patterns) {
     const tensor = inputs[name];
-    const optional = pattern.startsWith('?');
+    const { optional, axes } = parsed(patterns[name]);
     if (tensor === undefined && optional) continue;
-    const axes = pattern.slice(optional ? 1 : 0).split(' ');
-    expectTensor(op, name, tensor, `[${axes.join(', ')}]`);
-    const fits = (axis: string, i: number) => {
-      const n = tensor.shape[i]!;
-      const [label, alternative] = axis.split('|') as [string, string | undefined];
-      if (alternative !== undefined && n === Number(alternative)) return true;
-      if (/^\d+$/.test(label)) return n === Number(label);
-      if (label in sizes) return n === sizes[label];
-      sizes[label] = n;
-      origin[label] = name;
-      return true;
-    };
-    if (tensor.shape.length !== axes.length || !axes.every(fits)) {
-      const known = [...new Set(axes.map((axis) => axis.split('|')[0]!))]
+    expectTensor(op, name, tensor, axes);
+    if (!fits(tensor.shape, axes, sizes, origin, name)) {
+      const known = [...new Set(axes.map(({ label }) => label))]
         .filter((label) => label in sizes && origin[label] !== name)
         .map((label) => `${label} = ${sizes[label]} (from ${origin[label]})`);
       throw new ShapeError(
-        `${op}: ${name} has shape [${tensor.shape.join(', ')}], expected [${axes.join(', ')}]` +
+        `${op}: ${name} has shape [${tensor.shape.join(', ')}], expected ${bracketed(axes)}` +
           (known.length > 0 ? ` with ${known.join(', ')}` : '') +
           (tensor.shape.length !== axes.length ? `: ${axes.length} axes, use reshape()` : ''),
       );
@@ -54,11 +43,77 @@ export function matchShapes<Name extends string>(
   return sizes;
 }
 
+/** One axis of a pattern: a name or a length, and another length that is allowed. */
+interface Axis {
+  readonly text: string;
+  readonly label: string;
+  readonly length: number | undefined;
+  readonly alternative: number | undefined;
+}
+
+/** Patterns that were read before: calls of a step are too short to read them anew. */
+const PARSED = new Map<string, { readonly optional: boolean; readonly axes: readonly Axis[] }>();
+/** Patterns with lengths in them are without end. */
+const MOST_PARSED = 4096;
+
+function parsed(pattern: string): { readonly optional: boolean; readonly axes: readonly Axis[] } {
+  let found = PARSED.get(pattern);
+  if (!found) {
+    const optional = pattern.startsWith('?');
+    const axes = pattern
+      .slice(optional ? 1 : 0)
+      .split(' ')
+      .map((text) => {
+        const [label, alternative] = text.split('|') as [string, string | undefined];
+        const length = /^\d+$/.test(label) ? Number(label) : undefined;
+        return { text, label, length, alternative: alternative === undefined ? undefined : Number(alternative) };
+      });
+    found = { optional, axes };
+    if (PARSED.size >= MOST_PARSED) PARSED.clear();
+    PARSED.set(pattern, found);
+  }
+  return found;
+}
+
+/** Whether a shape matches, with the lengths known so far; new ones are noted. */
+function fits(
+  shape: readonly number[],
+  axes: readonly Axis[],
+  sizes: Record<string, number>,
+  origin: Record<string, string>,
+  name: string,
+): boolean {
+  if (shape.length !== axes.length) return false;
+  for (let i = 0; i < axes.length; ++i) {
+    const n = shape[i]!;
+    const { label, length, alternative } = axes[i]!;
+    if (n === alternative) continue;
+    const expected = length ?? sizes[label];
+    if (expected === undefined) {
+      sizes[label] = n;
+      origin[label] = name;
+    } else if (n !== expected) {
+      return false;
+    }
+  }
+  return true;
+}
+
+function bracketed(axes: readonly Axis[]): string {
+  return `[${axes.map(({ text }) => text).join(', ')}]`;
+}
+
 /** @throws ShapeError if an input is missing or no tensor. */
-export function expectTensor(op: string, name: string, tensor: unknown, shape: string): asserts tensor is Tensor {
+export function expectTensor(
+  op: string,
+  name: string,
+  tensor: unknown,
+  shape: string | readonly Axis[],
+): asserts tensor is Tensor {
   if (tensor instanceof Tensor) return;
   const given = tensor === undefined ? 'missing' : typeof tensor;
-  throw new ShapeError(`${op}: ${name} is ${given}, expected a tensor ${shape}. Make one with rt.tensor().`);
+  const expected = typeof shape === 'string' ? shape : bracketed(shape);
+  throw new ShapeError(`${op}: ${name} is ${given}, expected a tensor ${expected}. Make one with rt.tensor().`);
 }
 
 /** @throws DTypeError if an input that is present has none of the types. */

@@ -21,6 +21,8 @@ export interface StepShape {
   readonly timed: readonly string[];
   /** States: the step's name and the sequence form's. */
   readonly states: Readonly<Record<string, string>>;
+  /** Shape of o, if it is another than that of the first timed input. */
+  readonly shape?: readonly number[];
 }
 
 /** x [B, ...] as [B, 1, ...], without a copy. */
@@ -53,7 +55,7 @@ function expectTarget(
  * @throws ShapeError if a state or an input is missing or does not fit.
  */
 export function runStep(
-  { op, timed, states }: StepShape,
+  { op, timed, states, shape }: StepShape,
   inputs: object,
   plan: (b: Builder, lifted: never, into: StepTarget) => object,
 ): { o: Tensor } {
@@ -74,8 +76,9 @@ export function runStep(
     }
     const first = given[timed[0]!];
     expectTensor(step, timed[0]!, first, 'without a time axis');
-    if (given.o) expectTarget(step, given.o, first.shape, given);
-    const o = given.o ?? b.output(first.shape);
+    const result = shape ?? first.shape;
+    if (given.o) expectTarget(step, given.o, result, given);
+    const o = given.o ?? b.output(result);
     try {
       plan(b, lifted as never, { o: withTime(o) });
     } catch (error) {

@@ -17,6 +17,14 @@ export {
   type CausalConvWithStateOutputs,
   CausalConvWithStateSync,
 } from './causal-conv-with-state.ts';
+export {
+  LinearAttention,
+  type LinearAttentionAttributes,
+  type LinearAttentionInputs,
+  type LinearAttentionOutputs,
+  LinearAttentionSync,
+  type UpdateRule,
+} from './linear-attention.ts';
 export { ONNX_OPS } from './registry.ts';
 export {
   RMSNormalization,

@@ -6,6 +6,7 @@
 import type { OpEntry, Tensors } from '../ops/registry.ts';
 import { Attention } from './attention.ts';
 import { CausalConvWithState } from './causal-conv-with-state.ts';
+import { LinearAttention } from './linear-attention.ts';
 import { RMSNormalization } from './rms-normalization.ts';
 import { RotaryEmbedding } from './rotary-embedding.ts';
 import { TensorScatter } from './tensor-scatter.ts';
@@ -75,5 +76,14 @@ export const ONNX_OPS: readonly OpEntry[] = [
     attributes: ['activation'],
     outputs: ['output', 'present_state'],
     run: call(CausalConvWithState),
+  },
+  {
+    name: 'onnx:LinearAttention',
+    doc: 'Linear attention with the state that streaming needs; the update rules linear and gated.',
+    paper: 'ONNX LinearAttention-27',
+    inputs: ['query', 'key', 'value', 'past_state?', 'decay?', 'beta?'],
+    attributes: ['q_num_heads', 'kv_num_heads', 'update_rule', 'scale', 'chunk_size'],
+    outputs: ['output', 'present_state'],
+    run: call(LinearAttention),
   },
 ];

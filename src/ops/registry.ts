@@ -15,6 +15,17 @@ import { differentialAttention, planDifferential } from './differential.ts';
 import { dwConv2d, planDwConv2d } from './dw-conv2d.ts';
 import { add, mul, planBinary } from './elementwise.ts';
 import {
+  dpfp,
+  type FeatureMethodName,
+  focused,
+  hedgehog,
+  planFeatureAttention,
+  qtVit,
+  sana,
+  slab,
+  t2r,
+} from './feature-attention.ts';
+import {
   planCosine,
   planDpfp,
   planFavor,
@@ -36,17 +47,20 @@ import { lightnet, planLightnet } from './lightnet.ts';
 import { linearAttn, planLinearAttn } from './linear-attn.ts';
 import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
 import { logLinearAttn, planLogLinear } from './log-linear.ts';
+import { mamba3, planMamba3 } from './mamba3.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { metala, planMetala } from './metala.ts';
 import { mla, planMla } from './mla.ts';
 import { mlstm, planMlstm } from './mlstm.ts';
+import { mom, planMom } from './mom.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
 import { performer, planPerformer } from './performer.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
 import { planRgLru, rgLru } from './rg-lru.ts';
+import { planRodimus, rodimus } from './rodimus.ts';
 import { planRope, rope } from './rope.ts';
 import { planRwkv, rwkv5, rwkv6 } from './rwkv.ts';
 import { planRwkv4, rwkv4 } from './rwkv4.ts';
@@ -117,6 +131,28 @@ function pointwiseEntry(
   };
 }
 
+/** The entry of linear attention behind a feature map. */
+function featureEntry(
+  name: FeatureMethodName,
+  call: AnyOp,
+  doc: string,
+  paper: string,
+  inputs: readonly string[] = [],
+  attributes: readonly string[] = [],
+): PlannedOpEntry {
+  return {
+    name,
+    doc,
+    paper,
+    inputs: ['q', 'k', 'v', ...inputs, 'initialState?', 'initialNormalizer?', 'cuSeqlens?'],
+    attributes: ['causal', 'eps', ...attributes],
+    outputs: ['o', 'finalState', 'finalNormalizer'],
+    ...calls(call, (b, tensors, options) => planFeatureAttention(b, name, tensors, options)),
+  };
+}
+
+const PROJECTION = ['w', 'bias?', 'wK?', 'biasK?'];
+const CONVOLUTION = ['convWeight?', 'convBias?'];
 const MASKING = ['causal', 'window', 'scale', 'softcap'];
 
 export const OPS: readonly PlannedOpEntry[] = [
@@ -351,6 +387,15 @@ export const OPS: readonly PlannedOpEntry[] = [
     ...calls(mlstm, planMlstm),
   },
   {
+    name: 'rodimus',
+    doc: 'Gated linear attention whose keys and decays are set by one gate and its temperature.',
+    paper: 'Rodimus, He 2024',
+    inputs: ['q', 'k', 'v', 'g', 'tau', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(rodimus, planRodimus),
+  },
+  {
     name: 'ssd',
     doc: 'State-space duality: one decay for each head.',
     paper: 'Mamba-2, Dao and Gu 2024',
@@ -363,18 +408,18 @@ export const OPS: readonly PlannedOpEntry[] = [
     name: 'performer',
     doc: 'Linear attention of positive random features.',
     paper: 'Performer, Choromanski 2020',
-    inputs: ['q', 'k', 'v', 'projection'],
-    attributes: ['causal', 'eps'],
-    outputs: ['o'],
+    inputs: ['q', 'k', 'v', 'projection', 'initialState?', 'initialNormalizer?', 'cuSeqlens?'],
+    attributes: ['causal', 'eps', 'stabilizer'],
+    outputs: ['o', 'finalState', 'finalNormalizer'],
     ...calls(performer, planPerformer),
   },
   {
     name: 'cosformer',
     doc: 'Linear attention re-weighted by the cosine of the distance.',
     paper: 'cosFormer, Qin 2022',
-    inputs: ['q', 'k', 'v'],
-    attributes: ['causal', 'eps'],
-    outputs: ['o'],
+    inputs: ['q', 'k', 'v', 'initialState?', 'initialNormalizer?'],
+    attributes: ['causal', 'eps', 'maxLength', 'offset'],
+    outputs: ['o', 'finalState', 'finalNormalizer'],
     ...calls(cosformer, planCosformer),
   },
   {
@@ -395,6 +440,54 @@ export const OPS: readonly PlannedOpEntry[] = [
     outputs: ['o', 'finalState', 'finalNormalizer'],
     ...calls(rebased, (b, inputs, options) => planBased(b, 'rebased', inputs, options)),
   },
+  featureEntry(
+    'hedgehog',
+    hedgehog,
+    'Linear attention of a mirrored softmax of a learned linear map.',
+    'Hedgehog, Zhang 2024',
+    PROJECTION,
+    ['scale'],
+  ),
+  featureEntry(
+    't2r',
+    t2r,
+    'Linear attention of a rectified learned linear map.',
+    'Finetuning Pretrained Transformers into RNNs, Kasai 2021',
+    PROJECTION,
+  ),
+  featureEntry(
+    'dpfp',
+    dpfp,
+    'Linear attention of products of rectified elements.',
+    'Linear Transformers Are Secretly Fast Weight Programmers, Schlag 2021',
+    [],
+    ['nu'],
+  ),
+  featureEntry(
+    'focused',
+    focused,
+    'Linear attention of sharpened directions, with a convolution of the values.',
+    'FLatten Transformer, Han 2023',
+    CONVOLUTION,
+    ['power', 'height', 'width'],
+  ),
+  featureEntry('sana', sana, 'Linear attention of rectified queries and keys for images.', 'SANA, Xie 2024'),
+  featureEntry(
+    'slab',
+    slab,
+    'Linear attention of rectified queries and keys, with a convolution of the values.',
+    'SLAB, Guo 2024',
+    CONVOLUTION,
+    ['height', 'width'],
+  ),
+  featureEntry(
+    'qtVit',
+    qtVit,
+    'Linear attention of a second-order map without mixed products.',
+    'QT-ViT, Xu 2024',
+    [],
+    ['alpha', 'c', 'gamma'],
+  ),
   {
     name: 'logLinearAttn',
     doc: 'Linear attention with a decaying state for each scale of the past.',
@@ -403,6 +496,39 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['o', 'finalState', 'position'],
     ...calls(logLinearAttn, planLogLinear),
+  },
+  {
+    name: 'mamba3',
+    doc: 'Mamba-3: a trapezoidal state-space recurrence with turning keys and queries.',
+    paper: 'Mamba-3, 2026',
+    inputs: [
+      'q',
+      'k',
+      'x',
+      'dt',
+      'A',
+      'lambda',
+      'angle',
+      'D?',
+      'z?',
+      'initialState?',
+      'initialAngle?',
+      'initialK?',
+      'initialX?',
+      'cuSeqlens?',
+    ],
+    attributes: [],
+    outputs: ['o', 'finalState', 'finalAngle', 'finalK', 'finalX'],
+    ...calls(mamba3, planMamba3),
+  },
+  {
+    name: 'mom',
+    doc: 'Mixture of memories: linear attention with several states, of which each token updates and reads those it is routed to.',
+    paper: 'MoM, Du 2025',
+    inputs: ['q', 'k', 'v', 'g?', 'gk?', 'weights', 'indices?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale', 'shared', 'memories'],
+    outputs: ['o', 'finalState'],
+    ...calls(mom, planMom),
   },
   {
     name: 'mergeState',

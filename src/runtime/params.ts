@@ -18,19 +18,42 @@ function floatBits(x: number): number {
 /** Values of a layout by field name; a field left out is 0, which for an address means absent. */
 export type Values<L extends Layout> = Partial<Record<L[number][0], number>>;
 
+/** Places of a layout's fields by name: twice the word, plus 1 for floats. */
+const placesOf = new WeakMap<Layout, Map<string, number>>();
+
+function places(layout: Layout): Map<string, number> {
+  let found = placesOf.get(layout);
+  if (!found) {
+    found = new Map(layout.map(([name, type], i) => [name, 2 * i + (type === 'f32' ? 1 : 0)]));
+    placesOf.set(layout, found);
+  }
+  return found;
+}
+
 /** Writes one params object into `image` from word `at`. */
 export function encodeInto<L extends Layout>(layout: L, values: Values<L>, image: Int32Array, at: number): void {
-  const given = values as Record<string, number | undefined>;
-  for (const [i, [name, type]] of layout.entries()) {
-    const value = given[name] ?? 0;
-    image[at + i] = type === 'f32' ? floatBits(value) : value | 0;
+  const place = places(layout);
+  for (const name in values) {
+    const found = place.get(name);
+    if (found === undefined) continue;
+    const value = (values as Record<string, number | undefined>)[name] ?? 0;
+    image[at + (found >> 1)] = found & 1 ? floatBits(value) : value | 0;
   }
 }
 
 /** The words of one params object, from the fields of one or more objects: the last that has a field gives it. */
-export function encode<L extends Layout>(layout: L, first: Values<L>, ...rest: Values<L>[]): Int32Array {
+export function encode<L extends Layout>(layout: L, ...values: Values<L>[]): Int32Array {
   const image = new Int32Array(layout.length);
-  // not by spreading: engines keep an object of so many spread fields as a slow dictionary
-  encodeInto(layout, Object.assign(first, ...rest), image, 0);
+  for (const each of values) encodeInto(layout, each, image, 0);
   return image;
+}
+
+/** Writes words one after another from the field `name` on, as for an address and its strides, which lie together. */
+export function encodeRun<L extends Layout>(
+  layout: L,
+  image: Int32Array,
+  name: L[number][0],
+  words: readonly number[],
+): void {
+  image.set(words, places(layout).get(name)! >> 1);
 }

@@ -1,5 +1,7 @@
+import { dwConv2d } from './dw-conv2d.ts';
+import * as maps from './features.ts';
 import { inner, type Recurrence, row, setRow, times } from './linear.ts';
-import { kernelAttention, linearAttn } from './linear-attn.ts';
+import { kernelAttention, linearAttn, type Normalized, normalized } from './linear-attn.ts';
 import { exp, float64, logitFactor, type NdArray, type Result, type Round, zeros } from './ndarray.ts';
 
 /**
@@ -169,3 +171,112 @@ export function cosformer(
     );
   return featureAttention(v, keyHeads, causal, features, denominator, round);
 }
+
+/** cosformer by its states, for tokens [offset, offset + T) of at most `maxLength`. */
+export function cosformerRecurrent(
+  { q, k, ...inputs }: Normalized,
+  {
+    causal,
+    eps = 1e-6,
+    offset = 0,
+    maxLength = offset + q.shape[1]!,
+  }: { causal?: boolean; eps?: number; maxLength?: number; offset?: number } = {},
+  round: Round = float64,
+) {
+  const phi = (x: NdArray) => maps.cosine({ x }, { maxLength, offset: offset + 1 }, round).o;
+  const denominator = (query: number[], z: number[]) => Math.max(inner(query, z, round), round(eps));
+  return normalized({ q: phi(q), k: phi(k), ...inputs }, { scale: 1, causal }, denominator, round);
+}
+
+/** performer with a constant in place of both maxima, by its states. */
+export function performerRecurrent(
+  { q, k, projection, ...inputs }: Normalized & { projection: NdArray },
+  { causal = true, eps = 1e-4, stabilizer }: { causal?: boolean; eps?: number; stabilizer: number },
+  round: Round = float64,
+) {
+  const phi = (x: NdArray) => maps.favor({ x, projection }, { stabilizer, eps }, round).o;
+  const denominator = (query: number[], z: number[]) => {
+    const raised = causal ? z.map((sum) => round(sum + round(1e-6))) : z;
+    return inner(query, raised, round);
+  };
+  return normalized({ q: phi(q), k: phi(k), ...inputs }, { scale: 1, causal }, denominator, round);
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the options of a map are its own
+type Map = (inputs: any, options: any, round: Round) => { o: Result };
+
+interface Behind extends Normalized {
+  w?: NdArray;
+  bias?: NdArray;
+  wK?: NdArray;
+  biasK?: NdArray;
+  /** [kh,kw,V] or [kh,kw,HV,V] */
+  convWeight?: NdArray;
+  convBias?: NdArray;
+}
+
+/** x [...,V] as [...,HV,V], the same for every head; unchanged if it has `axes` axes already. */
+function forHeads(x: NdArray, heads: number, axes: number): NdArray {
+  if (x.shape.length === axes) return x;
+  const d = x.shape.at(-1)!;
+  const y = zeros([...x.shape.slice(0, -1), heads, d]);
+  for (let n = 0; n < y.data.length; n++) y.data[n] = x.data[Math.floor(n / (heads * d)) * d + (n % d)]!;
+  return y;
+}
+
+/** The depthwise convolution of v [B,height x width,HV,V]. */
+function convolved(
+  v: NdArray,
+  weight: NdArray,
+  bias: NdArray | undefined,
+  height: number,
+  width: number,
+  round: Round,
+) {
+  const [b = 0, , heads = 0, dv = 0] = v.shape;
+  const channels = heads * dv;
+  return dwConv2d(
+    {
+      x: { shape: [b, height, width, channels], data: v.data },
+      weight: { shape: [...weight.shape.slice(0, 2), channels], data: forHeads(weight, heads, 4).data },
+      ...(bias && { bias: { shape: [channels], data: forHeads(bias, heads, 2).data } }),
+    },
+    {},
+    round,
+  ).o;
+}
+
+/** sum_j phi(q_t) phi(k_j) v_j / (sum_j phi(q_t) phi(k_j) + eps), plus the convolution of v that is asked for. */
+function behind(map: Map, defaults: { causal: boolean; eps: number }) {
+  return (
+    { q, k, v, w, bias, wK, biasK, convWeight, convBias, ...states }: Behind,
+    { height = 0, width = 0, ...given }: Record<string, number | boolean> & { height?: number; width?: number } = {},
+    round: Round = float64,
+  ): { o: Result; finalState: Result; finalNormalizer?: Result } => {
+    const { causal, eps, ...options } = { ...defaults, ...given };
+    const features = (x: NdArray, own?: NdArray, ownBias?: NdArray) =>
+      map({ x, ...(own && { w: own }), ...(ownBias && { bias: ownBias }) }, options, round).o;
+    const keys = wK ? features(k, wK, biasK) : features(k, w, bias);
+    const operands = { q: features(q, w, bias), k: keys, v, ...states };
+    const result = linearAttn(operands, { scale: 1, normalize: true, causal, eps }, round);
+    if (!convWeight) return result;
+    const own = convolved(v, convWeight, convBias, height, width, round);
+    for (let n = 0; n < own.data.length; n++) result.o.data[n] = round(result.o.data[n]! + own.data[n]!);
+    return result;
+  };
+}
+
+/** Hedgehog, arXiv 2402.04347. */
+export const hedgehog = behind(maps.hedgehog, { causal: true, eps: 1e-10 });
+/** Finetuning pretrained transformers into RNNs, arXiv 2103.13076. */
+export const t2r = behind(maps.t2r, { causal: true, eps: 1e-10 });
+/** Linear transformers are secretly fast weight programmers, arXiv 2102.11174. */
+export const dpfp = behind(maps.dpfp, { causal: true, eps: 1e-10 });
+/** FLatten Transformer, arXiv 2308.00442. */
+export const focused = behind(maps.focused, { causal: false, eps: 1e-6 });
+/** SANA, arXiv 2410.10629; NVlabs/Sana, LiteLA. */
+export const sana = behind(maps.relu, { causal: false, eps: 1e-15 });
+/** SLAB, arXiv 2405.11582; xinghaochen/SLAB. */
+export const slab = behind(maps.relu, { causal: false, eps: 1e-6 });
+/** QT-ViT. */
+export const qtVit = behind(maps.qtVit, { causal: false, eps: 1e-6 });

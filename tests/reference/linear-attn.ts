@@ -12,20 +12,22 @@ import {
 } from './linear.ts';
 import { float64, type NdArray, offset, type Result, type Round, zeros } from './ndarray.ts';
 
+/** Operands of linear attention with a sum of keys. */
+export interface Normalized extends Recurrence {
+  /** [N,HV,K]; zeros where left out. */
+  initialNormalizer?: NdArray | undefined;
+}
+
 /**
- * o_t = scale q_t S_t / (scale q_t z_t + eps) with S_t = S_{t-1} + k_t^T v_t and z_t = z_{t-1} + k_t [N,HV,K], the denominator
- * with `normalize` only; not causal: S and z of the whole sequence (Linear Transformer, arXiv 2006.16236).
+ * o_t = scale q_t S_t / denominator(scale q_t, z_t) with S_t = S_{t-1} + k_t^T v_t and z_t = z_{t-1} + k_t [N,HV,K]; not causal: S and z of
+ * the whole sequence.
  */
-export function linearAttn(
-  { q, k, v, initialState, initialNormalizer, cuSeqlens }: Recurrence & { initialNormalizer?: NdArray },
-  {
-    scale,
-    normalize = false,
-    eps = 1e-10,
-    causal = true,
-  }: { scale?: number; normalize?: boolean; eps?: number; causal?: boolean } = {},
-  round: Round = float64,
-): { o: Result; finalState: Result; finalNormalizer?: Result } {
+export function normalized(
+  { q, k, v, initialState, initialNormalizer, cuSeqlens }: Normalized,
+  { scale, causal = true }: { scale?: number | undefined; causal?: boolean | undefined },
+  denominator: ((query: number[], z: number[]) => number) | undefined,
+  round: Round,
+): { o: Result; finalState: Result; finalNormalizer: Result } {
   const [, , keyHeads = 0, dk = 0] = q.shape;
   const [, , heads = 0, dv = 0] = v.shape;
   const count = sequences(v, cuSeqlens).length;
@@ -47,11 +49,10 @@ export function linearAttn(
   const read = ({ n, b, t, h, kh }: { n: number; b: number; t: number; h: number; kh: number }) => {
     const query = times(row(q, b, t, kh), factor, round);
     const numerator = readOut(query, finalState, n, h, round);
-    if (!normalize) return setRow(o, numerator, b, t, h);
-    const denominator = round(inner(query, row(finalNormalizer, n, h), round) + round(eps));
+    const divisor = denominator?.(query, row(finalNormalizer, n, h)) ?? 1;
     setRow(
       o,
-      numerator.map((x) => round(x / denominator)),
+      numerator.map((x) => round(x / divisor)),
       b,
       t,
       h,
@@ -66,7 +67,22 @@ export function linearAttn(
     forEachToken(v, keyHeads, cuSeqlens, write);
     forEachToken(v, keyHeads, cuSeqlens, read);
   }
-  return normalize ? { o, finalState, finalNormalizer } : { o, finalState };
+  return { o, finalState, finalNormalizer };
+}
+
+/** `normalized`, over the sum of the weights + eps with `normalize`, else over 1 (Linear Transformer, arXiv 2006.16236). */
+export function linearAttn(
+  inputs: Normalized,
+  {
+    normalize = false,
+    eps = 1e-10,
+    ...options
+  }: { scale?: number; normalize?: boolean; eps?: number; causal?: boolean } = {},
+  round: Round = float64,
+): { o: Result; finalState: Result; finalNormalizer?: Result } {
+  const sum = (query: number[], z: number[]) => round(inner(query, z, round) + round(eps));
+  const { finalNormalizer, ...result } = normalized(inputs, options, normalize ? sum : undefined, round);
+  return normalize ? { ...result, finalNormalizer } : result;
 }
 
 /** Where the weights of linear attention are a function of one number: o_t = sum_{j <= t} w(scale q_t k_j) v_j / (sum w + eps). */

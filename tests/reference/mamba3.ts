@@ -23,7 +23,7 @@ export interface Mamba3Inputs {
   x: NdArray;
   /** [B,T,H], after the softplus. */
   dt: NdArray;
-  /** [B,T,H], at most 0. */
+  /** [H] or [B,T,H], at most 0. */
   A: NdArray;
   /** [B,T,H] in [0,1]: share of the token itself in the trapezoid. */
   lambda: NdArray;
@@ -86,7 +86,8 @@ export function mamba3(
     });
     const key = turned(row(k, b, t, kh), angles, round);
     const value = row(x, b, t, h);
-    const decay = expNatural(round(at(A, b, t, h) * step), round);
+    const rate = A.shape.length === 1 ? at(A, h) : at(A, b, t, h);
+    const decay = expNatural(round(rate * step), round);
     const own = round(at(lambda, b, t, h) * step);
     const last = round(round(round(1 - at(lambda, b, t, h)) * step) * decay);
     scaleRows(finalState, n, h, new Array<number>(dk).fill(decay), round);
