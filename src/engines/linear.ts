@@ -4,7 +4,7 @@
  * @module
  */
 import { LinearParams } from '../generated/params.ts';
-import { encode, encodeRun } from '../runtime/params.ts';
+import { encode, encodeRun, type Layout } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import { storageOf, type Tensor } from '../tensor.ts';
 import { type SequenceSpan, sequenceTable } from './sequences.ts';
@@ -82,14 +82,20 @@ const CACHED_STATES = 2 ** 16;
 const READ = 1;
 const WRITE = 2;
 
-/** Address and first three strides of a tensor [B, T, H, ...]; zeros if it is absent. */
-export function placeOf(tensor: Tensor | undefined): readonly number[] {
-  if (!tensor) return ABSENT;
-  const [batch = 0, time = 0, head = 0] = tensor.strides;
-  return [tensor.address, batch, time, head];
-}
-
 const ABSENT = [0, 0, 0, 0] as const;
+
+/** Writes address and first three strides of tensors [B, T, H, ...] into `params` by name; zeros where one is absent. */
+export function encodePlaces<L extends Layout>(
+  layout: L,
+  params: Int32Array,
+  tensors: { readonly [name in L[number][0]]?: Tensor | undefined },
+): void {
+  for (const name in tensors) {
+    const tensor = tensors[name as L[number][0]];
+    const [batch = 0, time = 0, head = 0] = tensor?.strides ?? ABSENT;
+    encodeRun(layout, params, name, tensor ? [tensor.address, batch, time, head] : ABSENT);
+  }
+}
 
 /** Columns of a work item, where there are `states` of dv columns. */
 export function columnsOf(states: number, dv: number): number {
@@ -170,12 +176,7 @@ function dispatchLinear(b: Builder, call: LinearCall, mode: number): void {
     zIn: initial?.z?.address ?? 0,
     zOut: final.z?.address ?? 0,
   });
-  encodeRun(LinearParams, params, 'q', placeOf(q));
-  encodeRun(LinearParams, params, 'k', placeOf(k));
-  encodeRun(LinearParams, params, 'v', placeOf(v));
-  encodeRun(LinearParams, params, 'o', placeOf(o));
-  encodeRun(LinearParams, params, 'g', placeOf(g));
-  encodeRun(LinearParams, params, 'gv', placeOf(gv));
+  encodePlaces(LinearParams, params, { q, k, v, o, g, gv });
   const single = length === 1 && call.sequences.every((span) => span.qLength === 1);
   const inPlace = initial?.state === state && strideV === 1 && dv % 8 === 0 && !gv && mode === (READ | WRITE);
   b.dispatch({

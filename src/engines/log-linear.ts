@@ -4,10 +4,10 @@
  * @module
  */
 import { LogLinearParams } from '../generated/params.ts';
-import { encode, encodeRun } from '../runtime/params.ts';
+import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import { storageOf, type Tensor } from '../tensor.ts';
-import { columnsOf, placeOf } from './linear.ts';
+import { columnsOf, encodePlaces } from './linear.ts';
 import { type SequenceSpan, sequenceTable } from './sequences.ts';
 
 /** States by the bits of a position. */
@@ -69,9 +69,7 @@ export function logLinear(b: Builder, call: LogLinearCall): void {
     slotsOut: final.state.shape[2]!,
     positionOut: final.position.address,
   });
-  for (const [name, tensor] of Object.entries({ q, k, v, o, g, levelScales })) {
-    encodeRun(LogLinearParams, params, name as 'q', placeOf(tensor));
-  }
+  encodePlaces(LogLinearParams, params, { q, k, v, o, g, levelScales });
   const tokens = sequences.reduce((n, span) => n + span.qLength, 0);
   b.dispatch({
     kernel: 'logLinear',

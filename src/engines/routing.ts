@@ -7,7 +7,6 @@ import { CombineParams, GatherParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import { storageOf, type Tensor } from '../tensor.ts';
-import { strides } from './linear.ts';
 import type { SequenceSpan } from './sequences.ts';
 
 /** Which tokens each memory of each sequence gets. */
@@ -74,7 +73,11 @@ export function gatherRows(b: Builder, x: Tensor, memories: boolean, table: numb
   const o = b.temporary([1, count, heads, d]);
   b.dispatch({
     kernel: 'gather',
-    params: encode(GatherParams, strides('x', each), {
+    params: encode(GatherParams, {
+      x: each.address,
+      xStrideB: each.strides[0]!,
+      xStrideT: each.strides[1]!,
+      xStrideH: each.strides[2]!,
       xStrideM: memories ? x.strides[2]! : 0,
       xType: storageOf(x),
       rows: table,
@@ -95,7 +98,11 @@ export function combineRows(b: Builder, rows: Tensor, { offsets, entries }: Rout
   const [batch, length, heads, d] = o.shape as [number, number, number, number];
   b.dispatch({
     kernel: 'combine',
-    params: encode(CombineParams, strides('o', o), {
+    params: encode(CombineParams, {
+      o: o.address,
+      oStrideB: o.strides[0]!,
+      oStrideT: o.strides[1]!,
+      oStrideH: o.strides[2]!,
       x: rows.address,
       offsets: b.table(offsets),
       entries: b.table(entries),

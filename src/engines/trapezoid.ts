@@ -7,7 +7,7 @@ import { TrapezoidParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import { storageOf, type Tensor } from '../tensor.ts';
-import { strides } from './linear.ts';
+import { encodePlaces } from './linear.ts';
 import { type SequenceSpan, sequenceTable } from './sequences.ts';
 
 /** What a sequence goes on from besides the state. */
@@ -68,43 +68,34 @@ export function trapezoid(b: Builder, call: TrapezoidCall): TrapezoidOperands {
       weight: b.temporary([count, 1, heads]),
     };
   const table = sequenceTable(sequences, () => heads, 1);
-  const params = encode(
-    TrapezoidParams,
-    strides('q', q),
-    strides('k', k),
-    strides('v', v),
-    strides('dt', dt),
-    strides('lambda', lambda),
-    strides('a', a.broadcast([batch, length, heads])),
-    strides('angles', angles),
-    {
-      qType: storageOf(q),
-      kType: storageOf(k),
-      vType: storageOf(v),
-      sequences: b.table(table.words),
-      sequenceCount: count,
-      length,
-      heads,
-      group: Math.max(1, heads / keyHeads),
-      dk,
-      dv,
-      angleCount: angles.shape[3]!,
-      angleIn: initial.angle?.address ?? 0,
-      kIn: initial.k?.address ?? 0,
-      vIn: initial.v?.address ?? 0,
-      angleOut: final.angle.address,
-      kOut: final.k.address,
-      vOut: final.v.address,
-      qTurned: operands.q.address,
-      kTurned: operands.k.address,
-      g: operands.g.address,
-      weight: operands.weight.address,
-      own: operands.own.address,
-      kBefore: before?.k.address ?? 0,
-      vBefore: before?.v.address ?? 0,
-      weightBefore: before?.weight.address ?? 0,
-    },
-  );
+  const params = encode(TrapezoidParams, {
+    qType: storageOf(q),
+    kType: storageOf(k),
+    vType: storageOf(v),
+    sequences: b.table(table.words),
+    sequenceCount: count,
+    length,
+    heads,
+    group: Math.max(1, heads / keyHeads),
+    dk,
+    dv,
+    angleCount: angles.shape[3]!,
+    angleIn: initial.angle?.address ?? 0,
+    kIn: initial.k?.address ?? 0,
+    vIn: initial.v?.address ?? 0,
+    angleOut: final.angle.address,
+    kOut: final.k.address,
+    vOut: final.v.address,
+    qTurned: operands.q.address,
+    kTurned: operands.k.address,
+    g: operands.g.address,
+    weight: operands.weight.address,
+    own: operands.own.address,
+    kBefore: before?.k.address ?? 0,
+    vBefore: before?.v.address ?? 0,
+    weightBefore: before?.weight.address ?? 0,
+  });
+  encodePlaces(TrapezoidParams, params, { q, k, v, dt, lambda, a: a.broadcast([batch, length, heads]), angles });
   b.dispatch({
     kernel: 'trapezoid',
     params,
