@@ -9,7 +9,7 @@ import { mamba3 as reference } from './reference/mamba3.ts';
 import type { NdArray, Round } from './reference/ndarray.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, normal, randomFrom, roundToHalf, type Sample } from './samples.ts';
-import { cutsAt, joined, type RecurrentShape, recurrentShapes, rowsOfAll } from './streaming.ts';
+import { cutsAt, joined, type RecurrentShape, recurrentShapes, rowsOfAll, tokenOf } from './streaming.ts';
 
 const runtimes = await variants();
 after(() => {
@@ -148,8 +148,7 @@ test('token by token from nothing', async () => {
         const parts: NdArray[] = [];
         for (let i = 0; i < t; i++) {
           const token: Record<string, Tensor> = {};
-          for (const [name, x] of Object.entries(rowsOfAll(inputs, i, i + 1)))
-            token[name] = rt.tensor(x.data, [2, ...x.shape.slice(2)]);
+          for (const [name, x] of Object.entries(tokenOf(inputs, i))) token[name] = rt.tensor(x.data, x.shape);
           rt.poison();
           const { blocks } = rt.memory();
           mamba3Step({ ...token, D, ...states, o } as unknown as Parameters<typeof mamba3Step>[0]);

@@ -9,7 +9,7 @@ import { mom as reference } from './reference/mom.ts';
 import type { NdArray } from './reference/ndarray.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, normal, randomFrom, roundToHalf, type Sample } from './samples.ts';
-import { cutsAt, joined, type RecurrentShape, recurrentShapes, rowsOfAll } from './streaming.ts';
+import { cutsAt, joined, type RecurrentShape, recurrentShapes, rowsOfAll, tokenOf } from './streaming.ts';
 
 const runtimes = await variants();
 after(() => {
@@ -124,8 +124,7 @@ test('token by token from nothing', async () => {
         const parts: NdArray[] = [];
         for (let i = 0; i < t; i++) {
           const token: Record<string, Tensor> = {};
-          for (const [name, x] of Object.entries(rowsOfAll(inputs, i, i + 1)))
-            token[name] = rt.tensor(x.data, [2, ...x.shape.slice(2)]);
+          for (const [name, x] of Object.entries(tokenOf(inputs, i))) token[name] = rt.tensor(x.data, x.shape);
           rt.poison();
           const { blocks } = rt.memory();
           momStep({ ...token, state, o } as unknown as Parameters<typeof momStep>[0]);

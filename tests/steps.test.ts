@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import * as wattn from '../src/index.ts';
 import { DTypeError, OptionError, ShapeError, type Tensor } from '../src/index.ts';
-import { exported, type Method, methods, stepOf, syncOf } from './linear-methods.ts';
+import { exported, type Method, methods, optionsFrom, stepOf, syncOf } from './linear-methods.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, normal, randomFrom, type Sample } from './samples.ts';
 import { again, tokenOf } from './streaming.ts';
@@ -81,7 +81,7 @@ function stepOfMethod(method: Method): Step {
   return {
     label: method.label,
     step: stepOf(method) as AnyStep,
-    options: method.options,
+    options: optionsFrom(method, 0),
     inputs: { ...tokenOf(tokens, 0), ...constants, ...Object.fromEntries(left) },
     states: Object.fromEntries(method.states.map(({ step, initial }) => [step, initial])),
   };

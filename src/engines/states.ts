@@ -27,7 +27,7 @@ export function carried(
     matchShapes(op, { [name]: initial }, { [name]: shape.join(' ') });
     expectTypes(op, { [name]: initial }, ['f32']);
     if (layout === 'contiguous') expectContiguous(op, { [name]: initial });
-    if (into && initial.shape.some((n, axis) => n > 1 && initial.strides[axis] === 0)) {
+    if (into && initial.size > 0 && initial.shape.some((n, axis) => n > 1 && initial.strides[axis] === 0)) {
       throw new ShapeError(
         `${op}: ${name} (shape [${initial.shape}], strides [${initial.strides}]) repeats elements and is to be updated in place. ` +
           'Copy it first.',
