@@ -4,7 +4,7 @@
  * @module
  */
 export type { Activation } from './engines/gemm.ts';
-export type { LinearInputs, LinearOptions, LinearResult } from './engines/linear-operands.ts';
+export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engines/linear-operands.ts';
 export * from './errors.ts';
 export {
   type AttentionInputs,
@@ -97,7 +97,6 @@ export {
   hgrn2Step,
   hgrn2Sync,
   type SimpleGlaInputs,
-  type Stepped,
   simpleGla,
   simpleGlaStep,
   simpleGlaSync,
@@ -255,6 +254,7 @@ export {
   type DiagonalInputs,
   type DiagonalMode,
   type DssOptions,
+  type DssStepInputs,
   type DssStepOptions,
   dss,
   dssStep,
@@ -264,6 +264,7 @@ export {
   type S4dResult,
   type S4dStepInputs,
   type S4dStepOptions,
+  type S4dTable,
   s4d,
   s4dStep,
   s4dSync,

@@ -19,6 +19,7 @@ import { causalConv1d as causalReference } from './reference/causal-conv.ts';
 import { dwConv2d as dwReference } from './reference/dw-conv2d.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, mapped, normal, randomFrom } from './samples.ts';
+import { rowsOf } from './streaming.ts';
 
 const runtimes = await variants();
 const [rt = assert.fail('no runtime')] = runtimes;
@@ -36,15 +37,6 @@ const shapes = fc.record({
   bias: fc.boolean(),
   state: fc.boolean(),
 });
-
-/** Rows [from, to) of x [B, T, D]. */
-function rows({ shape, data }: FloatSample, from: number, to: number): FloatSample {
-  const [B, T, D] = shape as [number, number, number];
-  return floats([B, to - from, D], (n) => {
-    const row = Math.floor(n / D);
-    return data[(Math.floor(row / (to - from)) * T + from + (row % (to - from))) * D + (n % D)]!;
-  });
-}
 
 test('causalConv1d', () =>
   property(
@@ -111,27 +103,27 @@ test('causalConv1d in two calls, and in steps, with the state carried over', () 
       const options = { activation: 'silu' } as const;
       for (const each of runtimes) {
         const whole = await call(each, causalConv1d, { x, ...shared, initialState }, options);
-        const first = await call(each, causalConv1d, { x: rows(x, 0, at), ...shared, initialState }, options);
+        const first = await call(each, causalConv1d, { x: rowsOf(x, 0, at), ...shared, initialState }, options);
         const second = await call(
           each,
           causalConv1d,
-          { x: rows(x, at, t), ...shared, initialState: mapped(first.finalState as FloatSample, (y) => y) },
+          { x: rowsOf(x, at, t), ...shared, initialState: mapped(first.finalState as FloatSample, (y) => y) },
           options,
         );
-        assertNear(second.o, rows(whole.o as FloatSample, at, t), 2e-6, `${each.variant}: o behind ${at}`);
+        assertNear(second.o, rowsOf(whole.o as FloatSample, at, t), 2e-6, `${each.variant}: o behind ${at}`);
         assertSameBits(second.finalState, whole.finalState, `${each.variant}: state`);
         each.scope(() => {
           const [weight, bias] = [each.tensor(shared.weight.data, [d, taps]), each.tensor(shared.bias.data, [d])];
           const state = each.tensor(initialState.data, initialState.shape);
           const o = each.empty([batch, d]);
-          const inputs = Array.from({ length: t }, (_, i) => each.tensor(rows(x, i, i + 1).data, [batch, d]));
+          const inputs = Array.from({ length: t }, (_, i) => each.tensor(rowsOf(x, i, i + 1).data, [batch, d]));
           const { blocks } = each.memory();
           for (const [i, row] of inputs.entries()) {
             each.poison();
             const result = causalConv1dStep({ x: row, weight, bias, state, o }, options);
             assert.equal(result.o, o);
             const got = { shape: [batch, 1, d], data: o.dataSync() };
-            assertNear(got, rows(whole.o as FloatSample, i, i + 1), 2e-6, `${each.variant}: step ${i}`);
+            assertNear(got, rowsOf(whole.o as FloatSample, i, i + 1), 2e-6, `${each.variant}: step ${i}`);
           }
           assert.ok(each.memory().blocks <= blocks);
           assertSameBits(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { DTypeError, OptionError, ShapeError, type Tensor } from '../src/index.ts';
-import { type Method, methods, opOf, optionsFrom, stepOf, syncOf } from './linear-methods.ts';
+import { type Method, methods, opOf, syncOf } from './linear-methods.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, randomFrom } from './samples.ts';
 
@@ -155,48 +155,5 @@ test('boundaries that do not fill T are refused', async () => {
         `${method.label}: ${bounds}`,
       );
     }
-  }
-});
-
-test('steps name what is wrong with them', () => {
-  for (const method of methods.filter(({ steps, states }) => steps && states.every(({ shape }) => shape))) {
-    const random = randomFrom(57);
-    const one = { ...lengths, t: 1 };
-    const tokens = Object.fromEntries(
-      Object.entries(method.tokens(random, one, 'mild', 1)).map(
-        ([
-          name,
-          {
-            shape: [b = 0, , ...rest],
-            data,
-          },
-        ]) => [name, { shape: [b, ...rest], data }],
-      ),
-    );
-    const constants = method.constants?.(random, one, 'mild') ?? {};
-    const states = Object.fromEntries(
-      method.states.map(({ step, shape }) => [step, floats(shape!(one.b, one), () => 0)]),
-    );
-    const right = { ...tokens, ...constants, ...states };
-    const { used } = rt.memory();
-    for (const [name, sample] of Object.entries({ ...tokens, ...states })) {
-      const wrong = tensorsOf({ ...right, [name]: longer(sample, 0) });
-      const given = rt.memory().used;
-      assert.throws(
-        () => stepOf(method)(wrong, optionsFrom(method, 0)),
-        (error: Error) => error instanceof ShapeError,
-        `${method.label}: ${name} of three sequences`,
-      );
-      assert.equal(rt.memory().used, given, `${method.label}: memory`);
-      for (const tensor of Object.values(wrong)) tensor.dispose();
-    }
-    const wrong = tensorsOf({ ...right, o: floats([one.b, one.hv, one.v + 1], () => 0) });
-    assert.throws(
-      () => stepOf(method)(wrong, optionsFrom(method, 0)),
-      (error: Error) => error instanceof ShapeError && /\bo\b/.test(error.message),
-      `${method.label}: o of another size`,
-    );
-    for (const tensor of Object.values(wrong)) tensor.dispose();
-    assert.equal(rt.memory().used, used);
   }
 });

@@ -3,10 +3,11 @@ import { after, test } from 'node:test';
 import type { Runtime, Tensor } from '../src/index.ts';
 import { assertNear, assertSameBits } from './accuracy.ts';
 import { type CallInputs, call } from './call.ts';
-import { exported, gates, levelsOf, methods, opOf, rowsOf } from './linear-methods.ts';
+import { exported, gates, levelsOf, methods, opOf } from './linear-methods.ts';
 import type { NdArray } from './reference/ndarray.ts';
 import { availableVariants, variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, mapped, normal, randomFrom } from './samples.ts';
+import { rowsOf, rowsOfAll } from './streaming.ts';
 
 const runtimes = await variants();
 after(() => {
@@ -207,7 +208,7 @@ test('rwkv without decay and with bonus 1 is linear attention; a constant decay 
 
 test('log-linear attention with levels of 1 is simpleGla', async () => {
   for (const t of [1, 2, 33, 64, 65]) {
-    const inputs = Object.fromEntries(Object.entries(qkv(76)).map(([name, x]) => [name, rowsOf(x, 0, t)]));
+    const inputs = rowsOfAll(qkv(76), 0, t);
     const g = gates(randomFrom(77), [B, t, HV], 'mild');
     for (const rt of runtimes) {
       const got = await run(rt, 'logLinearAttn', { ...inputs, g, levelScales: ones(B, t, HV, levelsOf(t)) });
@@ -478,7 +479,7 @@ test('packed sequences are sequences apart', async () => {
       const whole = await call(rt, opOf(method), { ...tokens, ...constants, cuSeqlens: ints(bounds) }, method.options);
       for (let n = 0; n + 1 < bounds.length; n++) {
         const [from, to] = [bounds[n]!, bounds[n + 1]!];
-        const part = Object.fromEntries(Object.entries(tokens).map(([name, x]) => [name, rowsOf(x, from, to)]));
+        const part = rowsOfAll(tokens, from, to);
         const alone = await call(rt, opOf(method), { ...part, ...constants }, method.options);
         const { shape, data } = whole.o!;
         const rows = rowsOf({ shape, data: Float32Array.from(data) }, from, to);

@@ -756,13 +756,3 @@ export const derived: readonly string[] = [
 export function levelsOf(t: number): number {
   return 1 + (t > 1 ? Math.floor(Math.log2(t - 1)) + 1 : 0);
 }
-
-/** Rows [from, to) of axis 1. */
-export function rowsOf(sample: FloatSample, from: number, to: number): FloatSample {
-  const [batches = 0, t = 0, ...rest] = sample.shape;
-  const size = rest.reduce((a, b) => a * b, 1);
-  const data = new Float32Array(batches * (to - from) * size);
-  for (let b = 0; b < batches; b++)
-    data.set(sample.data.subarray((b * t + from) * size, (b * t + to) * size), b * (to - from) * size);
-  return { shape: [batches, to - from, ...rest], data };
-}

@@ -3,21 +3,12 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { DTypeError, type Runtime, ShapeError, type Tensor } from '../src/index.ts';
 import { assertAccurate, assertNear } from './accuracy.ts';
-import {
-  type Lengths,
-  type Method,
-  methods,
-  opOf,
-  optionsFrom,
-  rowsOf,
-  stepOf,
-  syncOf,
-  wantedOf,
-} from './linear-methods.ts';
+import { type Lengths, type Method, methods, opOf, optionsFrom, stepOf, syncOf, wantedOf } from './linear-methods.ts';
 import { property } from './property.ts';
 import type { NdArray } from './reference/ndarray.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, normal, randomFrom } from './samples.ts';
+import { joined, rowsOfAll, tokenOf } from './streaming.ts';
 
 const runtimes = await variants();
 after(() => {
@@ -46,43 +37,6 @@ function casesOf(method: Method, lastT: number) {
 
 function tensorsOf(rt: Runtime, samples: Record<string, FloatSample>): Record<string, Tensor> {
   return Object.fromEntries(Object.entries(samples).map(([name, { shape, data }]) => [name, rt.tensor(data, shape)]));
-}
-
-function rowsOfAll(tokens: Record<string, FloatSample>, from: number, to: number): Record<string, FloatSample> {
-  return Object.fromEntries(Object.entries(tokens).map(([name, x]) => [name, rowsOf(x, from, to)]));
-}
-
-/** The tokens of one step: no T axis. */
-function tokenOf(tokens: Record<string, FloatSample>, t: number): Record<string, FloatSample> {
-  return Object.fromEntries(
-    Object.entries(rowsOfAll(tokens, t, t + 1)).map(
-      ([
-        name,
-        {
-          shape: [b = 0, , ...rest],
-          data,
-        },
-      ]) => [name, { shape: [b, ...rest], data }],
-    ),
-  );
-}
-
-/** Joins [B,T',...] along T. */
-function joined(parts: readonly NdArray[]): NdArray {
-  const [first = assert.fail('no parts')] = parts;
-  const [b = 0, , ...rest] = first.shape;
-  const lengths = parts.map(({ shape }) => shape[1]!);
-  const size = rest.reduce((x, y) => x * y, 1);
-  const t = lengths.reduce((x, y) => x + y, 0);
-  const data = new Float32Array(b * t * size);
-  let at = 0;
-  parts.forEach((part, p) => {
-    const length = lengths[p]! * size;
-    for (let batch = 0; batch < b; batch++)
-      data.set(Array.from(part.data).slice(batch * length, (batch + 1) * length), batch * t * size + at);
-    at += length;
-  });
-  return { shape: [b, t, ...rest], data };
 }
 
 const copied = (tensor: Tensor): NdArray => ({ shape: tensor.shape, data: tensor.dataSync() });

@@ -9,7 +9,7 @@ import { logLinearAttn as reference } from './reference/log-linear.ts';
 import type { NdArray } from './reference/ndarray.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, normal, randomFrom, roundToHalf, type Sample } from './samples.ts';
-import { cutsAt, joined, type RecurrentShape, recurrentShapes, sliced } from './tokens.ts';
+import { cutsAt, joined, type RecurrentShape, recurrentShapes, rowsOfAll, tokenOf } from './streaming.ts';
 
 const runtimes = await variants();
 after(() => {
@@ -79,12 +79,12 @@ test('a sequence continued from its states, wherever it is split', () =>
         const parts: NdArray[] = [];
         let last: { finalState: NdArray; position: NdArray } | undefined;
         for (let i = 0; i < 3; i++) {
-          const part = await call(rt, logLinearAttn, { ...sliced(inputs, cuts[i]!, cuts[i + 1]!), ...state });
+          const part = await call(rt, logLinearAttn, { ...rowsOfAll(inputs, cuts[i]!, cuts[i + 1]!), ...state });
           parts.push(part.o);
           last = part;
           state = { initialState: given(part.finalState), initialPosition: given(part.position) };
         }
-        const o = joined(parts, wanted.want.o.shape);
+        const o = joined(parts);
         assertAccurate(
           { o, finalState: last!.finalState, position: last!.position },
           wanted,
@@ -104,15 +104,14 @@ test('token by token, after a prefill and from nothing', async () => {
     const wanted = expected((round) => reference(inputs, {}, round));
     for (const rt of runtimes) {
       await rt.scope(async () => {
-        const first = await call(rt, logLinearAttn, sliced(inputs, 0, prefix));
+        const first = await call(rt, logLinearAttn, rowsOfAll(inputs, 0, prefix));
         const state = rt.tensor(Float32Array.from(first.finalState.data), first.finalState.shape);
         const position = rt.tensor(Int32Array.from(first.position.data), first.position.shape, 'i32');
         const o = rt.empty([2, heads * 2, dv]);
         const parts = [first.o];
         for (let i = prefix; i < t; i++) {
           const token: Record<string, Tensor> = {};
-          for (const [name, x] of Object.entries(sliced(inputs, i, i + 1)))
-            token[name] = rt.tensor(x.data, [2, ...x.shape.slice(2)]);
+          for (const [name, x] of Object.entries(tokenOf(inputs, i))) token[name] = rt.tensor(x.data, x.shape);
           rt.poison();
           const { blocks } = rt.memory();
           logLinearAttnStep({ ...token, state, position, o } as Parameters<typeof logLinearAttnStep>[0]);
@@ -121,7 +120,7 @@ test('token by token, after a prefill and from nothing', async () => {
           for (const tensor of Object.values(token)) tensor.dispose();
         }
         const got = {
-          o: joined(parts, wanted.want.o.shape),
+          o: joined(parts),
           finalState: { shape: state.shape, data: await state.data() },
           position: { shape: position.shape, data: await position.data() },
         };

@@ -25,11 +25,11 @@ import {
 import { assertAccurate, assertNear, assertSameBits, expected } from './accuracy.ts';
 import { call } from './call.ts';
 import { property, sometimes } from './property.ts';
-import type { NdArray } from './reference/ndarray.ts';
 import { fftConv as fftReference, s4 as s4Reference, storedC } from './reference/s4.ts';
 import { dss as dssReference, s4d as s4dReference } from './reference/s4d.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, normal, randomFrom } from './samples.ts';
+import { rowsOf } from './streaming.ts';
 
 const runtimes = await variants();
 const [rt = assert.fail('no runtime')] = runtimes;
@@ -80,15 +80,6 @@ function samples(
     ...(skip && { D: normal(random, [h]) }),
     ...(state && { initialState: normal(random, [batch, h, n, 2]) }),
   };
-}
-
-/** Rows [from, to) of u [B, T, H]. */
-function rows({ shape, data }: NdArray, from: number, to: number): FloatSample {
-  const [B, T, H] = shape as [number, number, number];
-  return floats([B, to - from, H], (n) => {
-    const row = Math.floor(n / H);
-    return data[(Math.floor(row / (to - from)) * T + from + (row % (to - from))) * H + (n % H)]!;
-  });
 }
 
 test('s4d: recurrence and convolution, from slow decays to e^-30 a step', () =>
@@ -189,17 +180,17 @@ test('s4d and dss in two calls, and in steps, with the state carried over', () =
           const first = await call(
             each,
             op,
-            { ...others, u: rows(u, 0, at), initialState },
+            { ...others, u: rowsOf(u, 0, at), initialState },
             { ...options, mode: modes[0] },
           );
           const second = await call(
             each,
             op,
-            { ...others, u: rows(u, at, t), initialState: first.finalState as FloatSample },
+            { ...others, u: rowsOf(u, at, t), initialState: first.finalState as FloatSample },
             { ...options, mode: modes[1] },
           );
-          assertNear(first.o, rows(wanted.want.o, 0, at), wanted.limit.o, `${what}: before ${at}`);
-          assertNear(second.o, rows(wanted.want.o, at, t), wanted.limit.o, `${what}: behind ${at}`);
+          assertNear(first.o, rowsOf(wanted.want.o, 0, at), wanted.limit.o, `${what}: before ${at}`);
+          assertNear(second.o, rowsOf(wanted.want.o, at, t), wanted.limit.o, `${what}: behind ${at}`);
           assertNear(second.finalState, wanted.want.finalState, wanted.limit.finalState, `${what}: state`);
           each.scope(() => {
             const parameters = Object.fromEntries(
@@ -207,14 +198,14 @@ test('s4d and dss in two calls, and in steps, with the state carried over', () =
             );
             const state = each.tensor(initialState!.data, [batch, h, n, 2]);
             const o = each.empty([batch, h]);
-            const steps = Array.from({ length: t }, (_, i) => each.tensor(rows(u, i, i + 1).data, [batch, h]));
+            const steps = Array.from({ length: t }, (_, i) => each.tensor(rowsOf(u, i, i + 1).data, [batch, h]));
             const { blocks } = each.memory();
             for (const [i, row] of steps.entries()) {
               each.poison();
               const result = stepOp({ u: row, state, o, ...parameters } as never, options as never);
               assert.equal(result.o, o);
               const got = { shape: [batch, 1, h], data: o.dataSync() };
-              assertNear(got, rows(wanted.want.o, i, i + 1), wanted.limit.o, `${what}: step ${i}`);
+              assertNear(got, rowsOf(wanted.want.o, i, i + 1), wanted.limit.o, `${what}: step ${i}`);
             }
             assert.ok(each.memory().blocks <= blocks + 1);
             const last = { shape: state.shape, data: state.dataSync() };
@@ -452,14 +443,17 @@ test('wrong calls are named errors and leave nothing behind', () => {
       [s4dSync, inputs, { mode: 'fft' }, OptionError, /fft/],
       [s4dSync, one, { mode: 'convolution' }, OptionError, /cuSeqlens/],
       [s4dSync, inputs, { variant: 'exp' }, OptionError, /no option 'variant'/],
-      [s4dStep, { ...step, state: f32(2, 6, 4, 2) }, {}, ShapeError, /AReal/],
+      [s4dStep, { ...step, state: f32(2, 6, 4, 2) }, {}, ShapeError, /initialState has shape/],
       [s4dStep, { ...step, o: f32(2, 5) }, {}, ShapeError, /o has shape/],
       [s4dStep, { u: step.u, state: step.state }, {}, ShapeError, /AReal is missing/],
       [s4dStep, { u: step.u, state: step.state, table: f32(6, 2, 8, 4) }, {}, ShapeError, /table/],
       [dssSync, inputs, { variant: 'max' }, OptionError, /max/],
       [dssSync, inputs, { variant: 'softmax', length: 0 }, OptionError, /length/],
       [dssSync, inputs, { eps: -1 }, OptionError, /eps/],
+      [s4dStep, { ...step, table: f32(6, 1, 8, 4) }, {}, OptionError, /no input 'AReal'/],
       [dssStep, step, { variant: 'softmax' }, OptionError, /length is missing/],
+      [dssStep, step, { variant: 'softmax', mode: 'convolution' }, OptionError, /mode/],
+      [dssStep, { u: step.u, state: step.state, table: f32(6, 1, 8, 4) }, {}, OptionError, /no input 'table'/],
       [fftConvSync, { u, kernel: f32(5, 4) }, {}, ShapeError, /kernel/],
       [fftConvSync, { u, kernel: f32(6, 4), D: f32(5) }, {}, ShapeError, /D has shape/],
       [fftConvSync, { u, kernel: f32(6, 4) }, { mode: 1 }, OptionError, /mode/],

@@ -28,7 +28,7 @@ import { rgLru as rgLruReference } from './reference/rg-lru.ts';
 import { rwkv4 as rwkv4Reference } from './reference/rwkv4.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, normal, randomFrom } from './samples.ts';
-import { again, joined, tokens, withoutTime } from './streaming.ts';
+import { again, joined, rowsOf, withoutTime } from './streaming.ts';
 
 const runtimes = await variants();
 const pairs = await variants(2);
@@ -159,7 +159,7 @@ for (const [name, recurrence] of Object.entries(recurrences)) {
         const inputs = recurrence.inputs(random, 2, t, d, 1);
         const timed = (from: number, to: number) =>
           Object.fromEntries(
-            Object.entries(inputs).map(([key, x]) => [key, x.shape.length > 1 ? tokens(x, from, to) : x]),
+            Object.entries(inputs).map(([key, x]) => [key, x.shape.length > 1 ? rowsOf(x, from, to) : x]),
           );
         const wanted = expected((round) => reference(inputs, {}, round));
         for (const rt of runtimes) {
@@ -290,8 +290,8 @@ test('logCumsumExp: random shapes, large values, -Infinity, and carried on', () 
         const got = await call(rt, logCumsumExp, inputs);
         assertAccurate(got, wanted, rt.variant);
         const cut = Math.floor(t / 3);
-        const first = await call(rt, logCumsumExp, { ...inputs, x: tokens(x, 0, cut) });
-        const second = await call(rt, logCumsumExp, { x: tokens(x, cut, t), initial: again(first.final) });
+        const first = await call(rt, logCumsumExp, { ...inputs, x: rowsOf(x, 0, cut) });
+        const second = await call(rt, logCumsumExp, { x: rowsOf(x, cut, t), initial: again(first.final) });
         assertAccurate({ o: joined([first.o!, second.o!]), final: second.final }, wanted, `${rt.variant}: cut`);
       }
     },

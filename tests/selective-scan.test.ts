@@ -9,7 +9,7 @@ import { at, type NdArray } from './reference/ndarray.ts';
 import { selectiveScan as reference, type SelectiveScanInputs } from './reference/selective-scan.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, normal, randomFrom, type Sample } from './samples.ts';
-import { again, joined, tokens, withoutTime } from './streaming.ts';
+import { again, joined, rowsOf, withoutTime } from './streaming.ts';
 
 const runtimes = await variants();
 const pairs = await variants(2);
@@ -109,7 +109,7 @@ test('in two runs and step by step as in one', () =>
         Object.fromEntries(
           (Object.entries(inputs) as [string, FloatSample][]).map(([key, x]) => [
             key,
-            x.shape.length === 3 ? tokens(x, from, to) : x,
+            x.shape.length === 3 ? rowsOf(x, from, to) : x,
           ]),
         );
       const options = { deltaSoftplus: true };

@@ -1,7 +1,7 @@
 import { LogSumParams } from '../params';
 import { ONE } from '../simd/constants';
 import { exp4 } from '../simd/exp';
-import { log4 } from '../simd/logarithm';
+import { log4 } from '../simd/log4';
 import { blocksOf, bytesTo, segmentAt, storeChannels } from './block';
 
 /** Below every maximum of an empty sum, and finite, so that differences are. */

@@ -1,8 +1,8 @@
 import { Rwkv4Params } from '../params';
-import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, LOG2E_4, ONE, ROUND } from '../simd/constants';
+import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, EXP_LOG2E, ONE, ROUND } from '../simd/constants';
 import { exp24, exp2With } from '../simd/exp2';
+import { flushed4 } from '../simd/flush';
 import { fma } from '../simd/fma';
-import { flushed4 } from '../simd/logarithm';
 import { blocksOf, bytesTo, segmentAt, startState, storeChannels } from './block';
 
 /** One token of a block: output, then the states. */
@@ -25,7 +25,7 @@ function token(
   const e5 = v128.load(EXP2_5);
   const one = v128.load(ONE);
   const flush = v128.load(EXP2_FLUSH);
-  const log2e = v128.load(LOG2E_4);
+  const log2e = v128.load(EXP_LOG2E);
   for (let left = n; left > 0; left -= 4) {
     const key = v128.load(k);
     const value = v128.load(v);
@@ -74,7 +74,7 @@ export function rwkv4(params: usize, begin: i32, end: i32, scratch: usize): void
   const p = changetype<Rwkv4Params>(params);
   const blocks = blocksOf(p);
   const stride = (<usize>p.channels) << 2;
-  const log2e = v128.load(LOG2E_4);
+  const log2e = v128.load(EXP_LOG2E);
   for (let item = begin; item < end; ++item) {
     const segment = segmentAt(p, item / blocks);
     const channel = (item % blocks) * p.block;

@@ -1,8 +1,9 @@
 import { ScanCombineParams, ScanParams } from '../params';
-import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, LOG2E, LOG2E_4, ONE, ROUND } from '../simd/constants';
+import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, EXP_LOG2E, LOG2E, ONE, ROUND } from '../simd/constants';
 import { exp2, exp2With } from '../simd/exp2';
+import { flushed4 } from '../simd/flush';
 import { fma } from '../simd/fma';
-import { flushed4, softplus4 } from '../simd/logarithm';
+import { softplus4 } from '../simd/softplus';
 import { blocksOf, bytesTo, segmentAt, startState, storeChannels } from './block';
 
 /** a[n] = e^g[n]. */
@@ -15,7 +16,7 @@ function decays(g: usize, a: usize, n: i32): void {
   const e5 = v128.load(EXP2_5);
   const one = v128.load(ONE);
   const flush = v128.load(EXP2_FLUSH);
-  const log2e = v128.load(LOG2E_4);
+  const log2e = v128.load(EXP_LOG2E);
   const most = f32x4.splat(128);
   for (const end = a + ((<usize>n) << 2); a < end; a += 16) {
     const s = f32x4.pmin(f32x4.mul(v128.load(g), log2e), most);

@@ -8,20 +8,20 @@ import {
   EXP2_4,
   EXP2_5,
   EXP2_FLUSH,
+  EXP_LOG2E,
   INFINITE_EXPONENT,
   LEAST_EXPONENT,
   LOG2E,
-  LOG2E_4,
   MAGNITUDE,
   ONE,
   ROUND,
   ROUND_INTEGER,
-  STATE_FLUSH,
 } from '../simd/constants';
 import { exp2With } from '../simd/exp2';
+import { flushed4 } from '../simd/flush';
 import { fma } from '../simd/fma';
-import { softplus4 } from '../simd/logarithm';
 import { max4 } from '../simd/reduce';
+import { softplus4 } from '../simd/softplus';
 import { blocksOf, bytesTo, segmentAt, storeChannels } from './block';
 
 /**
@@ -203,7 +203,7 @@ function stepped(care: i32, decay: v128, h: v128, dtu: v128, b: v128, coarse: v1
   if (care >= COARSE) return f32x4.sub(fma(decay, h, fma(dtu, b, coarse)), coarse);
   const next = fma(decay, h, f32x4.mul(dtu, b));
   if (care == PLAIN) return next;
-  return v128.andnot(next, f32x4.lt(v128.and(next, v128.load(MAGNITUDE)), v128.load(STATE_FLUSH)));
+  return flushed4(next);
 }
 
 /** A token through the states of a block: h = 2^{dt a} h + dtu B, y = C h. */
@@ -289,7 +289,7 @@ function finish(y: usize, d: usize, u: usize, z: usize, o: usize, n: i32, add: b
   const e5 = v128.load(EXP2_5);
   const one = v128.load(ONE);
   const least = v128.load(EXP2_FLUSH);
-  const log2e = v128.load(LOG2E_4);
+  const log2e = v128.load(EXP_LOG2E);
   const most = f32x4.splat(128);
   for (let left = n; left > 0; left -= 4) {
     let value = v128.load(y);

@@ -148,31 +148,18 @@ const LOG_BITS: usize = memory.data<u32>([
   0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000,
 ], 16);
 
-const LOGARITHM: usize = memory.data<f32>(
-  [
-    // 2 artanh(s) / s as a polynomial in s^2, the series: at most 2e-8 off on |s| <= 1/3
-    2, 2, 2, 2, 0.6666666666666666, 0.6666666666666666, 0.6666666666666666, 0.6666666666666666, 0.4, 0.4, 0.4, 0.4,
-    0.2857142857142857, 0.2857142857142857, 0.2857142857142857, 0.2857142857142857, 0.2222222222222222,
-    0.2222222222222222, 0.2222222222222222, 0.2222222222222222, 0.18181818181818182, 0.18181818181818182,
-    0.18181818181818182, 0.18181818181818182, 0.15384615384615385, 0.15384615384615385, 0.15384615384615385,
-    0.15384615384615385,
-    // log2 e, ln 2
-    1.4426950408889634, 1.4426950408889634, 1.4426950408889634, 1.4426950408889634, 0.6931471805599453,
-    0.6931471805599453, 0.6931471805599453, 0.6931471805599453,
-    // 1.5 * 2^23: adding it rounds to an integer n and leaves n in the low bits
-    12582912, 12582912, 12582912, 12582912,
-    // 2^-100: states below it are flushed to zero before they can become denormal
-    7.888609052210118e-31, 7.888609052210118e-31, 7.888609052210118e-31, 7.888609052210118e-31,
-    // least exponent of a decay that may be any: what is left of the state is far under f32 resolution
-    -60, -60, -60, -60,
-    // greatest exponent: infinity
-    128, 128, 128, 128,
-    // 2^-77 and 2^-43: added and taken away again they leave multiples of 2^-100 and 2^-66, and zeros
-    6.617444900424221e-24, 6.617444900424221e-24, 6.617444900424221e-24, 6.617444900424221e-24, 1.1368683772161603e-13,
-    1.1368683772161603e-13, 1.1368683772161603e-13, 1.1368683772161603e-13,
-  ],
-  16,
-);
+// prettier-ignore
+const SCAN: usize = memory.data<f32>([
+  // 1.5 * 2^23: adding it rounds to an integer n and leaves n in the low bits
+  12582912, 12582912, 12582912, 12582912,
+  // least exponent of a decay that may be any: what is left of the state is far under f32 resolution
+  -60, -60, -60, -60,
+  // greatest exponent: infinity
+  128, 128, 128, 128,
+  // 2^-77 and 2^-43: added and taken away again they leave multiples of 2^-100 and 2^-66, and zeros
+  6.617444900424221e-24, 6.617444900424221e-24, 6.617444900424221e-24, 6.617444900424221e-24,
+  1.1368683772161603e-13, 1.1368683772161603e-13, 1.1368683772161603e-13, 1.1368683772161603e-13,
+], 16);
 
 // prettier-ignore
 const MAGNITUDES: usize = memory.data<u32>([
@@ -180,15 +167,11 @@ const MAGNITUDES: usize = memory.data<u32>([
   0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff,
 ], 16);
 
-export const ARTANH: usize = LOGARITHM;
-export const LOG2E_4: usize = LOGARITHM + 112;
-export const LN2_4: usize = LOGARITHM + 128;
-export const ROUND_INTEGER: usize = LOGARITHM + 144;
-export const STATE_FLUSH: usize = LOGARITHM + 160;
-export const LEAST_EXPONENT: usize = LOGARITHM + 176;
-export const INFINITE_EXPONENT: usize = LOGARITHM + 192;
-export const COARSE_100: usize = LOGARITHM + 208;
-export const COARSE_66: usize = LOGARITHM + 224;
+export const ROUND_INTEGER: usize = SCAN;
+export const LEAST_EXPONENT: usize = SCAN + 16;
+export const INFINITE_EXPONENT: usize = SCAN + 32;
+export const COARSE_100: usize = SCAN + 48;
+export const COARSE_66: usize = SCAN + 64;
 export const MAGNITUDE: usize = MAGNITUDES;
 
 export const UPPER_16: usize = BITS;

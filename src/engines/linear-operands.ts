@@ -8,7 +8,8 @@ import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import type { LinearCall } from './linear.ts';
 import { type SequenceSpan, sequencesOf } from './sequences.ts';
-import { expectContiguous, expectRows, expectTypes, finite, matchShapes, type Sizes } from './shapes.ts';
+import { expectRows, expectTypes, finite, matchShapes, type Sizes } from './shapes.ts';
+import { carried } from './states.ts';
 import type { StepTarget } from './step.ts';
 
 /** Operands that most methods have. */
@@ -24,6 +25,14 @@ export interface LinearInputs {
   /** i32 [N + 1]: boundaries of sequences packed along T; B is then 1. */
   readonly cuSeqlens?: Tensor;
 }
+
+/** The inputs of a step: those of the sequence form without the time axis, and a state that is updated in place. */
+export type Stepped<I> = Omit<I, 'initialState' | 'cuSeqlens'> & {
+  /** f32 [B, HV, K, V], updated in place. */
+  readonly state: Tensor;
+  /** f32 [B, HV, V] to write into. Default: a new tensor. */
+  readonly o?: Tensor;
+};
 
 /** Options that most methods have. */
 export interface LinearOptions {
@@ -158,41 +167,6 @@ export function stateOf(
   shape: readonly number[],
   into: StepTarget | undefined,
 ): Pick<LinearCall, 'initial' | 'final'> {
-  if (initial) {
-    checkState(op, name, initial, shape);
-    expectDistinct(op, name, initial, into !== undefined);
-  }
-  const state = into ? initial! : b.output(shape);
+  const state = carried(b, op, name, initial, shape, into, 'strided');
   return { initial: initial && { state: initial }, final: { state } };
-}
-
-/** The tensor in which a small state such as a sum of keys is left: a new one, or in place in a step. */
-export function carried(
-  b: Builder,
-  op: string,
-  name: string,
-  initial: Tensor | undefined,
-  shape: readonly number[],
-  into: StepTarget | undefined,
-): Tensor {
-  if (initial) {
-    checkState(op, name, initial, shape);
-    expectContiguous(op, { [name]: initial });
-  }
-  return into ? initial! : b.output(shape);
-}
-
-/** @throws ShapeError if a state that is to be written has elements that share memory. */
-function expectDistinct(op: string, name: string, state: Tensor, written: boolean): void {
-  if (written && state.shape.some((n, axis) => n > 1 && state.strides[axis] === 0)) {
-    throw new ShapeError(
-      `${op}: ${name} (shape [${state.shape}], strides [${state.strides}]) repeats elements and is to be updated in place. ` +
-        'Copy it first.',
-    );
-  }
-}
-
-function checkState(op: string, name: string, state: Tensor, shape: readonly number[]): void {
-  matchShapes(op, { [name]: state }, { [name]: shape.join(' ') });
-  expectTypes(op, { [name]: state }, ['f32']);
 }

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { OptionError } from '../errors.ts';
+import { OptionError, ShapeError, WattnError } from '../errors.ts';
 import { type Builder, runSync } from '../runtime/program.ts';
-import type { Tensor } from '../tensor.ts';
+import { Tensor } from '../tensor.ts';
 import { expectContiguous, expectTensor, expectTypes, matchShapes } from './shapes.ts';
 
 /** Where a step writes: o with a time axis of 1. Its states are written over the initial ones. */
@@ -15,6 +15,7 @@ export interface StepTarget {
 
 /** How a step's inputs become those of the method over a sequence. */
 export interface StepShape {
+  /** The method over a sequence; its step has the same name and `Step`. */
   readonly op: string;
   /** Inputs with a time axis in the sequence form, the one whose shape o has first. */
   readonly timed: readonly string[];
@@ -29,6 +30,25 @@ function withTime(x: Tensor): Tensor {
   return x.restride([x.shape[0]!, 1, ...x.shape.slice(1)], [x.strides[0]!, x.strides[0]!, ...x.strides.slice(1)]);
 }
 
+/** @throws ShapeError, DTypeError if o is not a tensor of its own to write `shape` to. */
+function expectTarget(
+  op: string,
+  o: Tensor,
+  shape: readonly number[],
+  inputs: Readonly<Record<string, unknown>>,
+): void {
+  matchShapes(op, { o }, { o: shape.join(' ') });
+  expectTypes(op, { o }, ['f32']);
+  expectContiguous(op, { o });
+  for (const [name, input] of Object.entries(inputs)) {
+    if (name !== 'o' && input instanceof Tensor && o.size > 0 && input.address === o.address) {
+      throw new ShapeError(
+        `${op}: o is ${name} itself, expected a tensor of its own. Make one with rt.empty([${shape}]).`,
+      );
+    }
+  }
+}
+
 /**
  * Runs one token through the plan of a sequence method; no state leaves the caller's tensors.
  *
@@ -40,29 +60,38 @@ export function runStep(
   plan: (b: Builder, lifted: never, into: StepTarget) => object,
 ): { o: Tensor } {
   const given = inputs as Readonly<Record<string, Tensor | undefined>>;
-  return runSync(op, inputs, (b) => {
-    const lifted: Record<string, Tensor | undefined> = {};
-    for (const name of Object.keys(states)) expectTensor(op, name, given[name], 'of the state');
-    for (const [name, tensor] of Object.entries(given)) {
+  const step = `${op}Step`;
+  return runSync(step, inputs, (b) => {
+    for (const name of Object.keys(states)) expectTensor(step, name, given[name], 'of the state');
+    const lifted: Record<string, unknown> = {};
+    for (const [name, input] of Object.entries(given)) {
+      if (name === 'cuSeqlens')
+        throw new OptionError(`${step} has no input 'cuSeqlens': a step has a row of each sequence`);
+      if (Object.values(states).includes(name) && !(name in states)) {
+        throw new OptionError(`${step}: a step takes its state by the name of the state, not ${name}`);
+      }
       if (name === 'o') continue;
-      if (timed.includes(name)) expectTensor(op, name, tensor, 'without a time axis');
-      const lift = tensor && timed.includes(name) && tensor.shape.length > 0;
-      lifted[states[name] ?? name] = lift ? withTime(tensor) : tensor;
+      const lift = input instanceof Tensor && timed.includes(name) && input.shape.length > 0;
+      lifted[states[name] ?? name] = lift ? withTime(input) : input;
     }
     const first = given[timed[0]!];
-    expectTensor(op, timed[0]!, first, 'without a time axis');
+    expectTensor(step, timed[0]!, first, 'without a time axis');
     const result = shape ?? first.shape;
-    if (given.o) {
-      matchShapes(op, { o: given.o }, { o: result.join(' ') });
-      expectTypes(op, { o: given.o }, ['f32']);
-      expectContiguous(op, { o: given.o });
-    }
-    for (const name of Object.values(states)) {
-      if (name in given && !(name in states))
-        throw new OptionError(`${op}: a step takes its state by the name of the state, not ${name}`);
-    }
+    if (given.o) expectTarget(step, given.o, result, given);
     const o = given.o ?? b.output(result);
-    plan(b, lifted as never, { o: withTime(o) });
+    try {
+      plan(b, lifted as never, { o: withTime(o) });
+    } catch (error) {
+      throw error instanceof WattnError ? stepError(error, step, states) : error;
+    }
     return { o };
   });
+}
+
+/** The sequence method's error, with what it calls the step's inputs. */
+function stepError(error: WattnError, step: string, states: StepShape['states']): WattnError {
+  const renamed = Object.entries(states).filter(([name, initial]) => name !== initial);
+  const as = ['T = 1', ...renamed.map(([name, initial]) => `${name} as ${initial}`)].join(', ');
+  const Same = error.constructor as new (message: string, options: ErrorOptions) => WattnError;
+  return new Same(`${step} (${as}): ${error.message}`, { cause: error });
 }

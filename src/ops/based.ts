@@ -4,12 +4,11 @@
  * @module
  */
 import { quadratic, taylor2 } from '../engines/features.ts';
-import type { LinearInputs, LinearOptions } from '../engines/linear-operands.ts';
+import type { LinearInputs, LinearOptions, Stepped } from '../engines/linear-operands.ts';
 import { expectNames, expectRows, expectTypes, finite, matchShapes } from '../engines/shapes.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Stepped } from './gla.ts';
 import { type LinearAttnInputs, type LinearAttnResult, planFeatures } from './linear-attn.ts';
 
 /** Options of `based` and `rebased`. */

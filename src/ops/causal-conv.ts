@@ -6,6 +6,8 @@
 import { causalConv } from '../engines/conv.ts';
 import { sequencesOf } from '../engines/sequences.ts';
 import { expectContiguous, expectNames, expectRows, expectTypes, matchShapes } from '../engines/shapes.ts';
+import { carried } from '../engines/states.ts';
+import { runStep, type StepTarget } from '../engines/step.ts';
 import { OptionError, ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -49,34 +51,30 @@ export interface CausalConv1dResult {
 }
 
 const OP = 'causalConv1d';
-const STEP = 'causalConv1dStep';
 
-/** Lays out the call; `into` holds tensors that take the place of new outputs. */
+/** Lays out the call. */
 export function planCausalConv1d(
   b: Builder,
   inputs: CausalConv1dInputs,
   options: CausalConv1dOptions,
-  into: Partial<CausalConv1dResult> = {},
-  op = OP,
+  into?: StepTarget,
 ): CausalConv1dResult {
-  expectNames(op, 'input', inputs, ['x', 'weight', 'bias', 'initialState', 'cuSeqlens']);
-  expectNames(op, 'option', options, ['activation']);
+  expectNames(OP, 'input', inputs, ['x', 'weight', 'bias', 'initialState', 'cuSeqlens']);
+  expectNames(OP, 'option', options, ['activation']);
   const { x, weight, bias, initialState, cuSeqlens } = inputs;
   const { activation = 'none' } = options;
   if (activation !== 'none' && activation !== 'silu') {
-    throw new OptionError(`${op}: activation is '${activation}', expected 'none' or 'silu'`);
+    throw new OptionError(`${OP}: activation is '${activation}', expected 'none' or 'silu'`);
   }
-  const sizes = matchShapes(op, { x, weight, bias }, { x: 'B T D', weight: 'D W', bias: '?D' });
+  const sizes = matchShapes(OP, { x, weight, bias }, { x: 'B T D', weight: 'D W', bias: '?D' });
   const { B, T, D, W } = sizes as Record<'B' | 'T' | 'D' | 'W', number>;
-  if (W === 0) throw new ShapeError(`${op}: weight has shape [${weight.shape}], expected [D, W] with W > 0`);
-  expectTypes(op, { x, weight, bias, initialState }, ['f32']);
-  expectRows(op, { x });
-  expectContiguous(op, { weight, bias, initialState });
-  const sequences = sequencesOf(op, { B, Tq: T, Tk: T }, { cuSeqlens });
-  const stateShape = [sequences.length, D, W - 1];
-  matchShapes(op, { initialState }, { initialState: `?${stateShape.join(' ')}` });
-  const o = into.o ?? b.output([B, T, D]);
-  const finalState = into.finalState ?? b.output(stateShape);
+  if (W === 0) throw new ShapeError(`${OP}: weight has shape [${weight.shape}], expected [D, W] with W > 0`);
+  expectTypes(OP, { x, weight, bias }, ['f32']);
+  expectRows(OP, { x });
+  expectContiguous(OP, { weight, bias });
+  const sequences = sequencesOf(OP, { B, Tq: T, Tk: T }, { cuSeqlens });
+  const finalState = carried(b, OP, 'initialState', initialState, [sequences.length, D, W - 1], into);
+  const o = into?.o ?? b.output([B, T, D]);
   causalConv(b, { x, weight, bias, initialState, finalState, o, sequences, activation });
   return { o, finalState };
 }
@@ -112,15 +110,6 @@ export function causalConv1dSync(inputs: CausalConv1dInputs, options: CausalConv
  * @example const { o } = causalConv1dStep({ x, weight, bias, state }, { activation: 'silu' })
  */
 export function causalConv1dStep(inputs: CausalConv1dStepInputs, options: CausalConv1dOptions = {}): { o: Tensor } {
-  return runSync(STEP, inputs, (b) => {
-    expectNames(STEP, 'input', inputs, ['x', 'weight', 'bias', 'state', 'o']);
-    const { x, weight, bias, state, o } = inputs;
-    const { B, D } = matchShapes(STEP, { x, state, o }, { x: 'B D', state: 'B D history', o: '?B D' });
-    expectTypes(STEP, { state, o }, ['f32']);
-    expectContiguous(STEP, { x, state, o });
-    const row = (tensor: Tensor) => tensor.reshape([B!, 1, D!]);
-    const into = { finalState: state, ...(o && { o: row(o) }) };
-    const result = planCausalConv1d(b, { x: row(x), weight, bias, initialState: state }, options, into, STEP);
-    return { o: o ?? result.o.reshape([B!, D!]) };
-  });
+  const shape = { op: OP, timed: ['x'], states: { state: 'initialState' } };
+  return runStep(shape, inputs, (b, lifted, into) => planCausalConv1d(b, lifted, options, into));
 }

@@ -6,7 +6,7 @@
 import { sum } from '../engines/binary.ts';
 import { depthwiseConv2d } from '../engines/conv.ts';
 import { copyRows } from '../engines/copy.ts';
-import type { LinearInputs } from '../engines/linear-operands.ts';
+import type { LinearInputs, Stepped } from '../engines/linear-operands.ts';
 import {
   expectContiguous,
   expectNames,
@@ -30,7 +30,6 @@ import {
   planT2r,
   tensorsOf,
 } from './feature-plans.ts';
-import type { Stepped } from './gla.ts';
 import { type LinearAttnResult, planFeatures } from './linear-attn.ts';
 
 /** Operands of all of these methods; q and k are f32. */

@@ -4,7 +4,13 @@
  * @module
  */
 import { linear } from '../engines/linear.ts';
-import { type LinearInputs, type LinearOptions, type LinearResult, openLinear } from '../engines/linear-operands.ts';
+import {
+  type LinearInputs,
+  type LinearOptions,
+  type LinearResult,
+  openLinear,
+  type Stepped,
+} from '../engines/linear-operands.ts';
 import { expectNames } from '../engines/shapes.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
@@ -29,14 +35,6 @@ export interface Hgrn2Inputs extends Omit<LinearInputs, 'k'> {
   /** f32 [B, T, H, K]: forget gate in (0, 1); the key is 1 - f. */
   readonly f: Tensor;
 }
-
-/** The inputs of a step: those of the sequence form without the time axis, and a state that is updated in place. */
-export type Stepped<I> = Omit<I, 'initialState' | 'cuSeqlens'> & {
-  /** f32 [B, HV, K, V], updated in place. */
-  readonly state: Tensor;
-  /** f32 [B, HV, V] to write into. Default: a new tensor. */
-  readonly o?: Tensor;
-};
 
 const SHARED = ['q', 'k', 'v', 'initialState', 'cuSeqlens'];
 

@@ -3,10 +3,10 @@
  *
  * @module
  */
-
-import { oneToken, withTime } from '../engines/one-token.ts';
 import { elementScan, scanSequences } from '../engines/scan.ts';
 import { expectContiguous, expectNames, expectTypes, matchShapes } from '../engines/shapes.ts';
+import { carried } from '../engines/states.ts';
+import { runStep, type StepTarget } from '../engines/step.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 
@@ -43,26 +43,18 @@ export interface HgrnStepInputs {
 }
 
 const OP = 'hgrn';
-const STEP = 'hgrnStep';
 
-/** Lays out the call, into given results where there are some. */
-export function planHgrn(
-  b: Builder,
-  inputs: HgrnInputs,
-  options: object = {},
-  into: Partial<HgrnResult> = {},
-): HgrnResult {
+/** Lays out the call. */
+export function planHgrn(b: Builder, inputs: HgrnInputs, options: object = {}, into?: StepTarget): HgrnResult {
   expectNames(OP, 'input', inputs, ['x', 'g', 'initialState', 'cuSeqlens']);
   expectNames(OP, 'option', options, []);
   const { x, g, initialState, cuSeqlens } = inputs;
   matchShapes(OP, { x, g, cuSeqlens }, { x: 'B T D', g: 'B T D', cuSeqlens: '?boundaries' });
-  expectTypes(OP, { x, g, initialState }, ['f32']);
-  expectContiguous(OP, { x, g, initialState });
+  expectTypes(OP, { x, g }, ['f32']);
+  expectContiguous(OP, { x, g });
   const spans = scanSequences(OP, x, cuSeqlens);
-  const D = x.shape[2]!;
-  matchShapes(OP, { initialState }, { initialState: `?${spans.length} ${D}` });
-  const o = into.o ?? b.output(x.shape);
-  const finalState = into.finalState ?? b.output([spans.length, D]);
+  const finalState = carried(b, OP, 'initialState', initialState, [spans.length, x.shape[2]!], into);
+  const o = into?.o ?? b.output(x.shape);
   elementScan(b, { spans, like: x, x, g, initial: initialState, final: finalState, o });
   return { o, finalState };
 }
@@ -91,15 +83,6 @@ export function hgrnSync(inputs: HgrnInputs, options: object = {}): HgrnResult {
  * @example const { o } = hgrnStep({ x, g, state, o: buffer })
  */
 export function hgrnStep(inputs: HgrnStepInputs, options: object = {}): { o: Tensor } {
-  return runSync(STEP, inputs, (b) => {
-    expectNames(STEP, 'input', inputs, ['x', 'g', 'state', 'o']);
-    const { x, g, state } = oneToken<keyof HgrnStepInputs>(
-      STEP,
-      { ...inputs },
-      { x: 'B T D', g: 'B T D', state: 'B D', o: '?B T D' },
-    ) as Required<Record<keyof HgrnStepInputs, Tensor>>;
-    const o = inputs.o ?? b.output(inputs.x.shape);
-    planHgrn(b, { x, g, initialState: state }, options, { o: withTime(o), finalState: state });
-    return { o };
-  });
+  const shape = { op: OP, timed: ['x', 'g'], states: { state: 'initialState' } };
+  return runStep(shape, inputs, (b, lifted, into) => planHgrn(b, lifted, options, into));
 }

@@ -5,18 +5,18 @@
  */
 import { linear } from '../engines/linear.ts';
 import {
-  carried,
   type LinearInputs,
   type LinearOptions,
   type LinearResult,
   openLinear,
+  type Stepped,
 } from '../engines/linear-operands.ts';
 import { runningSoftmax } from '../engines/running-softmax.ts';
 import { expectNames, expectTypes } from '../engines/shapes.ts';
+import { carried } from '../engines/states.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Stepped } from './gla.ts';
 
 /** Operands of `lightnet`. */
 export interface LightnetInputs extends LinearInputs {

@@ -5,17 +5,17 @@
  */
 import { linear, type Normalizer, readState } from '../engines/linear.ts';
 import {
-  carried,
   type LinearInputs,
   type LinearOptions,
   type LinearResult,
   openLinear,
+  type Stepped,
 } from '../engines/linear-operands.ts';
 import { expectNames, finite } from '../engines/shapes.ts';
+import { carried } from '../engines/states.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Stepped } from './gla.ts';
 
 /** Operands of `linearAttn`. */
 export interface LinearAttnInputs extends LinearInputs {

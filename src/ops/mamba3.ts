@@ -6,8 +6,9 @@
 import { multiply } from '../engines/binary.ts';
 import { pointwise } from '../engines/features.ts';
 import { linear } from '../engines/linear.ts';
-import { carried, type LinearInputs, openLinear } from '../engines/linear-operands.ts';
+import { type LinearInputs, openLinear } from '../engines/linear-operands.ts';
 import { expectNames } from '../engines/shapes.ts';
+import { carried } from '../engines/states.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { trapezoid } from '../engines/trapezoid.ts';
 import { ShapeError } from '../errors.ts';

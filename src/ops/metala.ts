@@ -4,12 +4,17 @@
  * @module
  */
 import { linear } from '../engines/linear.ts';
-import { type LinearInputs, type LinearOptions, type LinearResult, openLinear } from '../engines/linear-operands.ts';
+import {
+  type LinearInputs,
+  type LinearOptions,
+  type LinearResult,
+  openLinear,
+  type Stepped,
+} from '../engines/linear-operands.ts';
 import { expectContiguous, expectNames, expectTypes, matchShapes } from '../engines/shapes.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Stepped } from './gla.ts';
 
 /** Operands of `metala`. */
 export interface MetalaInputs extends Omit<LinearInputs, 'k'> {

@@ -4,9 +4,10 @@
  * @module
  */
 import { linear } from '../engines/linear.ts';
-import { carried, type LinearInputs, type LinearOptions, openLinear } from '../engines/linear-operands.ts';
+import { type LinearInputs, type LinearOptions, openLinear } from '../engines/linear-operands.ts';
 import { sequenceTable } from '../engines/sequences.ts';
 import { expectContiguous, expectNames, finite } from '../engines/shapes.ts';
+import { carried } from '../engines/states.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { StabilizerParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';

@@ -4,13 +4,12 @@
  * @module
  */
 import { favor } from '../engines/features.ts';
-import type { LinearInputs } from '../engines/linear-operands.ts';
+import type { LinearInputs, Stepped } from '../engines/linear-operands.ts';
 import { expectContiguous, expectNames, expectRows, expectTypes, finite, matchShapes } from '../engines/shapes.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Stepped } from './gla.ts';
 import { type LinearAttnResult, planFeatures } from './linear-attn.ts';
 
 /** Operands of `performer`; q and k are f32. Initial states and cuSeqlens need the option `stabilizer`. */

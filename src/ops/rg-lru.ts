@@ -3,10 +3,10 @@
  *
  * @module
  */
-
-import { oneToken, withTime } from '../engines/one-token.ts';
 import { elementScan, scanSequences } from '../engines/scan.ts';
 import { expectContiguous, expectNames, expectTypes, finite, matchShapes } from '../engines/shapes.ts';
+import { carried } from '../engines/states.ts';
+import { runStep, type StepTarget } from '../engines/step.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -63,15 +63,9 @@ export interface RgLruStepInputs {
 }
 
 const OP = 'rgLru';
-const STEP = 'rgLruStep';
 
-/** Lays out the call, into given results where there are some. */
-export function planRgLru(
-  b: Builder,
-  inputs: RgLruInputs,
-  options: RgLruOptions = {},
-  into: Partial<RgLruResult> = {},
-): RgLruResult {
+/** Lays out the call. */
+export function planRgLru(b: Builder, inputs: RgLruInputs, options: RgLruOptions = {}, into?: StepTarget): RgLruResult {
   const names = ['x', 'inputGate', 'recurrentGate', 'recurrentParam', 'initialState', 'cuSeqlens'];
   expectNames(OP, 'input', inputs, names);
   expectNames(OP, 'option', options, ['c', 'reset']);
@@ -87,16 +81,14 @@ export function planRgLru(
       cuSeqlens: '?boundaries',
     },
   );
-  expectTypes(OP, { x, inputGate, recurrentGate, recurrentParam, initialState }, ['f32']);
-  expectContiguous(OP, { x, inputGate, recurrentGate, recurrentParam, initialState });
+  expectTypes(OP, { x, inputGate, recurrentGate, recurrentParam }, ['f32']);
+  expectContiguous(OP, { x, inputGate, recurrentGate, recurrentParam });
   const { reset = initialState === undefined } = options;
   if (typeof reset !== 'boolean') throw new OptionError(`${OP}: reset is ${reset}, expected true or false`);
   const c = finite(OP, 'c', options.c, 8, 0);
   const spans = scanSequences(OP, x, cuSeqlens);
-  const D = x.shape[2]!;
-  matchShapes(OP, { initialState }, { initialState: `?${spans.length} ${D}` });
-  const o = into.o ?? b.output(x.shape);
-  const finalState = into.finalState ?? b.output([spans.length, D]);
+  const finalState = carried(b, OP, 'initialState', initialState, [spans.length, x.shape[2]!], into);
+  const o = into?.o ?? b.output(x.shape);
   // an empty sequence keeps its state
   elementScan(b, {
     spans,
@@ -135,27 +127,6 @@ export function rgLruSync(inputs: RgLruInputs, options: RgLruOptions = {}): RgLr
  * @example const { o } = rgLruStep({ x, inputGate, recurrentGate, recurrentParam, state, o: buffer })
  */
 export function rgLruStep(inputs: RgLruStepInputs, options: RgLruOptions = {}): { o: Tensor } {
-  return runSync(STEP, inputs, (b) => {
-    const names = ['x', 'inputGate', 'recurrentGate', 'recurrentParam', 'state', 'o'];
-    expectNames(STEP, 'input', inputs, names);
-    const {
-      state,
-      o: _,
-      ...operands
-    } = oneToken<keyof RgLruStepInputs>(
-      STEP,
-      { ...inputs },
-      {
-        x: 'B T D',
-        inputGate: 'B T D',
-        recurrentGate: 'B T D',
-        recurrentParam: 'D',
-        state: 'B D',
-        o: '?B T D',
-      },
-    ) as Required<Record<keyof RgLruStepInputs, Tensor>>;
-    const o = inputs.o ?? b.output(inputs.x.shape);
-    planRgLru(b, { ...operands, initialState: state }, options, { o: withTime(o), finalState: state });
-    return { o };
-  });
+  const shape = { op: OP, timed: ['x', 'inputGate', 'recurrentGate'], states: { state: 'initialState' } };
+  return runStep(shape, inputs, (b, lifted, into) => planRgLru(b, lifted, options, into));
 }

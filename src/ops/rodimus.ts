@@ -5,14 +5,19 @@
  */
 import { l2norm } from '../engines/features.ts';
 import { linear } from '../engines/linear.ts';
-import { type LinearInputs, type LinearOptions, type LinearResult, openLinear } from '../engines/linear-operands.ts';
+import {
+  type LinearInputs,
+  type LinearOptions,
+  type LinearResult,
+  openLinear,
+  type Stepped,
+} from '../engines/linear-operands.ts';
 import { expectNames, expectTypes } from '../engines/shapes.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { RodimusParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Stepped } from './gla.ts';
 
 /** Operands of `rodimus`; k is f32. */
 export interface RodimusInputs extends LinearInputs {

@@ -3,10 +3,10 @@
  *
  * @module
  */
-
-import { oneToken, withTime } from '../engines/one-token.ts';
 import { rwkv4On, scanSequences } from '../engines/scan.ts';
 import { expectContiguous, expectNames, expectTypes, matchShapes } from '../engines/shapes.ts';
+import { carried } from '../engines/states.ts';
+import { runStep, type StepTarget } from '../engines/step.ts';
 import { ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -56,33 +56,25 @@ export interface Rwkv4StepInputs extends Rwkv4States {
 }
 
 const OP = 'rwkv4';
-const STEP = 'rwkv4Step';
 
-/** Lays out the call, into given results where there are some. */
-export function planRwkv4(
-  b: Builder,
-  inputs: Rwkv4Inputs,
-  options: object = {},
-  into: Partial<Rwkv4Result> = {},
-): Rwkv4Result {
+/** Lays out the call. */
+export function planRwkv4(b: Builder, inputs: Rwkv4Inputs, options: object = {}, into?: StepTarget): Rwkv4Result {
   expectNames(OP, 'input', inputs, ['k', 'v', 'w', 'u', 'num', 'den', 'max', 'cuSeqlens']);
   expectNames(OP, 'option', options, []);
   const { k, v, w, u, num, den, max, cuSeqlens } = inputs;
   matchShapes(OP, { k, v, w, u, cuSeqlens }, { k: 'B T D', v: 'B T D', w: 'D', u: 'D', cuSeqlens: '?boundaries' });
-  expectTypes(OP, { k, v, w, u, num, den, max }, ['f32']);
-  expectContiguous(OP, { k, v, w, u, num, den, max });
+  expectTypes(OP, { k, v, w, u }, ['f32']);
+  expectContiguous(OP, { k, v, w, u });
   const spans = scanSequences(OP, k, cuSeqlens);
-  const states = [spans.length, k.shape[2]!];
-  const pattern = `?${states.join(' ')}`;
-  matchShapes(OP, { num, den, max }, { num: pattern, den: pattern, max: pattern });
   if ((num === undefined) !== (den === undefined) || (num === undefined) !== (max === undefined)) {
     throw new ShapeError(`${OP}: num, den and max are one state: give all three, or none for an empty one`);
   }
+  const shape = [spans.length, k.shape[2]!];
   const result = {
-    o: into.o ?? b.output(k.shape),
-    num: into.num ?? b.output(states),
-    den: into.den ?? b.output(states),
-    max: into.max ?? b.output(states),
+    num: carried(b, OP, 'num', num, shape, into),
+    den: carried(b, OP, 'den', den, shape, into),
+    max: carried(b, OP, 'max', max, shape, into),
+    o: into?.o ?? b.output(k.shape),
   };
   rwkv4On(b, {
     spans,
@@ -127,16 +119,6 @@ export function rwkv4Sync(inputs: Rwkv4Inputs, options: object = {}): Rwkv4Resul
  * @example const { o } = rwkv4Step({ k, v, w, u, num, den, max, o: buffer })
  */
 export function rwkv4Step(inputs: Rwkv4StepInputs, options: object = {}): { o: Tensor } {
-  return runSync(STEP, inputs, (b) => {
-    expectNames(STEP, 'input', inputs, ['k', 'v', 'w', 'u', 'num', 'den', 'max', 'o']);
-    const { o: _, ...operands } = oneToken<keyof Rwkv4StepInputs>(
-      STEP,
-      { ...inputs },
-      { k: 'B T D', v: 'B T D', w: 'D', u: 'D', num: 'B D', den: 'B D', max: 'B D', o: '?B T D' },
-    ) as Required<Record<keyof Rwkv4StepInputs, Tensor>>;
-    const o = inputs.o ?? b.output(inputs.k.shape);
-    const { num, den, max } = operands;
-    planRwkv4(b, operands, options, { o: withTime(o), num, den, max });
-    return { o };
-  });
+  const shape = { op: OP, timed: ['k', 'v'], states: { num: 'num', den: 'den', max: 'max' } };
+  return runStep(shape, inputs, (b, lifted, into) => planRwkv4(b, lifted, options, into));
 }

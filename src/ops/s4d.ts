@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { type DiagonalSystem, diagonalConvolve, diagonalScan, diagonalTable, tableShape } from '../engines/diagonal.ts';
+import {
+  type DiagonalCall,
+  type DiagonalSystem,
+  diagonalConvolve,
+  diagonalScan,
+  diagonalTable,
+  tableShape,
+} from '../engines/diagonal.ts';
 import { sequencesOf } from '../engines/sequences.ts';
 import {
   expectContiguous,
@@ -14,6 +21,8 @@ import {
   matchShapes,
   whole,
 } from '../engines/shapes.ts';
+import { carried } from '../engines/states.ts';
+import { runStep, type StepTarget } from '../engines/step.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -42,18 +51,28 @@ export interface S4dInputs extends DiagonalInputs {
   readonly cuSeqlens?: Tensor | undefined;
 }
 
-/** Operands of `s4dStep` and `dssStep`: either the parameters or the table that `s4dTable` makes of them. */
-export interface S4dStepInputs extends Partial<DiagonalInputs> {
+/** What the steps of both methods take besides parameters. */
+interface DiagonalStepInputs {
   /** f32 [B, H] */
   readonly u: Tensor;
-  /** What `s4dTable` returned, in place of AReal, AImag, C and logDt. */
-  readonly table?: Tensor | undefined;
   /** f32 [H] */
   readonly D?: Tensor | undefined;
   /** f32 [B, H, N, 2]: complex states, moved on in place. */
   readonly state: Tensor;
   /** f32 [B, H] to write into; must not be u. */
   readonly o?: Tensor | undefined;
+}
+
+/** Operands of `dssStep`. */
+export interface DssStepInputs extends DiagonalStepInputs, DiagonalInputs {}
+
+/** Operands of `s4dStep`: either the parameters or the table that `s4dTable` makes of them. */
+export type S4dStepInputs = DiagonalStepInputs & (DiagonalInputs | S4dTable);
+
+/** What `s4dTable` makes of AReal, AImag, C, logDt and the discretization, to be given in their place; of no use to `dss`. */
+export interface S4dTable {
+  /** f32 [H, ceil(N / 4), 8, 4] */
+  readonly table: Tensor;
 }
 
 /** How a whole sequence is computed; the results differ by rounding. */
@@ -98,6 +117,8 @@ export interface S4dResult {
 /** Exponents of the largest growth of a normalised state over a step, and over a kernel in the recurrence. */
 const MOST_GROWTH = 1;
 const MOST_WHOLE_GROWTH = 40;
+/** What steps call the state, and what the methods do. */
+const STATES = { state: 'initialState' };
 const PARAMETERS = ['AReal', 'AImag', 'C', 'logDt'] as const;
 
 /** How the parameters of a method are meant. */
@@ -177,6 +198,25 @@ function steepError(op: string): OptionError {
   );
 }
 
+/** Checks what is given besides parameters, for channels and states as the axes H and N of one of them; makes the results. */
+function openDiagonal(
+  b: Builder,
+  op: string,
+  inputs: Pick<S4dInputs, 'u' | 'D' | 'initialState' | 'cuSeqlens'>,
+  [name, holder, axes]: readonly [string, Tensor | undefined, string],
+  into: StepTarget | undefined,
+): DiagonalCall {
+  const { u, D, initialState, cuSeqlens } = inputs;
+  const sizes = matchShapes(op, { u, [name]: holder, D }, { u: 'B T H', [name]: axes, D: '?H' });
+  const { B, T, H, N } = sizes as Record<'B' | 'T' | 'H' | 'N', number>;
+  expectTypes(op, { u, D }, ['f32']);
+  expectRows(op, { u });
+  expectContiguous(op, { D });
+  const sequences = sequencesOf(op, { B, Tq: T, Tk: T }, { cuSeqlens });
+  const finalState = carried(b, op, 'initialState', initialState, [sequences.length, H, N, 2], into);
+  return { u, d: D, initialState, finalState, o: into?.o ?? b.output([B, T, H]), sequences };
+}
+
 /** Lays out a call of either method. */
 function planDiagonal(
   b: Builder,
@@ -184,22 +224,14 @@ function planDiagonal(
   inputs: S4dInputs,
   meaning: Meaning,
   givenMode: DiagonalMode | undefined,
+  into: StepTarget | undefined,
 ): S4dResult {
   expectNames(op, 'input', inputs, ['u', ...PARAMETERS, 'D', 'initialState', 'cuSeqlens']);
-  const { u, D, initialState, cuSeqlens } = inputs;
-  const sizes = matchShapes(op, { u, AReal: inputs.AReal, D }, { u: 'B T H', AReal: 'H N', D: '?H' });
-  const { B, T, H, N } = sizes as Record<'B' | 'T' | 'H' | 'N', number>;
+  const { u, initialState, cuSeqlens } = inputs;
+  const call = openDiagonal(b, op, inputs, ['AReal', inputs.AReal, 'H N'], into);
   const system = systemOf(op, inputs, meaning);
-  expectTypes(op, { u, D, initialState }, ['f32']);
-  expectRows(op, { u });
-  expectContiguous(op, { D, initialState });
   const mode = modeOf(op, givenMode, cuSeqlens);
-  const sequences = sequencesOf(op, { B, Tq: T, Tk: T }, { cuSeqlens });
-  const stateShape = [sequences.length, H, N, 2];
-  matchShapes(op, { initialState }, { initialState: `?${stateShape.join(' ')}` });
-  const o = b.output([B, T, H]);
-  const finalState = b.output(stateShape);
-  const call = { u, d: D, initialState, finalState, o, sequences };
+  const [[B, T], [H, N]] = [u.shape, inputs.AReal.shape] as [[number, number], [number, number]];
   // measured: kernels pay when a batch shares them and states are many, while the transforms fit a core's cache
   const pays = !initialState && !cuSeqlens && B >= 4 && N >= 128 && T >= 1024 && T <= 2048;
   const steep = tooSteep(op, system);
@@ -213,44 +245,26 @@ function planDiagonal(
     diagonalTable(b, system, table);
     diagonalScan(b, table, call);
   }
-  return { o, finalState };
+  return { o: call.o, finalState: call.finalState };
 }
 
-/** A step of either method. */
-function step(op: string, inputs: S4dStepInputs, meaning: () => Meaning): { o: Tensor } {
-  return runSync(op, inputs, (b) => {
-    const { u, table, D, state, o, AReal, AImag, C, logDt } = inputs;
-    expectNames(op, 'input', inputs, ['u', ...PARAMETERS, 'table', 'D', 'state', 'o']);
-    const sizes = matchShapes(op, { u, D, state, o }, { u: 'B H', D: '?H', state: 'B H N 2', o: '?B H' });
-    const { B, H, N } = sizes as Record<'B' | 'H' | 'N', number>;
-    expectTypes(op, { u, D, state, o, table }, ['f32']);
-    expectContiguous(op, { u, D, state, o, table });
-    const own = table ?? b.temporary(tableShape(H, N));
-    if (table) {
-      matchShapes(op, { table }, { table: tableShape(H, N).join(' ') });
-    } else {
-      const system = systemOf(op, { AReal, AImag, C, logDt } as DiagonalInputs, meaning());
-      matchShapes(op, { AReal }, { AReal: `${H} ${N}` });
-      if (tooSteep(op, system)) throw steepError(op);
-      diagonalTable(b, system, own);
-    }
-    const to = o ?? b.output([B, H]);
-    diagonalScan(b, own, {
-      u: u.reshape([B, 1, H]),
-      d: D,
-      initialState: state,
-      finalState: state,
-      o: to.reshape([B, 1, H]),
-      sequences: sequencesOf(op, { B, Tq: 1, Tk: 1 }, {}),
-    });
-    return { o: to };
-  });
+/** Lays out a step of `s4d` whose coefficients are there. */
+function planTableStep(b: Builder, inputs: Omit<S4dInputs, keyof DiagonalInputs> & S4dTable, into: StepTarget): object {
+  expectNames('s4d', 'input', inputs, ['u', 'table', 'D', 'initialState']);
+  const { table, initialState } = inputs;
+  const call = openDiagonal(b, 's4d', inputs, ['initialState', initialState, 'S H N 2'], into);
+  const [, H, N] = call.finalState.shape as [number, number, number];
+  matchShapes('s4d', { table }, { table: tableShape(H, N).join(' ') });
+  expectTypes('s4d', { table }, ['f32']);
+  expectContiguous('s4d', { table });
+  diagonalScan(b, table, call);
+  return call;
 }
 
 /** Lays out `s4d`. */
-export function planS4d(b: Builder, inputs: S4dInputs, options: S4dOptions): S4dResult {
+export function planS4d(b: Builder, inputs: S4dInputs, options: S4dOptions, into?: StepTarget): S4dResult {
   expectNames('s4d', 'option', options, ['discretization', 'mode']);
-  return planDiagonal(b, 's4d', inputs, s4dMeaning('s4d', options), options.mode);
+  return planDiagonal(b, 's4d', inputs, s4dMeaning('s4d', options), options.mode, into);
 }
 
 /**
@@ -282,18 +296,21 @@ export function s4dSync(inputs: S4dInputs, options: S4dOptions = {}): S4dResult 
  */
 export function s4dStep(inputs: S4dStepInputs, options: S4dStepOptions = {}): { o: Tensor } {
   expectNames('s4dStep', 'option', options, ['discretization']);
-  return step('s4dStep', inputs, () => s4dMeaning('s4dStep', options));
+  return runStep({ op: 's4d', timed: ['u'], states: STATES }, inputs, (b, lifted, into) =>
+    'table' in inputs ? planTableStep(b, lifted, into) : planS4d(b, lifted, { ...options, mode: 'recurrent' }, into),
+  );
 }
 
 /**
- * The discretised coefficients of `s4d` for steps, which then need no exponentials: f32 [H, ceil(N / 4), 8, 4].
+ * The discretised coefficients of `s4d` for `s4dStep`, which then needs no exponentials: f32 [H, ceil(N / 4), 8, 4]. They hold
+ * 2 C, each state standing for a conjugate pair too, so `dssStep` does not take them.
  *
  * Source: as `s4d`.
  *
  * @throws ShapeError, DTypeError, OptionError for operands or options that do not fit.
  * @example const { table } = s4dTable({ AReal, AImag, C, logDt })
  */
-export function s4dTable(inputs: DiagonalInputs, options: S4dStepOptions = {}): { table: Tensor } {
+export function s4dTable(inputs: DiagonalInputs, options: S4dStepOptions = {}): S4dTable {
   const op = 's4dTable';
   return runSync(op, inputs, (b) => {
     expectNames(op, 'input', inputs, PARAMETERS);
@@ -306,10 +323,10 @@ export function s4dTable(inputs: DiagonalInputs, options: S4dStepOptions = {}): 
 }
 
 /** Lays out `dss`. */
-export function planDss(b: Builder, inputs: S4dInputs, options: DssOptions): S4dResult {
+export function planDss(b: Builder, inputs: S4dInputs, options: DssOptions, into?: StepTarget): S4dResult {
   expectNames('dss', 'option', options, ['variant', 'length', 'eps', 'mode']);
-  const length = Math.max(1, inputs.u?.shape?.[1] ?? 1);
-  return planDiagonal(b, 'dss', inputs, dssMeaning('dss', options, length), options.mode);
+  const length = into ? undefined : Math.max(1, inputs.u?.shape?.[1] ?? 1);
+  return planDiagonal(b, 'dss', inputs, dssMeaning('dss', options, length), options.mode, into);
 }
 
 /**
@@ -341,7 +358,9 @@ export function dssSync(inputs: S4dInputs, options: DssOptions = {}): S4dResult 
  * @throws ShapeError, DTypeError, OptionError for operands or options that do not fit.
  * @example const { o } = dssStep({ u, AReal, AImag, C, logDt, state }, { variant: 'softmax', length: 1024 })
  */
-export function dssStep(inputs: S4dStepInputs, options: DssStepOptions = {}): { o: Tensor } {
+export function dssStep(inputs: DssStepInputs, options: DssStepOptions = {}): { o: Tensor } {
   expectNames('dssStep', 'option', options, ['variant', 'length', 'eps']);
-  return step('dssStep', inputs, () => dssMeaning('dssStep', options, undefined));
+  return runStep({ op: 'dss', timed: ['u'], states: STATES }, inputs, (b, lifted, into) =>
+    planDss(b, lifted, { ...options, mode: 'recurrent' }, into),
+  );
 }

@@ -3,10 +3,10 @@
  *
  * @module
  */
-
-import { oneToken, withTime } from '../engines/one-token.ts';
 import { scanSequences, selectiveScanOn } from '../engines/scan.ts';
 import { expectContiguous, expectNames, expectTypes, matchShapes } from '../engines/shapes.ts';
+import { carried } from '../engines/states.ts';
+import { runStep, type StepTarget } from '../engines/step.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -74,7 +74,6 @@ export interface SelectiveScanStepInputs {
 }
 
 const OP = 'selectiveScan';
-const STEP = 'selectiveScanStep';
 const OPERANDS = ['u', 'delta', 'A', 'B', 'C', 'D', 'z', 'deltaBias'];
 // the tensors B and D have the names of axes: these are batch and channels
 const PATTERNS = {
@@ -88,29 +87,27 @@ const PATTERNS = {
   deltaBias: '?channels',
 };
 
-/** Lays out the call, into given results where there are some. */
+/** Lays out the call. */
 export function planSelectiveScan(
   b: Builder,
   inputs: SelectiveScanInputs,
   options: SelectiveScanOptions = {},
-  into: Partial<SelectiveScanResult> = {},
+  into?: StepTarget,
 ): SelectiveScanResult {
   expectNames(OP, 'input', inputs, [...OPERANDS, 'initialState', 'cuSeqlens']);
   expectNames(OP, 'option', options, ['deltaSoftplus']);
   const { initialState, cuSeqlens, ...operands } = inputs;
   matchShapes(OP, { ...operands, cuSeqlens }, { ...PATTERNS, cuSeqlens: '?boundaries' });
-  expectTypes(OP, { ...operands, initialState }, ['f32']);
-  expectContiguous(OP, { ...operands, initialState });
+  expectTypes(OP, operands, ['f32']);
+  expectContiguous(OP, operands);
   const { deltaSoftplus = false } = options;
   if (typeof deltaSoftplus !== 'boolean') {
     throw new OptionError(`${OP}: deltaSoftplus is ${deltaSoftplus}, expected true or false`);
   }
   const { u, A } = operands;
   const spans = scanSequences(OP, u, cuSeqlens);
-  const states = [spans.length, ...A.shape];
-  matchShapes(OP, { initialState }, { initialState: `?${states.join(' ')}` });
-  const o = into.o ?? b.output(u.shape);
-  const finalState = into.finalState ?? b.output(states);
+  const finalState = carried(b, OP, 'initialState', initialState, [spans.length, ...A.shape], into);
+  const o = into?.o ?? b.output(u.shape);
   selectiveScanOn(b, {
     ...operands,
     spans,
@@ -154,19 +151,6 @@ export function selectiveScanSync(
  * @example const { o } = selectiveScanStep({ u, delta, A, B, C, D, z, state, o: buffer }, { deltaSoftplus: true })
  */
 export function selectiveScanStep(inputs: SelectiveScanStepInputs, options: SelectiveScanOptions = {}): { o: Tensor } {
-  return runSync(STEP, inputs, (b) => {
-    expectNames(STEP, 'input', inputs, [...OPERANDS, 'state', 'o']);
-    const {
-      state,
-      o: _,
-      ...operands
-    } = oneToken<keyof SelectiveScanStepInputs>(
-      STEP,
-      { ...inputs },
-      { ...PATTERNS, state: 'batch channels N', o: '?batch T channels' },
-    ) as Required<Record<keyof SelectiveScanStepInputs, Tensor>>;
-    const o = inputs.o ?? b.output(inputs.u.shape);
-    planSelectiveScan(b, { ...operands, initialState: state }, options, { o: withTime(o), finalState: state });
-    return { o };
-  });
+  const shape = { op: OP, timed: ['u', 'delta', 'B', 'C', 'z'], states: { state: 'initialState' } };
+  return runStep(shape, inputs, (b, lifted, into) => planSelectiveScan(b, lifted, options, into));
 }

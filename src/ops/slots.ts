@@ -5,9 +5,10 @@
  */
 import { softmax } from '../engines/features.ts';
 import { linear } from '../engines/linear.ts';
-import { carried, type LinearInputs, type LinearOptions, openOperands, stateOf } from '../engines/linear-operands.ts';
+import { type LinearInputs, type LinearOptions, openOperands, stateOf } from '../engines/linear-operands.ts';
 import { runningSoftmax } from '../engines/running-softmax.ts';
 import { expectNames } from '../engines/shapes.ts';
+import { carried } from '../engines/states.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';

@@ -9,6 +9,7 @@ import { pointwise } from '../engines/features.ts';
 import { linear } from '../engines/linear.ts';
 import { openOperands } from '../engines/linear-operands.ts';
 import { expectContiguous, expectNames, expectTypes, matchShapes } from '../engines/shapes.ts';
+import { carried } from '../engines/states.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { TimeStepParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';
@@ -77,12 +78,11 @@ export function planSsd(b: Builder, inputs: SsdInputs, options: SsdOptions, into
   );
   const { T, HV, K, V, N } = sizes;
   matchShapes(OP, { A, D, dtBias }, { A: `${HV}`, D: `?${HV}`, dtBias: `?${HV}` });
-  expectTypes(OP, { A, D, dtBias, initialState }, ['f32']);
+  expectTypes(OP, { A, D, dtBias }, ['f32']);
   expectContiguous(OP, { dt, A, D, dtBias });
-  if (initialState) matchShapes(OP, { initialState }, { initialState: `${N} ${HV} ${V} ${K}` });
   // states lie as [P, N], which is the engine's [K, V] with its axes exchanged
   const exchanged = (state: Tensor) => state.permute([0, 1, 3, 2]);
-  const finalState = into ? initialState! : b.output([N, HV, V, K]);
+  const finalState = carried(b, OP, 'initialState', initialState, [N, HV, V, K], into, 'strided');
   const steps = b.temporary(dt.shape);
   const g = b.temporary(dt.shape);
   b.dispatch({
@@ -131,7 +131,6 @@ export function ssdSync(inputs: SsdInputs, options: SsdOptions = {}): SsdResult 
  * @example ssdStep({ x, dt, A, B, C, D, state, o }, { dtSoftplus: true })
  */
 export function ssdStep(inputs: SsdStepInputs, options: SsdOptions = {}): { o: Tensor } {
-  const timed = ['x', 'dt', 'B', 'C', ...(inputs.z ? ['z'] : [])];
-  const shape = { op: OP, timed, states: { state: 'initialState' } };
+  const shape = { op: OP, timed: ['x', 'dt', 'B', 'C', 'z'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planSsd(b, lifted, options, into));
 }
