@@ -597,7 +597,7 @@ export class LogSumParams extends ScanStateParams {
   x: usize;
   /** z_t, z_{t-1} - z_t and e^{x_t - z_t}; each may be absent. */
   o: usize;
-  g: usize;
+  decay: usize;
   w: usize;
 }
 

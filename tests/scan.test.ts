@@ -301,15 +301,15 @@ test('logCumsumExp: random shapes, large values, -Infinity, and carried on', () 
 function gates(rt: Runtime, inputs: CallInputs): Promise<Record<string, NdArray>> {
   const plan = ({ x, initial }: { x: Tensor; initial?: Tensor }) =>
     run('logSumGates', { x, initial }, (b) => {
-      const [o, g, w] = [b.output(x.shape), b.output(x.shape), b.output(x.shape)];
+      const [o, decay, w] = [b.output(x.shape), b.output(x.shape), b.output(x.shape)];
       const final = b.output([x.shape[0]!, x.shape[2]!]);
-      logSumGates(b, { spans: scanSequences('logSumGates', x), like: x, initial, final, o, g, w });
-      return { o, g, w, final };
+      logSumGates(b, { spans: scanSequences('logSumGates', x), like: x, initial, final, o, decay, w });
+      return { o, decay, w, final };
     });
   return call(rt, plan, inputs);
 }
 
-test('the gates of a logarithmic sum: g_t = z_{t-1} - z_t, w_t = e^{x_t - z_t}, g_0 = 0 for an empty sum', async () => {
+test('the gates of a logarithmic sum: decay_t = e^{z_{t-1} - z_t}, w_t = e^{x_t - z_t}, no decay of an empty sum', async () => {
   const random = randomFrom(3);
   for (const initial of [undefined, Number.NEGATIVE_INFINITY, 0.5])
     for (const std of [1, 40]) {
@@ -320,13 +320,13 @@ test('the gates of a logarithmic sum: g_t = z_{t-1} - z_t, w_t = e^{x_t - z_t}, 
         t > 0 ? at(z, b, t - 1, d) : (initial ?? Number.NEGATIVE_INFINITY);
       const each = (f: (b: number, t: number, d: number) => number) =>
         floats(x.shape, (n) => f(Math.floor(n / (65 * 18)), Math.floor(n / 18) % 65, n % 18));
-      const g = each((b, t, d) =>
-        before(b, t, d) === Number.NEGATIVE_INFINITY ? 0 : before(b, t, d) - at(z, b, t, d),
+      const decay = each((b, t, d) =>
+        before(b, t, d) === Number.NEGATIVE_INFINITY ? 1 : Math.exp(before(b, t, d) - at(z, b, t, d)),
       );
       const w = each((b, t, d) => Math.exp(at(x, b, t, d) - at(z, b, t, d)));
       for (const rt of runtimes) {
         const got = await gates(rt, inputs);
-        assertNear(got.g!, g, 1e-6 * std, `${rt.variant}: g`);
+        assertNear(got.decay!, decay, 1e-6, `${rt.variant}: decay`);
         assertNear(got.w!, w, 1e-6, `${rt.variant}: w`);
       }
     }

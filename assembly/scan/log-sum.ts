@@ -1,7 +1,6 @@
 import { LogSumParams } from '../params';
-import { EXP_LOG2E, ONE } from '../simd/constants';
-import { exp24 } from '../simd/exp2';
-import { fma } from '../simd/fma';
+import { ONE } from '../simd/constants';
+import { exp4 } from '../simd/exp';
 import { log4 } from '../simd/log4';
 import { blocksOf, bytesTo, segmentAt, storeChannels } from './block';
 
@@ -10,19 +9,19 @@ const EMPTY: f32 = -1e38;
 
 /**
  * Running logarithm of a sum of exponentials, z_t = ln(e^{z_{t-1}} + e^{x_t}), kept as m + ln s with the maximum m; and the
- * gates that normalise such a sum: g_t = z_{t-1} - z_t (0 while the sum is empty), w_t = e^{x_t - z_t}.
+ * gates that normalise such a sum: decay_t = e^{z_{t-1} - z_t} (1 while the sum is empty), w_t = e^{x_t - z_t}.
  *
- *   x, o (z), g, w   f32 [tokens, channels]   contiguous; each of o, g and w may be absent, and any may be x
+ *   x, o (z), decay, w   f32 [tokens, channels]   contiguous; each of o, decay and w may be absent, and any may be x
  *   initial, final   f32 [states, channels]   z before (absent: empty, -infinity) and after; final may be initial
  *
- * Item: a block of channels of one segment. Scratch: two rows of a block.
+ * Item: a block of channels of one segment. Scratch: three rows of a block.
  */
 export function logSum(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<LogSumParams>(params);
   const blocks = blocksOf(p);
   const stride = (<usize>p.channels) << 2;
   const sums = scratch + ((<usize>p.block) << 2);
-  const log2e = v128.load(EXP_LOG2E);
+  const rests = sums + ((<usize>p.block) << 2);
   const one = v128.load(ONE);
   const empty = f32x4.splat(EMPTY);
   const zero = i32x4.splat(0);
@@ -37,6 +36,7 @@ export function logSum(params: usize, begin: i32, end: i32, scratch: usize): voi
       const none = f32x4.le(z, empty);
       v128.store(scratch + c, f32x4.pmax(z, empty));
       v128.store(sums + c, v128.andnot(one, none));
+      v128.store(rests + c, zero);
     }
     let at = bytesTo(p, segment.row, channel);
     for (let t = 0; t < segment.length; ++t) {
@@ -47,10 +47,18 @@ export function logSum(params: usize, begin: i32, end: i32, scratch: usize): voi
         const s = v128.load(sums + c);
         const most = f32x4.pmax(m, x);
         const fall = f32x4.sub(m, most);
-        const fresh = exp24(f32x4.mul(f32x4.sub(x, most), log2e));
-        const sum = fma(exp24(f32x4.mul(fall, log2e)), s, fresh);
+        const fresh = exp4(f32x4.sub(x, most));
+        const share = exp4(fall);
+        const kept = f32x4.mul(share, s);
+        // the rounding of the sum is carried along: equal terms would all be rounded the same way
+        const rough = f32x4.add(kept, fresh);
+        const added = f32x4.sub(rough, kept);
+        const lost = f32x4.add(f32x4.sub(kept, f32x4.sub(rough, added)), f32x4.sub(fresh, added));
+        const rest = f32x4.add(f32x4.mul(share, v128.load(rests + c)), lost);
+        const sum = f32x4.add(rough, rest);
         v128.store(scratch + c, most);
         v128.store(sums + c, sum);
+        v128.store(rests + c, f32x4.sub(rest, f32x4.sub(sum, rough)));
         const nothing = f32x4.eq(s, zero);
         if (p.o) {
           // ln 0 is taken of 1, and becomes -infinity
@@ -58,10 +66,7 @@ export function logSum(params: usize, begin: i32, end: i32, scratch: usize): voi
           const z = f32x4.add(most, log4(v128.bitselect(one, sum, none)));
           storeChannels(p.o + at + c, v128.bitselect(f32x4.splat(-Infinity), z, none), left);
         }
-        if (p.g) {
-          const ratio = f32x4.div(v128.bitselect(one, s, nothing), sum);
-          storeChannels(p.g + at + c, v128.andnot(f32x4.add(fall, log4(ratio)), nothing), left);
-        }
+        if (p.decay) storeChannels(p.decay + at + c, v128.bitselect(one, f32x4.div(kept, sum), nothing), left);
         if (p.w) storeChannels(p.w + at + c, v128.andnot(f32x4.div(fresh, sum), f32x4.eq(sum, zero)), left);
       }
       at += stride;

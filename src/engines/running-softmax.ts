@@ -20,12 +20,12 @@ export interface RunningSoftmax {
   readonly final: Tensor;
 }
 
-/** Adds g_t = z_{t-1} - z_t and s_t = e^(x_t - z_t), z_t = ln sum_{s <= t} e^x_s. */
+/** Adds the decays g_t = e^(z_{t-1} - z_t), which are not logs, and s_t = e^(x_t - z_t), z_t = ln sum_{s <= t} e^x_s. */
 export function runningSoftmax(b: Builder, { x, sequences, initial, final }: RunningSoftmax): { g: Tensor; s: Tensor } {
   const [batch, length, heads, d] = x.shape as [number, number, number, number];
   const g = b.temporary(x.shape);
   const s = b.temporary(x.shape);
   const flat = (tensor: Tensor) => tensor.reshape([batch, length, heads * d]);
-  logSumGates(b, { spans: sequences, like: flat(packed(b, x)), g: flat(g), w: flat(s), initial, final });
+  logSumGates(b, { spans: sequences, like: flat(packed(b, x)), decay: flat(g), w: flat(s), initial, final });
   return { g, s };
 }

@@ -304,15 +304,15 @@ export function rwkv4On(b: Builder, call: Rwkv4Call): void {
 export interface LogSumCall extends ScanCall {
   /** z_t = ln sum_{s <= t} e^{x_s}. */
   readonly o?: Tensor | undefined;
-  /** z_{t-1} - z_t, 0 while the sum is empty: log decay of what the sum normalises. */
-  readonly g?: Tensor | undefined;
+  /** e^{z_{t-1} - z_t}, 1 while the sum is empty: decay of what the sum normalises. */
+  readonly decay?: Tensor | undefined;
   /** e^{x_t - z_t}: weight with which token t enters. */
   readonly w?: Tensor | undefined;
 }
 
 /**
  * Adds the running ln of a sum of exponentials of `like` [B, T, D], and the gates by which ABC and LightNet normalise:
- * with S_t = e^{g_t} S_{t-1} + w_t v_t the state is sum_s e^{x_s - z_t} v_s. `initial` and `final` are z [sequences, D];
+ * with S_t = decay_t S_{t-1} + w_t v_t the state is sum_s e^{x_s - z_t} v_s. `initial` and `final` are z [sequences, D];
  * without `initial`, or where it is -Infinity, the sum is empty.
  */
 export function logSumGates(b: Builder, call: LogSumCall): void {
@@ -322,13 +322,13 @@ export function logSumGates(b: Builder, call: LogSumCall): void {
     params: encode(LogSumParams, division.params, {
       x: call.like.address,
       o: call.o?.address ?? 0,
-      g: call.g?.address ?? 0,
+      decay: call.decay?.address ?? 0,
       w: call.w?.address ?? 0,
       initial: call.initial?.address ?? 0,
       final: call.final.address,
     }),
     items: division.items,
-    scratchBytes: 8 * division.block,
+    scratchBytes: 12 * division.block,
     flops: 80 * elements(call),
   });
 }

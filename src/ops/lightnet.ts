@@ -52,7 +52,7 @@ export function planLightnet(
   expectTypes(OP, { k: rest.k }, ['f32']);
   const z = carried(b, OP, 'initialZ', initialZ, [sizes.N, sizes.H, sizes.K], into);
   const { g, s: k } = runningSoftmax(b, { x: rest.k, sequences: call.sequences, initial: initialZ, final: z });
-  linear(b, { ...call, k, g });
+  linear(b, { ...call, k, g, linearGates: true });
   return { o: call.o, finalState: call.final.state, z };
 }
 

@@ -91,9 +91,10 @@ function planSlots(
   const values = stateOf(b, op, 'initialHv', initialHv, [N, HV, M, V], into);
   const { g, s } = gatesOf({ N, H, M }, open);
   const scores = b.temporary([B, T, H, M]);
-  linear(b, { ...call, ...keys, v: s, gv: g, o: scores });
+  const linearGates = op === 'abc';
+  linear(b, { ...call, ...keys, v: s, gv: g, linearGates, o: scores });
   const p = softmax(b, scores);
-  linear(b, { ...call, ...values, q: p, k: s, g, scale: 1 });
+  linear(b, { ...call, ...values, q: p, k: s, g, linearGates, scale: 1 });
   return { o: call.o, hk: keys.final.state, hv: values.final.state };
 }
 

@@ -1,4 +1,4 @@
-import { gla, type Runtime, simpleGla, simpleGlaStep } from '../../../index.ts';
+import { gla, linearAttn, type Runtime, simpleGla, simpleGlaStep } from '../../../index.ts';
 import { type BenchCase, type Entry, type Floor, fmaProbe, peerEntries, recurrenceEntry } from '../case.ts';
 import { dormantLinear, flopsOf, type LinearProblem, type LinearSize, linearProblem, withState } from '../problem.ts';
 
@@ -10,7 +10,7 @@ function linearEntry(rt: Runtime, name: string, problem: LinearProblem, threads?
   const v = rt.tensor(problem.v, [1, tokens, heads, valueDim]);
   const entry = { name, problem, ...(threads === undefined ? {} : { threads }) };
   if (gate === 'none') {
-    return recurrenceEntry({ ...entry, inputs: [q, k, v], call: () => gla({ q, k, v }, { scale }) });
+    return recurrenceEntry({ ...entry, inputs: [q, k, v], call: () => linearAttn({ q, k, v }, { scale }) });
   }
   if (gate === 'scalar') {
     const g = rt.tensor(problem.g, [1, tokens, heads]);
