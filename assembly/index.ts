@@ -8,7 +8,6 @@ export { combine, gather } from './elementwise/gather';
 export { narrow } from './elementwise/narrow';
 export { norm } from './elementwise/norm';
 export { rope } from './elementwise/rope';
-export { weights } from './elementwise/weights';
 export { featureCosine } from './features/cosine';
 export { featureDpfp } from './features/dpfp';
 export { favor, favorMaxima } from './features/favor';

@@ -479,13 +479,6 @@ export class NarrowParams extends CopyParams {
 
 
 @unmanaged
-export class WeightsParams {
-  scores: usize;
-  n: i32;
-}
-
-
-@unmanaged
 export class BinaryParams {
   a: usize;
   b: usize;

@@ -4,9 +4,9 @@
  * @module
  */
 import { RopeParams } from '../generated/params.ts';
-import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
+import { overTokens } from './tokens.ts';
 
 /** Positions are split as SPAN * high + low, so that few sines and cosines make all angles. */
 const SPAN = 64;
@@ -57,32 +57,15 @@ export interface RotaryCall {
 /** Adds a rotation. */
 export function rotate(b: Builder, call: RotaryCall): void {
   const { x, o, cos, sin, positions } = call;
-  const [batch, length, heads, d] = x.shape as [number, number, number, number];
-  b.dispatch({
-    kernel: 'rope',
-    params: encode(RopeParams, {
-      x: x.address,
-      xStrideB: x.strides[0]!,
-      xStrideT: x.strides[1]!,
-      xStrideH: x.strides[2]!,
-      o: o.address,
-      oStrideB: o.strides[0]!,
-      oStrideT: o.strides[1]!,
-      oStrideH: o.strides[2]!,
-      cos: cos.address,
-      sin: sin.address,
-      angleStrideB: cos.shape[0] === 1 ? 0 : cos.strides[0]!,
-      angleStrideT: cos.strides[1]!,
-      positions: positions?.address ?? 0,
-      positionsStrideB: positions?.strides[0] ?? 0,
-      length,
-      heads,
-      d,
-      rotated: call.rotated,
-      interleaved: call.interleaved ? 1 : 0,
-    }),
-    items: batch * length,
-    grain: Math.max(1, Math.ceil(4096 / Math.max(1, heads * d))),
-    flops: 6 * x.size,
-  });
+  const values = {
+    cos: cos.address,
+    sin: sin.address,
+    angleStrideB: cos.shape[0] === 1 ? 0 : cos.strides[0]!,
+    angleStrideT: cos.strides[1]!,
+    positions: positions?.address ?? 0,
+    positionsStrideB: positions?.strides[0] ?? 0,
+    rotated: call.rotated,
+    interleaved: call.interleaved ? 1 : 0,
+  };
+  overTokens(b, 'rope', RopeParams, { x, o }, values, { flops: 6, elements: 4096 });
 }

@@ -4,13 +4,12 @@
  * @module
  */
 import { type AttentionCall, MOST_DIM } from '../engines/attention-call.ts';
+import { softmax } from '../engines/features.ts';
 import { flashAttend } from '../engines/flash.ts';
 import type { SequenceSpan } from '../engines/sequences.ts';
 import { expectNames, expectRows, expectTypes, finite, integers, matchShapes, whole } from '../engines/shapes.ts';
 import { OptionError, ShapeError } from '../errors.ts';
-import { WeightsParams } from '../generated/params.ts';
 import { attend } from '../ops/attention.ts';
-import { encode } from '../runtime/params.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectFloatType, expectTensors, flag } from './attributes.ts';
@@ -193,15 +192,7 @@ function attendWithScores(b: Builder, call: AttentionCall, mode: number, scores:
       scores: { to: scores, stage },
     });
   }
-  if (mode === WEIGHTS_MODE && total > 0) {
-    b.dispatch({
-      kernel: 'weights',
-      params: encode(WeightsParams, { scores: scores.address, n: total }),
-      items: scores.size / total,
-      grain: Math.max(1, Math.ceil(4096 / total)),
-      flops: 12 * scores.size,
-    });
-  }
+  if (mode === WEIGHTS_MODE) softmax(b, scores, {}, scores);
 }
 
 function plan(b: Builder, inputs: AttentionInputs, attributes: AttentionAttributes): AttentionOutputs {

@@ -4,8 +4,8 @@
  * @module
  */
 import { copyRows } from '../engines/copy.ts';
+import { overTokens } from '../engines/tokens.ts';
 import { NarrowParams } from '../generated/params.ts';
-import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { DType, Tensor } from '../tensor.ts';
 
@@ -14,33 +14,13 @@ const MOVED_AS: Record<DType, number> = { f32: 0, i32: 0, f16: 1, bf16: 2, i8: 3
 
 /** Adds o = x for tensors [B, T, H, D] of one shape and type, or one of them f32 and the other f16 or bf16. */
 export function moveRows(b: Builder, x: Tensor, o: Tensor): void {
-  const [batch, length, heads, d] = x.shape as [number, number, number, number];
   if (x.size === 0) return;
   if (x.dtype !== o.dtype && o.dtype === 'f32') {
     copyRows(b, x, o);
     return;
   }
-  b.dispatch({
-    kernel: 'narrow',
-    params: encode(NarrowParams, {
-      x: x.address,
-      xStrideB: x.strides[0]!,
-      xStrideT: x.strides[1]!,
-      xStrideH: x.strides[2]!,
-      xType: MOVED_AS[x.dtype],
-      o: o.address,
-      oStrideB: o.strides[0]!,
-      oStrideT: o.strides[1]!,
-      oStrideH: o.strides[2]!,
-      oType: MOVED_AS[o.dtype],
-      length,
-      heads,
-      d,
-    }),
-    items: batch * length,
-    grain: Math.max(1, Math.ceil(8192 / Math.max(1, heads * d))),
-    flops: x.size,
-  });
+  const types = { xType: MOVED_AS[x.dtype], oType: MOVED_AS[o.dtype] };
+  overTokens(b, 'narrow', NarrowParams, { x, o }, types, { flops: 1, elements: 8192 });
 }
 
 /** A contiguous tensor of any shape as rows along its last axis. */

@@ -145,8 +145,7 @@ export function mamba3Sync(inputs: Mamba3Inputs, options: object = {}): Mamba3Re
  * @example mamba3Step({ q, k, x, dt, A, lambda, angle, state, lastAngle, lastK, lastX, o })
  */
 export function mamba3Step(inputs: Mamba3StepInputs, options: object = {}): { o: Tensor } {
-  const { A, z } = inputs;
-  const timed = ['x', 'q', 'k', 'dt', 'lambda', 'angle', ...(A?.shape?.length === 1 ? [] : ['A']), ...(z ? ['z'] : [])];
+  const timed = ['x', 'q', 'k', 'dt', 'lambda', 'angle', 'z', ...(inputs.A?.shape?.length === 1 ? [] : ['A'])];
   const states = {
     state: 'initialState',
     lastAngle: 'initialAngle',

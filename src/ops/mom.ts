@@ -191,11 +191,10 @@ export function momSync(inputs: MomInputs, options: MomOptions = {}): MomResult 
  * @example momStep({ q, k, v, g, weights, state, o }, { shared: true })
  */
 export function momStep(inputs: MomStepInputs, options: MomOptions = {}): { o: Tensor } {
-  const { v, g, gk, indices } = inputs;
-  const optional = Object.entries({ g, gk, indices }).flatMap(([name, x]) => (x ? [name] : []));
+  const { v } = inputs;
   const shape = {
     op: OP,
-    timed: ['v', 'q', 'k', 'weights', ...optional],
+    timed: ['v', 'q', 'k', 'weights', 'g', 'gk', 'indices'],
     states: { state: 'initialState' },
     // without the axis of memories
     ...(axes(v) === 4 && { shape: [v.shape[0]!, ...v.shape.slice(2)] }),

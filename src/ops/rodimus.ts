@@ -4,7 +4,7 @@
  * @module
  */
 import { l2norm } from '../engines/features.ts';
-import { linear } from '../engines/linear.ts';
+import { encodePlaces, linear } from '../engines/linear.ts';
 import {
   type LinearInputs,
   type LinearOptions,
@@ -47,28 +47,18 @@ export function planRodimus(
   const { B, T, H, K } = sizes;
   const k = l2norm(b, rest.k, { eps: 0, floor: LEAST_NORM });
   const decay = b.temporary([B, T, H, K]);
+  const params = encode(RodimusParams, {
+    o: k.address,
+    length: T,
+    heads: H,
+    d: K,
+    features: K,
+    decay: decay.address,
+  });
+  encodePlaces(RodimusParams, params, { x: k, gate: g, tau });
   b.dispatch({
     kernel: 'rodimusGates',
-    params: encode(RodimusParams, {
-      x: k.address,
-      xStrideB: k.strides[0]!,
-      xStrideT: k.strides[1]!,
-      xStrideH: k.strides[2]!,
-      o: k.address,
-      length: T,
-      heads: H,
-      d: K,
-      features: K,
-      gate: g.address,
-      gateStrideB: g.strides[0]!,
-      gateStrideT: g.strides[1]!,
-      gateStrideH: g.strides[2]!,
-      tau: tau.address,
-      tauStrideB: tau.strides[0]!,
-      tauStrideT: tau.strides[1]!,
-      tauStrideH: tau.strides[2]!,
-      decay: decay.address,
-    }),
+    params,
     items: k.size === 0 ? 0 : B * T * H,
     grain: Math.max(1, Math.ceil(2048 / Math.max(1, K))),
     flops: 32 * k.size,
