@@ -23,6 +23,7 @@ export { flashPack } from './flash/pack';
 export { gemm } from './gemm/gemm';
 export { gemmPack } from './gemm/pack';
 export { stabilize, timeStep } from './linear/gates';
+export { joinSegment } from './linear/join-segment';
 export { linear, linearScratchBytes, linearStep } from './linear/linear';
 export { logLinear, logLinearScratchBytes } from './linear/log-linear';
 export { rodimusGates } from './linear/rodimus-gates';

@@ -284,6 +284,18 @@ export class LinearParams {
   stateStrideV: i32;
   zIn: usize;
   zOut: usize;
+  /** f32 [N, HV, K]: decay of the rows from before the first token to after the last. */
+  decayOut: usize;
+}
+
+
+@unmanaged
+export class JoinSegmentParams {
+  state: usize;
+  decay: usize;
+  update: usize;
+  /** Columns of a row. */
+  dv: i32;
 }
 
 /** Log-linear attention, see linear/log-linear.ts. */

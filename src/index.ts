@@ -271,6 +271,15 @@ export {
   s4dTable,
 } from './ops/s4d.ts';
 export {
+  type JoinSegmentInputs,
+  joinSegment,
+  joinSegmentSync,
+  type LinearSegment,
+  type LinearSegmentInputs,
+  linearSegment,
+  linearSegmentSync,
+} from './ops/segment.ts';
+export {
   type SelectiveScanInputs,
   type SelectiveScanOptions,
   type SelectiveScanResult,

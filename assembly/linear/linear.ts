@@ -2,9 +2,9 @@ import { sequenceAt, sequenceOfItem } from '../flash/sequence';
 import { MR, panels } from '../gemm/panel';
 import { LinearParams } from '../params';
 import { widenRow, F32 } from '../simd/storage';
-import { fillRow, leastOf } from './decay';
+import { fillRow, leastOf, multiplyRow } from './decay';
 import { foldBlock } from './fold';
-import { fadeState, loadKeySum, loadState, scaleColumns, storeKeySum, storeState } from './state';
+import { fadeState, loadKeySum, loadState, scaleColumns, storeKeySum, storeRow, storeState } from './state';
 import { stepColumns, strip, STRIP_ROWS, writeStrip } from './strip';
 import { BLOCK, carve, PANEL, READ, selectHead, Workspace, WRITE } from './workspace';
 
@@ -47,6 +47,7 @@ function openHead(p: LinearParams, w: Workspace, i: i32): void {
   // an initial state may hold denormals
   store<f32>(w.faded, 0);
   fillRow(w.product, 1, w.groups);
+  fillRow(w.total, 1, w.groups);
   fillRow(w.columnProduct, 1, w.panels << 1);
   fillRow(w.uRow, p.bonus ? 0 : 1, w.groups);
   if (p.bonus) widenRow(p.bonus + ((<usize>(w.keyHead * p.bonusStrideH)) << 2), F32, w.uRow, p.dk, 1);
@@ -175,6 +176,7 @@ function writeOutputs(p: LinearParams, w: Workspace, step: i32, count: i32): voi
 function passHead(p: LinearParams, w: Workspace, step: i32, end: i32): void {
   while (step < end) {
     const count = foldBlock(p, w, step, end);
+    if (p.decayOut && p.gateKind) multiplyRow(w.total, w.factor, w.total, w.groups);
     const through = p.mode == (READ | WRITE) && writesThrough(p, w, step, count);
     if (p.mode & WRITE) runStrips(p, w, count, through ? outputRow(p, w, step) : 0);
     else readStrips(w, count);
@@ -188,6 +190,10 @@ function closeHead(p: LinearParams, w: Workspace): void {
   if (p.gv) scaleColumns(w, w.columnProduct);
   storeState(p, w);
   if (p.normalizer) storeKeySum(p, w);
+  if (p.decayOut) {
+    multiplyRow(w.total, w.product, w.total, w.groups);
+    storeRow(p.decayOut, w.total, p, w);
+  }
 }
 
 /**
@@ -203,6 +209,7 @@ function closeHead(p: LinearParams, w: Workspace): void {
  *   skip      f32 [HV]                    added to own
  *   stateIn, stateOut  f32 [N, HV, K, V]  any strides; may be the same; stateIn absent: zeros
  *   zIn, zOut f32 [N, HV, K]              sums of keys, likewise
+ *   decayOut  f32 [N, HV, K]              decay of the rows over all tokens; may be absent
  *
  * With `exclusive` o_t reads S_{t-1}. With a normalizer o_t is divided by q_t z_t in one of its forms. Yang 2023 (GLA), Katharopoulos 2020.
  * Instead of decaying the state at each token, rows are folded: within a block S' = S_0 + sum (k / P) v and o = (q P) S', P the product

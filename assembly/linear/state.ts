@@ -124,6 +124,11 @@ export function loadKeySum(p: LinearParams, w: Workspace): void {
   if (p.zIn) memory.copy(w.z, keySum(p.zIn, p, w), (<usize>p.dk) << 2);
 }
 
+/** Writes a row of the item's head to `base` [N, HV, K]; the items of all column groups hold the same. */
+export function storeRow(base: usize, row: usize, p: LinearParams, w: Workspace): void {
+  if (w.column == 0) memory.copy(keySum(base, p, w), row, (<usize>p.dk) << 2);
+}
+
 /** Writes product z to zOut; the items of all column groups hold the same. */
 export function storeKeySum(p: LinearParams, w: Workspace): void {
   if (w.column != 0) return;

@@ -40,6 +40,8 @@ export interface LinearState {
   readonly state: Tensor;
   /** f32 [N, HV, K] contiguous. */
   readonly z?: Tensor | undefined;
+  /** f32 [N, HV, K] contiguous: decay of the rows over all tokens; only written. */
+  readonly decay?: Tensor | undefined;
 }
 
 /** One call of the engine. Tensors of gates may have strides of 0, where tokens or heads share them. */
@@ -175,6 +177,7 @@ function dispatchLinear(b: Builder, call: LinearCall, mode: number): void {
     stateStrideV: strideV,
     zIn: initial?.z?.address ?? 0,
     zOut: final.z?.address ?? 0,
+    decayOut: final.decay?.address ?? 0,
   });
   encodePlaces(LinearParams, params, { q, k, v, o, g, gv });
   const single = length === 1 && call.sequences.every((span) => span.qLength === 1);

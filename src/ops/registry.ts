@@ -66,6 +66,7 @@ import { planRwkv, rwkv5, rwkv6 } from './rwkv.ts';
 import { planRwkv4, rwkv4 } from './rwkv4.ts';
 import { fftConv, planFftConv, planS4, planS4Kernel, s4, s4Kernel } from './s4.ts';
 import { dss, planDss, planS4d, s4d } from './s4d.ts';
+import { joinSegment, linearSegment, planJoinSegment, planSegment } from './segment.ts';
 import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
 import { planSsd, ssd } from './ssd.ts';
@@ -529,6 +530,24 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['scale', 'shared', 'memories'],
     outputs: ['o', 'finalState'],
     ...calls(mom, planMom),
+  },
+  {
+    name: 'linearSegment',
+    doc: 'What a span of tokens does to any state of gated linear attention.',
+    paper: 'Gated Linear Attention, Yang 2023',
+    inputs: ['k', 'v', 'g?', 'gk?', 'cuSeqlens?'],
+    attributes: [],
+    outputs: ['update', 'decay'],
+    ...calls(linearSegment, planSegment),
+  },
+  {
+    name: 'joinSegment',
+    doc: 'The state after a segment.',
+    paper: 'Gated Linear Attention, Yang 2023',
+    inputs: ['state', 'update', 'decay'],
+    attributes: [],
+    outputs: ['state'],
+    ...calls(joinSegment, planJoinSegment),
   },
   {
     name: 'mergeState',
