@@ -92,6 +92,17 @@ export function multiplyRow(product: usize, decay: usize, factor: usize, vectors
   }
 }
 
+/** The least of a row. */
+export function leastOf(row: usize, vectors: i32): f32 {
+  let least = v128.load(row);
+  while (--vectors > 0) {
+    row += 16;
+    least = f32x4.min(least, v128.load(row));
+  }
+  const pairs = f32x4.min(least, i32x4.shuffle(least, least, 2, 3, 0, 1));
+  return min<f32>(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
+}
+
 /** Whether rows may be folded by a product of decays. */
 // @ts-ignore: decorator
 @inline

@@ -14,6 +14,7 @@ import {
   foldable,
   multiplyRow,
 } from './decay';
+import { fadeKeySum } from './state';
 import { BLOCK, GATE_ROWS, GATE_SCALAR, PANEL, Workspace, WRITE } from './workspace';
 
 /** Denominators of an output row. */
@@ -381,7 +382,7 @@ function denominator(p: LinearParams, w: Workspace, token: i32, sum: f32): f32 {
 }
 
 function normalize(p: LinearParams, w: Workspace, step: i32, count: i32): void {
-  if (p.gateKind) multiplyRow(w.z, w.factor, w.z, w.groups);
+  if (p.gateKind) fadeKeySum(w);
   for (let n = 0; n < count; ++n) {
     const sum = readKeySum(p, w, n);
     const inverse: f32 = step + n < w.length ? 1 / denominator(p, w, step + n, sum) : 1;

@@ -2,14 +2,14 @@ import { sequenceAt, sequenceOfItem } from '../flash/sequence';
 import { MR, panels } from '../gemm/panel';
 import { LinearParams } from '../params';
 import { widenRow, F32 } from '../simd/storage';
-import { fillRow } from './decay';
+import { fillRow, leastOf } from './decay';
 import { foldBlock } from './fold';
-import { flushState, loadKeySum, loadState, scaleColumns, storeKeySum, storeState } from './state';
+import { fadeState, loadKeySum, loadState, scaleColumns, storeKeySum, storeState } from './state';
 import { stepColumns, strip, STRIP_ROWS, writeStrip } from './strip';
 import { BLOCK, carve, PANEL, READ, selectHead, Workspace, WRITE } from './workspace';
 
-/** Blocks between flushes of a fading state: elements seldom fall far through the denormal range within so many. */
-const FLUSH_BLOCKS: i32 = 8;
+/** Decay since the state was last flushed, beyond which it is flushed again: elements above 2^-100 stay far from denormal. */
+const FLUSH_DECAY: f32 = reinterpret<f32>(0x33800000);
 
 /** Prepares the workspace for an item: one sequence, group of heads and group of columns. */
 function openItem(p: LinearParams, w: Workspace, item: i32): void {
@@ -44,6 +44,8 @@ function openItem(p: LinearParams, w: Workspace, item: i32): void {
 /** Prepares the record of head i; its state is loaded apart. */
 function openHead(p: LinearParams, w: Workspace, i: i32): void {
   selectHead(p, w, i);
+  // an initial state may hold denormals
+  store<f32>(w.faded, 0);
   fillRow(w.product, 1, w.groups);
   fillRow(w.columnProduct, 1, w.panels << 1);
   fillRow(w.uRow, p.bonus ? 0 : 1, w.groups);
@@ -56,11 +58,21 @@ function writesThrough(p: LinearParams, w: Workspace, step: i32, count: i32): bo
   return !p.normalizer && !p.gv && !(w.width & 7) && !(count & 1) && step + count <= w.length;
 }
 
+/** Whether the strips multiply the state by its decay up to this block; where it has decayed far, it is done here, with a flush. */
+function fadesInStrips(p: LinearParams, w: Workspace): i32 {
+  if (!p.gateKind) return 0;
+  const decay = load<f32>(w.faded) * leastOf(w.factor, w.groups);
+  const near = decay > FLUSH_DECAY;
+  store<f32>(w.faded, near ? decay : 1);
+  if (!near) fadeState(w);
+  return near ? 1 : 0;
+}
+
 /** The strips of a block: every column panel passes over all rows of its state. Outputs end in the panels, or at `o`. */
 function runStrips(p: LinearParams, w: Workspace, count: i32, o: usize): void {
   const stateStep = (<usize>w.groups) << 7;
   const oStride = (<usize>p.oStrideT) << 2;
-  const fading = p.gateKind;
+  const fading = fadesInStrips(p, w);
   const pairs = (count + 1) & ~1;
   if (p.gv) scaleColumns(w, w.columnFactor);
   for (let c = 0; c < w.panels; ++c) {
@@ -207,10 +219,9 @@ export function linear(params: usize, begin: i32, end: i32, scratch: usize): voi
     }
     // heads take turns, so that the rows of a token, which lie side by side, are read together
     const steps = w.length > 0 ? w.length + w.lag : 0;
-    for (let step = 0, block = 0; step < steps; step += BLOCK, ++block) {
+    for (let step = 0; step < steps; step += BLOCK) {
       for (let i = 0; i < w.headCount; ++i) {
         selectHead(p, w, i);
-        if ((p.gateKind || p.gv) && block % FLUSH_BLOCKS == 0) flushState(w);
         passHead(p, w, step, min(step + BLOCK, steps));
       }
     }

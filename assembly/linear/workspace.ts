@@ -17,7 +17,7 @@ export const GATE_ROWS: i32 = 2;
 /** Scratch of one thread: the state of the columns of an item, and one folded block of tokens. */
 @unmanaged
 export class Workspace {
-  /** Records of the item's heads, one of which is in work: its state, product, z, uRow and columnProduct. */
+  /** Records of the item's heads, one of which is in work: its state, columnProduct, product, z, uRow and faded. */
   heads: usize;
   headBytes: usize;
   /** f32 [panels][K4][8]: the state, decayed up to the start of the current block. */
@@ -46,6 +46,8 @@ export class Workspace {
   decay: usize;
   factor: usize;
   product: usize;
+  /** f32: decay of the state since it was last flushed. */
+  faded: usize;
   /** f32 [K4]: sum of keys, folded as the state is. */
   z: usize;
   /** f32 [K4]: zeros. */
@@ -93,7 +95,7 @@ export function carve(p: LinearParams, at: usize): Workspace {
   const columnBytes = (<usize>panels) << 5;
   const products = p.gateKind == GATE_ROWS ? <usize>BLOCK * rowBytes : <usize>BLOCK * 4;
   w.heads = at + WORKSPACE_BYTES;
-  w.headBytes = (rowBytes * columnBytes) / 4 + 3 * rowBytes + columnBytes;
+  w.headBytes = (rowBytes * columnBytes) / 4 + 3 * rowBytes + columnBytes + 16;
   w.qk = w.heads + <usize>p.blockH * w.headBytes;
   w.v = w.qk + <usize>(groups + 1) * PANEL;
   w.o = w.v + <usize>panels * PANEL;
@@ -128,4 +130,5 @@ export function selectHead(p: LinearParams, w: Workspace, i: i32): void {
   w.product = w.columnProduct + ((<usize>w.panels) << 5);
   w.z = w.product + rowBytes;
   w.uRow = w.z + rowBytes;
+  w.faded = w.uRow + rowBytes;
 }
