@@ -3,6 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { ONNX_OPS } from '../src/onnx/registry.ts';
+import { OPS } from '../src/ops/registry.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -25,4 +27,14 @@ test('the samples of the README run', () => {
       rmSync(file);
     }
   }
+});
+
+test('README.md and docs/architecture.md name every operation', () => {
+  const names = [...OPS, ...ONNX_OPS].map(({ name }) => name.replace(/^features\..*/, 'features.*'));
+  const words = (file: string, word: RegExp) =>
+    new Set(Array.from(readFileSync(`${root}${file}`, 'utf8').matchAll(word), ([, name]) => name));
+  const readme = words('README.md', /`([\w.*]+)`/g);
+  const architecture = words('docs/architecture.md', /(onnx:\w+|[\w.*]+)/g);
+  const missing = names.filter((name) => !readme.has(name.replace('onnx:', '')) || !architecture.has(name));
+  assert.deepEqual(missing, []);
 });

@@ -40,8 +40,9 @@ function expectTarget(
   matchShapes(op, { o }, { o: shape.join(' ') });
   expectTypes(op, { o }, ['f32']);
   expectContiguous(op, { o });
+  const at = o.address;
   for (const [name, input] of Object.entries(inputs)) {
-    if (name !== 'o' && input instanceof Tensor && o.size > 0 && input.address === o.address) {
+    if (name !== 'o' && input instanceof Tensor && input.address === at && o.size > 0) {
       throw new ShapeError(
         `${op}: o is ${name} itself, expected a tensor of its own. Make one with rt.empty([${shape}]).`,
       );
@@ -63,11 +64,12 @@ export function runStep(
   const step = `${op}Step`;
   return runSync(step, inputs, (b) => {
     for (const name of Object.keys(states)) expectTensor(step, name, given[name], 'of the state');
+    const initials = Object.values(states);
     const lifted: Record<string, unknown> = {};
     for (const [name, input] of Object.entries(given)) {
       if (name === 'cuSeqlens')
         throw new OptionError(`${step} has no input 'cuSeqlens': a step has a row of each sequence`);
-      if (Object.values(states).includes(name) && !(name in states)) {
+      if (initials.includes(name) && !(name in states)) {
         throw new OptionError(`${step}: a step takes its state by the name of the state, not ${name}`);
       }
       if (name === 'o') continue;
