@@ -1,6 +1,7 @@
 import { MR } from '../gemm/panel';
 import { LogLinearParams } from '../params';
-import { LINEAR_FLUSH } from '../simd/constants';
+import { STATE_FLUSH } from '../simd/constants';
+import { flushedBelow } from '../simd/flush';
 import { fma } from '../simd/fma';
 import { decayOf } from './decay';
 
@@ -106,13 +107,6 @@ function stateRow(base: usize, slots: i32, p: LogLinearParams, w: Fenwick, s: i3
   return base + ((row * <usize>p.dv + <usize>w.column) << 2);
 }
 
-/** x where it is at least 2^-100, else zero; NaN stays. */
-// @ts-ignore: decorator
-@inline
-function flushed(x: v128, flush: v128): v128 {
-  return v128.andnot(x, f32x4.lt(f32x4.abs(x), flush));
-}
-
 /** to = from for the first of `left` columns, at most eight. */
 // @ts-ignore: decorator
 @inline
@@ -153,15 +147,15 @@ export function storeSlots(p: LogLinearParams, w: Fenwick, before: i32): void {
 }
 
 function storeSlot(p: LogLinearParams, w: Fenwick, s: i32): void {
-  const flush = v128.load(LINEAR_FLUSH);
+  const flush = v128.load(STATE_FLUSH);
   const factor = f32x4.splat(decayOf(<f32>load<f64>(w.fades + ((<usize>s) << 3))));
   const slot = w.slots + <usize>s * w.slotBytes;
   for (let i = 0; i < p.dk; ++i) {
     let to = stateRow(p.stateOut, p.slotsOut, p, w, s, i);
     let from = slot + ((<usize>i) << 5);
     for (let left = w.width; left > 0; left -= 8) {
-      v128.store(from, flushed(f32x4.mul(v128.load(from), factor), flush));
-      v128.store(from, flushed(f32x4.mul(v128.load(from, 16), factor), flush), 16);
+      v128.store(from, flushedBelow(f32x4.mul(v128.load(from), factor), flush));
+      v128.store(from, flushedBelow(f32x4.mul(v128.load(from, 16), factor), flush), 16);
       copyColumns(from, to, left);
       to += 32;
       from += w.panelBytes;
@@ -176,12 +170,12 @@ function clearSlot(p: LogLinearParams, w: Fenwick, s: i32): void {
 /** Slot `to` += factor * slot `from`. */
 export function mergeSlot(p: LogLinearParams, w: Fenwick, from: i32, to: i32, factor: f32): void {
   const f = f32x4.splat(factor);
-  const flush = v128.load(LINEAR_FLUSH);
+  const flush = v128.load(STATE_FLUSH);
   for (let c: usize = 0; c < w.slotBytes; c += w.panelBytes) {
     let source = w.slots + <usize>from * w.slotBytes + c;
     let target = w.slots + <usize>to * w.slotBytes + c;
     for (let left = p.dk << 1; left > 0; --left) {
-      v128.store(target, flushed(fma(v128.load(source), f, v128.load(target)), flush));
+      v128.store(target, flushedBelow(fma(v128.load(source), f, v128.load(target)), flush));
       source += 16;
       target += 16;
     }

@@ -2,7 +2,7 @@ import { sequenceAt, sequenceOfItem } from '../flash/sequence';
 import { MR, panels } from '../gemm/panel';
 import { transposePanel } from '../gemm/transpose';
 import { LogLinearParams } from '../params';
-import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, LINEAR_FLUSH, LOG2E, ONE, ROUND } from '../simd/constants';
+import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, STATE_FLUSH, LOG2E, ONE, ROUND } from '../simd/constants';
 import { exp2With } from '../simd/exp2';
 import { elementBytes, widenRow } from '../simd/storage';
 import { decayOf, decayRow } from './decay';
@@ -175,7 +175,7 @@ function readChunk(p: LogLinearParams, w: Fenwick, token: i32, r0: i32, r1: i32)
 function readSlot(p: LogLinearParams, w: Fenwick, s: i32, token: i32, r0: i32, r1: i32): void {
   const fade = decayOf(<f32>load<f64>(w.fades + ((<usize>s) << 3)));
   const start = slotStart(s, w.position);
-  const flush = load<f32>(LINEAR_FLUSH);
+  const flush = load<f32>(STATE_FLUSH);
   for (let r = r0; r < r1; ++r) {
     const level = 1 + slotOf(start, w.position + r - r0);
     const weight = load<f32>(levelsAt(p, w, token + r - r0) + ((<usize>level) << 2));

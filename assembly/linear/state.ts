@@ -1,5 +1,6 @@
 import { LinearParams } from '../params';
-import { LINEAR_FLUSH } from '../simd/constants';
+import { STATE_FLUSH } from '../simd/constants';
+import { flushedBelow } from '../simd/flush';
 import { Workspace } from './workspace';
 
 /** Address of an item's part of a state. */
@@ -60,23 +61,16 @@ export function storeState(p: LinearParams, w: Workspace): void {
   }
 }
 
-/** x with elements below 2^-100 as zero, far above denormals, which would be slow to work with; NaN stays. */
-// @ts-ignore: decorator
-@inline
-function flushed(x: v128, flush: v128): v128 {
-  return v128.andnot(x, f32x4.lt(f32x4.abs(x), flush));
-}
-
 /** Multiplies the rows of the state by w.factor and flushes what has become too small. */
 export function fadeState(w: Workspace): void {
-  const flush = v128.load(LINEAR_FLUSH);
+  const flush = v128.load(STATE_FLUSH);
   let state = w.state;
   for (let c = w.panels; c > 0; --c) {
     let factor = w.factor;
     for (let i = w.groups << 2; i > 0; --i) {
       const f = v128.load32_splat(factor);
-      v128.store(state, flushed(f32x4.mul(v128.load(state), f), flush));
-      v128.store(state, flushed(f32x4.mul(v128.load(state, 16), f), flush), 16);
+      v128.store(state, flushedBelow(f32x4.mul(v128.load(state), f), flush));
+      v128.store(state, flushedBelow(f32x4.mul(v128.load(state, 16), f), flush), 16);
       state += 32;
       factor += 4;
     }
@@ -85,11 +79,11 @@ export function fadeState(w: Workspace): void {
 
 /** Multiplies the sum of keys by w.factor, likewise. */
 export function fadeKeySum(w: Workspace): void {
-  const flush = v128.load(LINEAR_FLUSH);
+  const flush = v128.load(STATE_FLUSH);
   let z = w.z;
   let factor = w.factor;
   for (let left = w.groups; left > 0; --left) {
-    v128.store(z, flushed(f32x4.mul(v128.load(z), v128.load(factor)), flush));
+    v128.store(z, flushedBelow(f32x4.mul(v128.load(z), v128.load(factor)), flush));
     z += 16;
     factor += 16;
   }
@@ -97,14 +91,14 @@ export function fadeKeySum(w: Workspace): void {
 
 /** Multiplies the columns of the state by `factor` [V8] and flushes what has become too small. */
 export function scaleColumns(w: Workspace, factor: usize): void {
-  const flush = v128.load(LINEAR_FLUSH);
+  const flush = v128.load(STATE_FLUSH);
   let state = w.state;
   for (let c = w.panels; c > 0; --c) {
     const low = v128.load(factor);
     const high = v128.load(factor, 16);
     for (let i = w.groups << 2; i > 0; --i) {
-      v128.store(state, flushed(f32x4.mul(v128.load(state), low), flush));
-      v128.store(state, flushed(f32x4.mul(v128.load(state, 16), high), flush), 16);
+      v128.store(state, flushedBelow(f32x4.mul(v128.load(state), low), flush));
+      v128.store(state, flushedBelow(f32x4.mul(v128.load(state, 16), high), flush), 16);
       state += 32;
     }
     factor += 32;

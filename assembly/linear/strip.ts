@@ -1,4 +1,5 @@
-import { LINEAR_FLUSH } from '../simd/constants';
+import { STATE_FLUSH } from '../simd/constants';
+import { flushedBelow } from '../simd/flush';
 import { fma } from '../simd/fma';
 
 /** Rows of the state that a strip keeps in registers. */
@@ -203,7 +204,7 @@ export function writeStrip(state: usize, factor: usize, fading: i32, qk: usize, 
 function stepHalf(at: usize, f: v128, k: v128, q: v128, v: v128, o: v128, flush: v128, early: i32): v128 {
   const before = v128.load(at);
   const product = f32x4.mul(before, f);
-  const after = fma(k, v, v128.andnot(product, f32x4.lt(f32x4.abs(product), flush)));
+  const after = fma(k, v, flushedBelow(product, flush));
   v128.store(at, after);
   return fma(q, early ? before : after, o);
 }
@@ -231,7 +232,7 @@ export function stepColumns(
   rows: i32,
   early: i32,
 ): void {
-  const flush = v128.load(LINEAR_FLUSH);
+  const flush = v128.load(STATE_FLUSH);
   const v0 = v128.load(v);
   const v1 = v128.load(v, 16);
   let o0 = v128.load(o);

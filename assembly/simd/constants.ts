@@ -102,7 +102,7 @@ export const TURN_SIN: usize = TURN + 256;
 export const TURN_COS: usize = TURN + 320;
 export const TURN_SIGN: usize = SIGN;
 
-export const LINEAR_FLUSH: usize = LINEAR;
+export const STATE_FLUSH: usize = LINEAR;
 export const LINEAR_LOW: usize = LINEAR + 16;
 export const LINEAR_HIGH: usize = LINEAR + 32;
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { LinearParams } from '../generated/params.ts';
-import { encode, encodeRun, type Layout } from '../runtime/params.ts';
+import { encode, encodePlaces } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import { storageOf, type Tensor } from '../tensor.ts';
 import { type SequenceSpan, sequenceTable } from './sequences.ts';
@@ -83,21 +83,6 @@ const FEW_COLUMNS = 32;
 const CACHED_STATES = 2 ** 16;
 const READ = 1;
 const WRITE = 2;
-
-const ABSENT = [0, 0, 0, 0] as const;
-
-/** Writes address and first three strides of tensors [B, T, H, ...] into `params` by name; zeros where one is absent. */
-export function encodePlaces<L extends Layout>(
-  layout: L,
-  params: Int32Array,
-  tensors: { readonly [name in L[number][0]]?: Tensor | undefined },
-): void {
-  for (const name in tensors) {
-    const tensor = tensors[name as L[number][0]];
-    const [batch = 0, time = 0, head = 0] = tensor?.strides ?? ABSENT;
-    encodeRun(layout, params, name, tensor ? [tensor.address, batch, time, head] : ABSENT);
-  }
-}
 
 /** Columns of a work item, where there are `states` of dv columns. */
 export function columnsOf(states: number, dv: number): number {

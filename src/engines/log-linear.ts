@@ -4,10 +4,10 @@
  * @module
  */
 import { LogLinearParams } from '../generated/params.ts';
-import { encode } from '../runtime/params.ts';
+import { encode, encodePlaces } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import { storageOf, type Tensor } from '../tensor.ts';
-import { columnsOf, encodePlaces } from './linear.ts';
+import { columnsOf } from './linear.ts';
 import { type SequenceSpan, sequenceTable } from './sequences.ts';
 
 /** States by the bits of a position. */

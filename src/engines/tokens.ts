@@ -4,10 +4,9 @@
  * @module
  */
 import type { Kernel } from '../generated/kernels.ts';
-import { encode, type Layout, type Values } from '../runtime/params.ts';
+import { encode, encodePlaces, type Layout, type Values } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
-import { encodePlaces } from './linear.ts';
 
 /** What a kernel does: multiplications and additions for an element, and elements worth a turn at the work counter. */
 interface Cost {

@@ -4,10 +4,9 @@
  * @module
  */
 import { TrapezoidParams } from '../generated/params.ts';
-import { encode } from '../runtime/params.ts';
+import { encode, encodePlaces } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import { storageOf, type Tensor } from '../tensor.ts';
-import { encodePlaces } from './linear.ts';
 import { type SequenceSpan, sequenceTable } from './sequences.ts';
 
 /** What a sequence goes on from besides the state. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { l2norm } from '../engines/features.ts';
-import { encodePlaces, linear } from '../engines/linear.ts';
+import { linear } from '../engines/linear.ts';
 import {
   type LinearInputs,
   type LinearOptions,
@@ -15,7 +15,7 @@ import {
 import { expectNames, expectTypes } from '../engines/shapes.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { RodimusParams } from '../generated/params.ts';
-import { encode } from '../runtime/params.ts';
+import { encode, encodePlaces } from '../runtime/params.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Tensor } from '../tensor.ts';
+
 /** Fields of a params class in order, each four bytes. */
 export type Layout = readonly (readonly [name: string, type: 'usize' | 'i32' | 'f32'])[];
 
@@ -56,4 +58,19 @@ export function encodeRun<L extends Layout>(
   words: readonly number[],
 ): void {
   image.set(words, places(layout).get(name)! >> 1);
+}
+
+const ABSENT = [0, 0, 0, 0] as const;
+
+/** Writes address and first three strides of tensors [B, T, H, ...] into `params` by name; zeros where one is absent. */
+export function encodePlaces<L extends Layout>(
+  layout: L,
+  params: Int32Array,
+  tensors: { readonly [name in L[number][0]]?: Tensor | undefined },
+): void {
+  for (const name in tensors) {
+    const tensor = tensors[name as L[number][0]];
+    const [batch = 0, time = 0, head = 0] = tensor?.strides ?? ABSENT;
+    encodeRun(layout, params, name, tensor ? [tensor.address, batch, time, head] : ABSENT);
+  }
 }
