@@ -226,6 +226,7 @@ export class LinearParams {
   oStrideB: i32;
   oStrideT: i32;
   oStrideH: i32;
+  /** Absent: a batch entry is a sequence. */
   sequences: usize;
   sequenceCount: i32;
   /** Tokens of a batch entry. */

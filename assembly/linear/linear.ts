@@ -14,16 +14,25 @@ const FLUSH_DECAY: f32 = reinterpret<f32>(0x33800000);
 /** Prepares the workspace for an item: one sequence, group of heads and group of columns. */
 function openItem(p: LinearParams, w: Workspace, item: i32): void {
   const columnGroups = (p.dv + p.blockV - 1) / p.blockV;
-  const i = sequenceOfItem(p.sequences, p.sequenceCount, item);
-  const sequence = sequenceAt(p.sequences, i);
-  const within = item - sequence.firstItem;
+  let within: i32;
+  if (p.sequences) {
+    w.sequence = sequenceOfItem(p.sequences, p.sequenceCount, item);
+    const sequence = sequenceAt(p.sequences, w.sequence);
+    w.batch = sequence.batch;
+    w.start = sequence.qStart;
+    w.length = sequence.qLength;
+    within = item - sequence.firstItem;
+  } else {
+    const items = ((p.heads + p.blockH - 1) / p.blockH) * columnGroups;
+    w.sequence = item / items;
+    w.batch = w.sequence;
+    w.start = 0;
+    w.length = p.length;
+    within = item - w.sequence * items;
+  }
   const headGroup = within / columnGroups;
-  w.sequence = i;
   w.firstHead = headGroup * p.blockH;
   w.headCount = min(p.blockH, p.heads - w.firstHead);
-  w.batch = sequence.batch;
-  w.start = sequence.qStart;
-  w.length = sequence.qLength;
   w.column = (within - headGroup * columnGroups) * p.blockV;
   w.width = min(p.blockV, p.dv - w.column);
   w.panels = (w.width + 7) >> 3;

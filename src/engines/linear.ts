@@ -118,14 +118,17 @@ function dispatchLinear(b: Builder, call: LinearCall, mode: number): void {
   const blockV = shared ? Math.max(8, Math.ceil(dv / 8) * 8) : columnsOf(call.sequences.length * heads, dv);
   const columnGroups = Math.ceil(dv / blockV);
   const blockH = headsOf(b, call.sequences.length * heads, heads, dk * blockV);
-  const table = sequenceTable(call.sequences, () => Math.ceil(heads / blockH) * columnGroups, 1);
+  const itemsOf = Math.ceil(heads / blockH) * columnGroups;
+  const items = itemsOf * call.sequences.length;
+  // sequences that are the batch's entries need no table
+  const whole = call.sequences.every((span, i) => span.batch === i && span.qLength === length);
   const { state } = final;
   const [strideN, strideH, strideK, strideV] = state.strides as [number, number, number, number];
   const params = encode(LinearParams, {
     qType: q ? storageOf(q) : 0,
     kType: k ? storageOf(k) : 0,
     vType: storageOf(v),
-    sequences: b.table(table.words),
+    sequences: whole ? 0 : b.table(sequenceTable(call.sequences, () => itemsOf, 1).words),
     sequenceCount: call.sequences.length,
     length,
     heads,
@@ -170,11 +173,9 @@ function dispatchLinear(b: Builder, call: LinearCall, mode: number): void {
   b.dispatch({
     kernel: single && inPlace ? 'linearStep' : 'linear',
     params,
-    items: table.items,
+    items,
     scratchBytes: b.runtime.scratchBytes('linearScratchBytes', params),
     flops: call.sequences.reduce((n, span) => n + span.qLength, 0) * heads * dk * dv * 4,
   });
-  b.note(
-    () => `gated-linear engine: ${table.items} items of ${blockH} of ${heads} heads and ${blockV} of ${dv} columns`,
-  );
+  b.note(() => `gated-linear engine: ${items} items of ${blockH} of ${heads} heads and ${blockV} of ${dv} columns`);
 }

@@ -59,6 +59,7 @@ export class Arena {
     for (let i = 0; i < this.#free.length; ++i) {
       const span = this.#free[i]!;
       if (span.bytes >= size && (best < 0 || span.bytes < this.#free[best]!.bytes)) best = i;
+      if (span.bytes === size) break;
     }
     let at: number;
     if (best >= 0) {
@@ -115,8 +116,13 @@ export class Arena {
     const bytes = this.#live.get(at)!;
     this.#live.delete(at);
     this.#used -= bytes;
-    let i = this.#free.findIndex((span) => span.at > at);
-    if (i < 0) i = this.#free.length;
+    // the first free span behind the block
+    let i = 0;
+    for (let end = this.#free.length; i < end; ) {
+      const middle = (i + end) >> 1;
+      if (this.#free[middle]!.at > at) end = middle;
+      else i = middle + 1;
+    }
     const before = this.#free[i - 1];
     const after = this.#free[i];
     if (before && before.at + before.bytes === at) {
