@@ -8,8 +8,8 @@ import { fadeState, loadKeySum, loadState, scaleColumns, storeKeySum, storeRow, 
 import { stepColumns, strip, STRIP_ROWS, writeStrip } from './strip';
 import { BLOCK, carve, PANEL, READ, selectHead, Workspace, WRITE } from './workspace';
 
-/** Decay since the state was last flushed, beyond which it is flushed again: elements above 2^-100 stay far from denormal. */
-const FLUSH_DECAY: f32 = reinterpret<f32>(0x33800000);
+/** 2^-8: decay since the state was last flushed, beyond which it is flushed again. */
+const FLUSH_DECAY: f32 = 0.00390625;
 
 /** Prepares the workspace for an item: one sequence, group of heads and group of columns. */
 function openItem(p: LinearParams, w: Workspace, item: i32): void {
@@ -222,7 +222,7 @@ function closeHead(p: LinearParams, w: Workspace): void {
  *
  * With `exclusive` o_t reads S_{t-1}. With a normalizer o_t is divided by q_t z_t in one of its forms. Yang 2023 (GLA), Katharopoulos 2020.
  * Instead of decaying the state at each token, rows are folded: within a block S' = S_0 + sum (k / P) v and o = (q P) S', P the product
- * of decays since the block's start, which ends before P leaves [2^-64, 2^64]. Item: one sequence, group of heads and group of columns. Scratch: linearScratchBytes.
+ * of decays since the block's start, which ends before P leaves [2^-40, 2^40]. Item: one sequence, group of heads and group of columns. Scratch: linearScratchBytes.
  */
 export function linear(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<LinearParams>(params);

@@ -1,5 +1,5 @@
 import { LinearParams } from '../params';
-import { STATE_FLUSH } from '../simd/constants';
+import { FOLDED_FLUSH } from '../simd/constants';
 import { flushedBelow } from '../simd/flush';
 import { Workspace } from './workspace';
 
@@ -63,7 +63,7 @@ export function storeState(p: LinearParams, w: Workspace): void {
 
 /** Multiplies the rows of the state by w.factor and flushes what has become too small. */
 export function fadeState(w: Workspace): void {
-  const flush = v128.load(STATE_FLUSH);
+  const flush = v128.load(FOLDED_FLUSH);
   let state = w.state;
   for (let c = w.panels; c > 0; --c) {
     let factor = w.factor;
@@ -79,7 +79,7 @@ export function fadeState(w: Workspace): void {
 
 /** Multiplies the sum of keys by w.factor, likewise. */
 export function fadeKeySum(w: Workspace): void {
-  const flush = v128.load(STATE_FLUSH);
+  const flush = v128.load(FOLDED_FLUSH);
   let z = w.z;
   let factor = w.factor;
   for (let left = w.groups; left > 0; --left) {
@@ -91,7 +91,7 @@ export function fadeKeySum(w: Workspace): void {
 
 /** Multiplies the columns of the state by `factor` [V8] and flushes what has become too small. */
 export function scaleColumns(w: Workspace, factor: usize): void {
-  const flush = v128.load(STATE_FLUSH);
+  const flush = v128.load(FOLDED_FLUSH);
   let state = w.state;
   for (let c = w.panels; c > 0; --c) {
     const low = v128.load(factor);

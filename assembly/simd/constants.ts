@@ -45,9 +45,11 @@ const BITS: usize = memory.data<u32>([
 const LINEAR: usize = memory.data<f32>([
   // state below 2^-100 counts as nothing
   7.888609052210118e-31, 7.888609052210118e-31, 7.888609052210118e-31, 7.888609052210118e-31,
-  // 2^-64 and 2^64: the decays that rows may be folded by
-  5.421010862427522e-20, 5.421010862427522e-20, 5.421010862427522e-20, 5.421010862427522e-20,
-  1.8446744073709552e19, 1.8446744073709552e19, 1.8446744073709552e19, 1.8446744073709552e19,
+  // 2^-40 and 2^40: the decays that rows may be folded by
+  9.094947017729282e-13, 9.094947017729282e-13, 9.094947017729282e-13, 9.094947017729282e-13,
+  1099511627776, 1099511627776, 1099511627776, 1099511627776,
+  // folded state below 2^-80 counts as nothing: times a folded query it must stay above denormals
+  8.271806125530277e-25, 8.271806125530277e-25, 8.271806125530277e-25, 8.271806125530277e-25,
 ], 16);
 
 // prettier-ignore
@@ -105,6 +107,7 @@ export const TURN_SIGN: usize = SIGN;
 export const STATE_FLUSH: usize = LINEAR;
 export const LINEAR_LOW: usize = LINEAR + 16;
 export const LINEAR_HIGH: usize = LINEAR + 32;
+export const FOLDED_FLUSH: usize = LINEAR + 48;
 
 // prettier-ignore
 const EXP_LOG: usize = memory.data<f32>([
