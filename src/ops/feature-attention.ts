@@ -176,6 +176,9 @@ export function planFeatureAttention(
     { kind: 'add', epsilon: finite(op, 'eps', all.eps, method.eps, 0) },
     into,
   );
+  if (convWeight && inputs.cuSeqlens) {
+    throw new OptionError(`${op}: convWeight does not go with cuSeqlens: pass the images as a batch`);
+  }
   if (convWeight) addConvolution(b, op, { v, weight: convWeight, bias: convBias, o: result.o }, all);
   else if (convBias) throw new OptionError(`${op}: convBias is given without convWeight. Pass both, or neither.`);
   return result;
@@ -191,7 +194,7 @@ function addConvolution(
   const [B, T, HV, V] = v.shape as [number, number, number, number];
   const [height, width] = (['height', 'width'] as const).map((name) => {
     if (options[name] === undefined) throw new OptionError(`${op}: convWeight needs the options height and width`);
-    return whole(op, name, options[name], 0, 1);
+    return whole(op, name, options[name], 0, 0);
   }) as [number, number];
   if (height * width !== T) {
     throw new ShapeError(
