@@ -1,19 +1,19 @@
 import { LinearParams } from '../params';
 import { FOLDED_FLUSH } from '../simd/constants';
 import { flushedBelow } from '../simd/flush';
-import { Workspace } from './workspace';
+import { ItemScratch } from './workspace';
 
 /** Address of an item's part of a state. */
 // @ts-ignore: decorator
 @inline
-function part(base: usize, w: Workspace, strideN: i32, strideH: i32, strideV: i32): usize {
+function part(base: usize, w: ItemScratch, strideN: i32, strideH: i32, strideV: i32): usize {
   const element =
     <usize>w.sequence * <usize>strideN + <usize>w.head * <usize>strideH + <usize>w.column * <usize>strideV;
   return base + (element << 2);
 }
 
 /** Fills the panels from stateIn, or with zeros; what pads them is zero. */
-export function loadState(p: LinearParams, w: Workspace): void {
+export function loadState(p: LinearParams, w: ItemScratch): void {
   const panelBytes = (<usize>w.groups) << 7;
   memory.fill(w.state, 0, <usize>w.panels * panelBytes);
   if (!p.stateIn) return;
@@ -36,7 +36,7 @@ export function loadState(p: LinearParams, w: Workspace): void {
 }
 
 /** Writes product S to stateOut. */
-export function storeState(p: LinearParams, w: Workspace): void {
+export function storeState(p: LinearParams, w: ItemScratch): void {
   const panelBytes = (<usize>w.groups) << 7;
   const step = (<usize>p.stateStrideV) << 2;
   const first = part(p.stateOut, w, p.stateStrideN, p.stateStrideH, p.stateStrideV);
@@ -62,7 +62,7 @@ export function storeState(p: LinearParams, w: Workspace): void {
 }
 
 /** Multiplies the rows of the state by w.factor and flushes what has become too small. */
-export function fadeState(w: Workspace): void {
+export function fadeState(w: ItemScratch): void {
   const flush = v128.load(FOLDED_FLUSH);
   let state = w.state;
   for (let c = w.panels; c > 0; --c) {
@@ -78,7 +78,7 @@ export function fadeState(w: Workspace): void {
 }
 
 /** Multiplies the sum of keys by w.factor, likewise. */
-export function fadeKeySum(w: Workspace): void {
+export function fadeKeySum(w: ItemScratch): void {
   const flush = v128.load(FOLDED_FLUSH);
   let z = w.z;
   let factor = w.factor;
@@ -90,7 +90,7 @@ export function fadeKeySum(w: Workspace): void {
 }
 
 /** Multiplies the columns of the state by `factor` [V8] and flushes what has become too small. */
-export function scaleColumns(w: Workspace, factor: usize): void {
+export function scaleColumns(w: ItemScratch, factor: usize): void {
   const flush = v128.load(FOLDED_FLUSH);
   let state = w.state;
   for (let c = w.panels; c > 0; --c) {
@@ -108,23 +108,23 @@ export function scaleColumns(w: Workspace, factor: usize): void {
 /** Address of an item's sum of keys. */
 // @ts-ignore: decorator
 @inline
-function keySum(base: usize, p: LinearParams, w: Workspace): usize {
+function keySum(base: usize, p: LinearParams, w: ItemScratch): usize {
   return base + ((<usize>((w.sequence * p.heads + w.head) * p.dk)) << 2);
 }
 
 /** Fills z from zIn, or with zeros. */
-export function loadKeySum(p: LinearParams, w: Workspace): void {
+export function loadKeySum(p: LinearParams, w: ItemScratch): void {
   memory.fill(w.z, 0, (<usize>w.groups) << 4);
   if (p.zIn) memory.copy(w.z, keySum(p.zIn, p, w), (<usize>p.dk) << 2);
 }
 
 /** Writes a row of the item's head to `base` [N, HV, K]; the items of all column groups hold the same. */
-export function storeRow(base: usize, row: usize, p: LinearParams, w: Workspace): void {
+export function storeRow(base: usize, row: usize, p: LinearParams, w: ItemScratch): void {
   if (w.column == 0) memory.copy(keySum(base, p, w), row, (<usize>p.dk) << 2);
 }
 
 /** Writes product z to zOut; the items of all column groups hold the same. */
-export function storeKeySum(p: LinearParams, w: Workspace): void {
+export function storeKeySum(p: LinearParams, w: ItemScratch): void {
   if (w.column != 0) return;
   const to = keySum(p.zOut, p, w);
   for (let i: usize = 0; i < (<usize>p.dk) << 2; i += 4) {
