@@ -252,6 +252,8 @@ export class LinearParams {
   gateGroup: i32;
   /** 1: gates are decays, not their logs. */
   gateLinear: i32;
+  /** Tokens to a gate, the first of which decays; 0 counts as 1. */
+  gateEvery: i32;
   /** Gates over columns. */
   gv: usize;
   gvStrideB: i32;
