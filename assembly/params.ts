@@ -291,6 +291,40 @@ export class LinearParams {
   decayOut: usize;
 }
 
+/** The delta rule and its kin, see delta/delta.ts; weight is beta. */
+@unmanaged
+export class DeltaParams extends LinearParams {
+  a: usize;
+  aStrideB: i32;
+  aStrideT: i32;
+  aStrideH: i32;
+  aType: i32;
+  b: usize;
+  bStrideB: i32;
+  bStrideT: i32;
+  bStrideH: i32;
+  bType: i32;
+  /** Value heads that share a head of k, a and b. */
+  keyGroup: i32;
+  aGroup: i32;
+  bGroup: i32;
+  /** 1: a reads the state before the token's decay. */
+  readsOld: i32;
+  /** 1: q, k and an absent a are divided by their norms. */
+  normalized: i32;
+  normEpsilon: f32;
+  /** Tokens to an output. */
+  substeps: i32;
+  written: usize;
+  writtenStrideB: i32;
+  writtenStrideT: i32;
+  writtenStrideH: i32;
+  snapshots: usize;
+  snapshotEvery: i32;
+  /** Snapshots of a sequence in memory. */
+  snapshotCount: i32;
+}
+
 
 @unmanaged
 export class JoinSegmentParams {

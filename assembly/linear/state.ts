@@ -37,13 +37,18 @@ export function loadState(p: LinearParams, w: ItemScratch): void {
 
 /** Writes product S to stateOut. */
 export function storeState(p: LinearParams, w: ItemScratch): void {
+  const to = part(p.stateOut, w, p.stateStrideN, p.stateStrideH, p.stateStrideV);
+  writeState(p, w, to, p.stateStrideK, p.stateStrideV);
+}
+
+/** Writes product S to the matrix whose first element of the item is at `first`. */
+export function writeState(p: LinearParams, w: ItemScratch, first: usize, strideK: i32, strideV: i32): void {
   const panelBytes = (<usize>w.groups) << 7;
-  const step = (<usize>p.stateStrideV) << 2;
-  const first = part(p.stateOut, w, p.stateStrideN, p.stateStrideH, p.stateStrideV);
+  const step = (<usize>strideV) << 2;
   for (let i = 0; i < p.dk; ++i) {
     const factor = v128.load32_splat(w.product + ((<usize>i) << 2));
     let from = w.state + ((<usize>i) << 5);
-    let to = first + ((<usize>i * <usize>p.stateStrideK) << 2);
+    let to = first + ((<usize>i * <usize>strideK) << 2);
     for (let left = w.width; left > 0; left -= 8) {
       const low = f32x4.mul(v128.load(from), factor);
       const high = f32x4.mul(v128.load(from, 16), factor);
@@ -51,9 +56,15 @@ export function storeState(p: LinearParams, w: ItemScratch): void {
         v128.store(to, low);
         v128.store(to, high, 16);
       } else {
-        v128.store(from, low);
-        v128.store(from, high, 16);
-        for (let j: usize = 0; j < <usize>min(left, 8); ++j) store<f32>(to + j * step, load<f32>(from + (j << 2)));
+        // lane by lane: the state itself goes on
+        store<f32>(to, f32x4.extract_lane(low, 0));
+        if (left > 1) store<f32>(to + step, f32x4.extract_lane(low, 1));
+        if (left > 2) store<f32>(to + 2 * step, f32x4.extract_lane(low, 2));
+        if (left > 3) store<f32>(to + 3 * step, f32x4.extract_lane(low, 3));
+        if (left > 4) store<f32>(to + 4 * step, f32x4.extract_lane(high, 0));
+        if (left > 5) store<f32>(to + 5 * step, f32x4.extract_lane(high, 1));
+        if (left > 6) store<f32>(to + 6 * step, f32x4.extract_lane(high, 2));
+        if (left > 7) store<f32>(to + 7 * step, f32x4.extract_lane(high, 3));
       }
       from += panelBytes;
       to += step << 3;
