@@ -163,7 +163,6 @@ export function delta(params: usize, begin: i32, end: i32, scratch: usize): void
     openItem(p, w, item);
     fillRow(w.aRow, 0, w.groups);
     fillRow(w.bRow, 0, w.groups);
-    fillRow(w.vRow2, 0, w.panels << 1);
     if (!p.gateKind) fillRow(w.factor, 1, w.groups);
     for (let i = 0; i < w.headCount; ++i) {
       openHead(p, w, i);

@@ -22,8 +22,6 @@ export class DeltaScratch extends ItemScratch {
   written: usize;
   /** f32 [2][V8]: outputs that cannot be written in place. */
   oRows: usize;
-  /** f32 [V8]: widened values of a second token. */
-  vRow2: usize;
   /** Tokens of a record. */
   stride: i32;
 }
@@ -44,7 +42,6 @@ export function carve(p: DeltaParams, at: usize, block: i32): DeltaScratch {
   w.bRow = w.aRow + w.rowBytes;
   w.written = w.bRow + w.rowBytes;
   w.oRows = w.written + 2 * columnBytes;
-  w.vRow2 = w.oRows + 2 * columnBytes;
-  w.end = w.vRow2 + columnBytes;
+  w.end = w.oRows + 2 * columnBytes;
   return w;
 }
