@@ -3,6 +3,7 @@ export { depthwiseConv2d } from './conv/depthwise2d';
 export { decode, decodeMerge, decodeScratchBytes } from './decode/decode';
 export { mergeState } from './decode/merge-state';
 export { delta, deltaScratchBytes } from './delta/delta';
+export { deltaStep } from './delta/step';
 export { binary } from './elementwise/binary';
 export { copy } from './elementwise/copy';
 export { combine, gather } from './elementwise/gather';
