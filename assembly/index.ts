@@ -4,6 +4,7 @@ export { decode, decodeMerge, decodeScratchBytes } from './decode/decode';
 export { mergeState } from './decode/merge-state';
 export { precondKeys, precondTerms } from './delta/precondition';
 export { rowProducts } from './delta/row-products';
+export { delta, deltaScratchBytes } from './delta/delta';
 export { binary } from './elementwise/binary';
 export { copy } from './elementwise/copy';
 export { combine, gather } from './elementwise/gather';

@@ -252,6 +252,8 @@ export class LinearParams {
   gateGroup: i32;
   /** 1: gates are decays, not their logs. */
   gateLinear: i32;
+  /** Tokens to a gate, the first of which decays; 0 counts as 1. */
+  gateEvery: i32;
   /** Gates over columns. */
   gv: usize;
   gvStrideB: i32;
@@ -287,6 +289,40 @@ export class LinearParams {
   zOut: usize;
   /** f32 [N, HV, K]: decay of the rows from before the first token to after the last. */
   decayOut: usize;
+}
+
+/** The delta rule and its kin, see delta/delta.ts; weight is beta. */
+@unmanaged
+export class DeltaParams extends LinearParams {
+  a: usize;
+  aStrideB: i32;
+  aStrideT: i32;
+  aStrideH: i32;
+  aType: i32;
+  b: usize;
+  bStrideB: i32;
+  bStrideT: i32;
+  bStrideH: i32;
+  bType: i32;
+  /** Value heads that share a head of k, a and b. */
+  keyGroup: i32;
+  aGroup: i32;
+  bGroup: i32;
+  /** 1: a reads the state before the token's decay. */
+  readsOld: i32;
+  /** 1: q, k and an absent a are divided by their norms. */
+  normalized: i32;
+  normEpsilon: f32;
+  /** Tokens to an output. */
+  substeps: i32;
+  written: usize;
+  writtenStrideB: i32;
+  writtenStrideT: i32;
+  writtenStrideH: i32;
+  snapshots: usize;
+  snapshotEvery: i32;
+  /** Snapshots of a sequence in memory. */
+  snapshotCount: i32;
 }
 
 

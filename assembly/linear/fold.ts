@@ -3,17 +3,9 @@ import { fma } from '../simd/fma';
 import { sum4 } from '../simd/reduce';
 import { sigmoid4 } from '../simd/sigmoid';
 import { elementBytes, F32, widenRow } from '../simd/storage';
-import {
-  advanceRow,
-  complementOfLogRow,
-  complementRow,
-  copyRow,
-  decayOf,
-  decayRow,
-  fillRow,
-  foldable,
-  multiplyRow,
-} from './decay';
+import { advanceRow, copyRow, decayOf, decayRow, fillRow, multiplyRow } from './decay';
+import { rowDecays, scalarDecays } from './decays';
+import { paddedRow, queryRow, rowAt, tokenValue, valueRow } from './rows';
 import { fadeKeySum } from './state';
 import { BLOCK, GATE_ROWS, GATE_SCALAR, PANEL, Workspace, WRITE } from './workspace';
 
@@ -22,47 +14,6 @@ const NORMALIZER_ADD: i32 = 1;
 const NORMALIZER_CLAMP: i32 = 2;
 const NORMALIZER_STABILIZED: i32 = 3;
 
-/** n values of any storage type as f32 whose last vector is padded: in place where that is so already, else in `row`. */
-// @ts-ignore: decorator
-@inline
-function paddedRow(src: usize, type: i32, n: i32, padded: bool, row: usize): usize {
-  if (type == F32 && padded) return src;
-  widenRow(src, type, row, n, 1);
-  return row;
-}
-
-/** Address of a row [batch, token, head] of a tensor. */
-// @ts-ignore: decorator
-@inline
-function rowAt(
-  base: usize,
-  strideB: i32,
-  strideT: i32,
-  strideH: i32,
-  bytes: usize,
-  batch: i32,
-  token: i32,
-  head: i32,
-): usize {
-  const element = <usize>batch * <usize>strideB + <usize>token * <usize>strideT + <usize>head * <usize>strideH;
-  return base + element * bytes;
-}
-
-/** A per-token value of a head, in a contiguous f32 [B, T, HV]. */
-// @ts-ignore: decorator
-@inline
-function tokenValue(base: usize, p: LinearParams, w: Workspace, token: i32): f32 {
-  const at = <usize>((w.batch * p.length + w.start + token) * p.heads + w.head);
-  return load<f32>(base + (at << 2));
-}
-
-function queryRow(p: LinearParams, w: Workspace, token: i32): usize {
-  if (token >= w.length || !p.q) return w.zeros;
-  const bytes = elementBytes(p.qType);
-  const at = rowAt(p.q, p.qStrideB, p.qStrideT, p.qStrideH, bytes, w.batch, w.start + token, w.keyHead);
-  return paddedRow(at, p.qType, p.dk, (p.dk & 3) == 0, w.qRow);
-}
-
 /** The key of token step + n, whose place in the block is that of the token which it is written for. */
 function keyRow(p: LinearParams, w: Workspace, token: i32, n: i32): usize {
   if (token < 0) return w.zeros;
@@ -70,70 +21,6 @@ function keyRow(p: LinearParams, w: Workspace, token: i32, n: i32): usize {
   const bytes = elementBytes(p.kType);
   const at = rowAt(p.k, p.kStrideB, p.kStrideT, p.kStrideH, bytes, w.batch, w.start + token, w.keyHead);
   return paddedRow(at, p.kType, p.dk, (p.dk & 3) == 0, w.kRow);
-}
-
-function valueRow(p: LinearParams, w: Workspace, token: i32): usize {
-  if (token < 0) return w.vZeros;
-  const bytes = elementBytes(p.vType);
-  const at = rowAt(p.v, p.vStrideB, p.vStrideT, p.vStrideH, bytes, w.batch, w.start + token, w.head);
-  return paddedRow(at + <usize>w.column * bytes, p.vType, w.width, (w.width & 7) == 0, w.vRow);
-}
-
-/** Tokens whose scalar decays, from `token` on, may be folded together, at most `most`. */
-function scalarDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
-  const step = (<usize>p.gStrideT) << 2;
-  let at = rowAt(p.g, p.gStrideB, p.gStrideT, p.gStrideH, 4, w.batch, w.start + token, w.gateHead);
-  let product: f32 = 1;
-  let n = 0;
-  for (; n < most; ++n) {
-    let decay: f32 = 1;
-    if (token + n >= 0) decay = p.gateLinear ? load<f32>(at) : decayOf(load<f32>(at));
-    at += step;
-    if (n == 0) {
-      fillRow(w.factor, load<f32>(w.product) * decay, w.groups);
-    } else {
-      const next = product * decay;
-      if (!foldable(next, p.gv != 0)) break;
-      product = next;
-    }
-    store<f32>(w.products + ((<usize>n) << 2), product);
-  }
-  fillRow(w.product, product, w.groups);
-  return n;
-}
-
-/** As `scalarDecays` for a gate a row. */
-function rowDecays(p: LinearParams, w: Workspace, token: i32, most: i32): i32 {
-  const rowBytes = (<usize>w.groups) << 4;
-  const padded = (p.dk & 3) == 0;
-  let product = w.products;
-  let n = 0;
-  for (; n < most; ++n) {
-    let decay = w.decay;
-    let gates: usize = 0;
-    if (token + n < 0) {
-      fillRow(decay, 1, w.groups);
-    } else {
-      const at = rowAt(p.g, p.gStrideB, p.gStrideT, p.gStrideH, 4, w.batch, w.start + token + n, w.gateHead);
-      gates = paddedRow(at, F32, p.dk, padded, w.gRow);
-      if (p.gateLinear) decay = gates;
-      else decayRow(gates, decay, w.groups);
-    }
-    if (n == 0) {
-      multiplyRow(w.product, decay, w.factor, w.groups);
-      fillRow(product, 1, w.groups);
-    } else {
-      if (!advanceRow(product, decay, product + rowBytes, w.groups, p.gv != 0)) break;
-      product += rowBytes;
-    }
-    if (p.tied) {
-      const key = w.tiedKeys + <usize>n * rowBytes;
-      if (p.gateLinear || !gates) complementRow(decay, key, w.groups);
-      else complementOfLogRow(gates, decay, key, w.groups);
-    }
-  }
-  copyRow(product, w.product, w.groups);
-  return n;
 }
 
 /** As `scalarDecays` for a gate a column. */
@@ -267,7 +154,7 @@ function foldKeys(p: LinearParams, w: Workspace, step: i32, count: i32): void {
 /** The block's values; those of gated columns divided by their decays. */
 function foldValues(p: LinearParams, w: Workspace, step: i32, count: i32): void {
   for (let n = 0; n < count; ++n) {
-    let v = valueRow(p, w, step + n - w.lag);
+    let v = valueRow(p, w, step + n - w.lag, w.vRow);
     let to = w.v + ((<usize>n) << 5);
     let products = w.columnProducts + ((<usize>n) << 5);
     for (let c = w.panels; c > 0; --c) {
@@ -324,7 +211,7 @@ function ownValues(p: LinearParams, w: Workspace, step: i32, count: i32): void {
       if (p.bonusSigmoid) factor += f32x4.extract_lane(sigmoid4(f32x4.splat(dot)), 0);
       else factor += dot * p.scale * (p.bonusScalar ? tokenValue(p.bonusScalar, p, w, token) : 1);
     }
-    let v = reads ? valueRow(p, w, token) : w.vZeros;
+    let v = reads ? valueRow(p, w, token, w.vRow) : w.vZeros;
     let to = w.o + ((<usize>n) << 5);
     let products = w.columnProducts + ((<usize>n) << 5);
     const factors = f32x4.splat(factor);

@@ -1,67 +1,14 @@
-import { sequenceAt, sequenceOfItem } from '../flash/sequence';
 import { MR, panels } from '../gemm/panel';
 import { LinearParams } from '../params';
-import { widenRow, F32 } from '../simd/storage';
 import { fillRow, leastOf, multiplyRow } from './decay';
 import { foldBlock } from './fold';
-import { fadeState, loadKeySum, loadState, scaleColumns, storeKeySum, storeRow, storeState } from './state';
-import { stepColumns, strip, STRIP_ROWS, writeStrip } from './strip';
-import { BLOCK, carve, PANEL, READ, selectHead, Workspace, WRITE } from './workspace';
+import { openHead, openItem, outputRow } from './item';
+import { fadeState, loadState, scaleColumns, storeKeySum, storeRow, storeState } from './state';
+import { stepColumns, strip, writeStrip } from './strip';
+import { BLOCK, carve, openWorkspace, PANEL, READ, selectHead, Workspace, WRITE } from './workspace';
 
 /** 2^-8: decay since the state was last flushed, beyond which it is flushed again. */
 const FLUSH_DECAY: f32 = 0.00390625;
-
-/** Prepares the workspace for an item: one sequence, group of heads and group of columns. */
-function openItem(p: LinearParams, w: Workspace, item: i32): void {
-  const columnGroups = (p.dv + p.blockV - 1) / p.blockV;
-  let within: i32;
-  if (p.sequences) {
-    w.sequence = sequenceOfItem(p.sequences, p.sequenceCount, item);
-    const sequence = sequenceAt(p.sequences, w.sequence);
-    w.batch = sequence.batch;
-    w.start = sequence.qStart;
-    w.length = sequence.qLength;
-    within = item - sequence.firstItem;
-  } else {
-    const items = ((p.heads + p.blockH - 1) / p.blockH) * columnGroups;
-    w.sequence = item / items;
-    w.batch = w.sequence;
-    w.start = 0;
-    w.length = p.length;
-    within = item - w.sequence * items;
-  }
-  const headGroup = within / columnGroups;
-  w.firstHead = headGroup * p.blockH;
-  w.headCount = min(p.blockH, p.heads - w.firstHead);
-  w.column = (within - headGroup * columnGroups) * p.blockV;
-  w.width = min(p.blockV, p.dv - w.column);
-  w.panels = (w.width + 7) >> 3;
-  w.groups = (p.dk + STRIP_ROWS - 1) / STRIP_ROWS;
-  w.lag = p.exclusive ? 1 : 0;
-  w.owned = p.bonus || p.bonusScalar || p.skip ? 1 : 0;
-  fillRow(w.zeros, 0, w.groups);
-  fillRow(w.qRow, 0, w.groups);
-  fillRow(w.kRow, 0, w.groups);
-  // a padded row neither decays nor holds anything
-  fillRow(w.gRow, p.gateLinear ? 1 : 0, w.groups);
-  fillRow(w.columnGate, p.gateLinear ? 1 : 0, w.panels << 1);
-  fillRow(w.vRow, 0, w.panels << 1);
-  fillRow(w.vZeros, 0, max(w.panels << 1, 4));
-  fillRow(w.scale, 1, (BLOCK + 3) >> 2);
-}
-
-/** Prepares the record of head i; its state is loaded apart. */
-function openHead(p: LinearParams, w: Workspace, i: i32): void {
-  selectHead(p, w, i);
-  // an initial state may hold denormals
-  store<f32>(w.faded, 0);
-  fillRow(w.product, 1, w.groups);
-  fillRow(w.total, 1, w.groups);
-  fillRow(w.columnProduct, 1, w.panels << 1);
-  fillRow(w.uRow, p.bonus ? 0 : 1, w.groups);
-  if (p.bonus) widenRow(p.bonus + ((<usize>(w.keyHead * p.bonusStrideH)) << 2), F32, w.uRow, p.dk, 1);
-  if (p.normalizer) loadKeySum(p, w);
-}
 
 /** Whether the last strips of a block may write its outputs where they belong: whole panels of existing tokens, no factors. */
 function writesThrough(p: LinearParams, w: Workspace, step: i32, count: i32): bool {
@@ -140,18 +87,6 @@ function readStrips(w: Workspace, count: i32): void {
   }
 }
 
-/** Address of the item's columns of a token's output. */
-// @ts-ignore: decorator
-@inline
-function outputRow(p: LinearParams, w: Workspace, token: i32): usize {
-  const element =
-    <usize>w.batch * <usize>p.oStrideB +
-    <usize>(w.start + token) * <usize>p.oStrideT +
-    <usize>w.head * <usize>p.oStrideH +
-    <usize>w.column;
-  return p.o + (element << 2);
-}
-
 /** Writes the outputs of tokens step .. step + count that exist. */
 function writeOutputs(p: LinearParams, w: Workspace, step: i32, count: i32): void {
   for (let n = 0; n < count && step + n < w.length; ++n) {
@@ -226,7 +161,7 @@ function closeHead(p: LinearParams, w: Workspace): void {
  */
 export function linear(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<LinearParams>(params);
-  const w = carve(p, scratch);
+  const w = openWorkspace(p, scratch);
   for (let item = begin; item < end; ++item) {
     openItem(p, w, item);
     for (let i = 0; i < w.headCount; ++i) {
@@ -255,12 +190,12 @@ export function linear(params: usize, begin: i32, end: i32, scratch: usize): voi
  */
 export function linearStep(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<LinearParams>(params);
-  const w = carve(p, scratch);
+  const w = openWorkspace(p, scratch);
   const stride = (<usize>p.stateStrideK) << 2;
+  // reading before writing is a matter of order within the step
+  w.lag = 0;
   for (let item = begin; item < end; ++item) {
     openItem(p, w, item);
-    // reading before writing is a matter of order within the step
-    w.lag = 0;
     for (let i = 0; i < w.headCount; ++i) {
       openHead(p, w, i);
       foldBlock(p, w, 0, 1);

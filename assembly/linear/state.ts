@@ -1,19 +1,19 @@
 import { LinearParams } from '../params';
 import { FOLDED_FLUSH } from '../simd/constants';
 import { flushedBelow } from '../simd/flush';
-import { Workspace } from './workspace';
+import { ItemScratch } from './workspace';
 
 /** Address of an item's part of a state. */
 // @ts-ignore: decorator
 @inline
-function part(base: usize, w: Workspace, strideN: i32, strideH: i32, strideV: i32): usize {
+function part(base: usize, w: ItemScratch, strideN: i32, strideH: i32, strideV: i32): usize {
   const element =
     <usize>w.sequence * <usize>strideN + <usize>w.head * <usize>strideH + <usize>w.column * <usize>strideV;
   return base + (element << 2);
 }
 
 /** Fills the panels from stateIn, or with zeros; what pads them is zero. */
-export function loadState(p: LinearParams, w: Workspace): void {
+export function loadState(p: LinearParams, w: ItemScratch): void {
   const panelBytes = (<usize>w.groups) << 7;
   memory.fill(w.state, 0, <usize>w.panels * panelBytes);
   if (!p.stateIn) return;
@@ -36,14 +36,19 @@ export function loadState(p: LinearParams, w: Workspace): void {
 }
 
 /** Writes product S to stateOut. */
-export function storeState(p: LinearParams, w: Workspace): void {
+export function storeState(p: LinearParams, w: ItemScratch): void {
+  const to = part(p.stateOut, w, p.stateStrideN, p.stateStrideH, p.stateStrideV);
+  writeState(p, w, to, p.stateStrideK, p.stateStrideV);
+}
+
+/** Writes product S to the matrix whose first element of the item is at `first`. */
+export function writeState(p: LinearParams, w: ItemScratch, first: usize, strideK: i32, strideV: i32): void {
   const panelBytes = (<usize>w.groups) << 7;
-  const step = (<usize>p.stateStrideV) << 2;
-  const first = part(p.stateOut, w, p.stateStrideN, p.stateStrideH, p.stateStrideV);
+  const step = (<usize>strideV) << 2;
   for (let i = 0; i < p.dk; ++i) {
     const factor = v128.load32_splat(w.product + ((<usize>i) << 2));
     let from = w.state + ((<usize>i) << 5);
-    let to = first + ((<usize>i * <usize>p.stateStrideK) << 2);
+    let to = first + ((<usize>i * <usize>strideK) << 2);
     for (let left = w.width; left > 0; left -= 8) {
       const low = f32x4.mul(v128.load(from), factor);
       const high = f32x4.mul(v128.load(from, 16), factor);
@@ -51,9 +56,15 @@ export function storeState(p: LinearParams, w: Workspace): void {
         v128.store(to, low);
         v128.store(to, high, 16);
       } else {
-        v128.store(from, low);
-        v128.store(from, high, 16);
-        for (let j: usize = 0; j < <usize>min(left, 8); ++j) store<f32>(to + j * step, load<f32>(from + (j << 2)));
+        // lane by lane: the state itself goes on
+        store<f32>(to, f32x4.extract_lane(low, 0));
+        if (left > 1) store<f32>(to + step, f32x4.extract_lane(low, 1));
+        if (left > 2) store<f32>(to + 2 * step, f32x4.extract_lane(low, 2));
+        if (left > 3) store<f32>(to + 3 * step, f32x4.extract_lane(low, 3));
+        if (left > 4) store<f32>(to + 4 * step, f32x4.extract_lane(high, 0));
+        if (left > 5) store<f32>(to + 5 * step, f32x4.extract_lane(high, 1));
+        if (left > 6) store<f32>(to + 6 * step, f32x4.extract_lane(high, 2));
+        if (left > 7) store<f32>(to + 7 * step, f32x4.extract_lane(high, 3));
       }
       from += panelBytes;
       to += step << 3;
@@ -62,7 +73,7 @@ export function storeState(p: LinearParams, w: Workspace): void {
 }
 
 /** Multiplies the rows of the state by w.factor and flushes what has become too small. */
-export function fadeState(w: Workspace): void {
+export function fadeState(w: ItemScratch): void {
   const flush = v128.load(FOLDED_FLUSH);
   let state = w.state;
   for (let c = w.panels; c > 0; --c) {
@@ -78,7 +89,7 @@ export function fadeState(w: Workspace): void {
 }
 
 /** Multiplies the sum of keys by w.factor, likewise. */
-export function fadeKeySum(w: Workspace): void {
+export function fadeKeySum(w: ItemScratch): void {
   const flush = v128.load(FOLDED_FLUSH);
   let z = w.z;
   let factor = w.factor;
@@ -90,7 +101,7 @@ export function fadeKeySum(w: Workspace): void {
 }
 
 /** Multiplies the columns of the state by `factor` [V8] and flushes what has become too small. */
-export function scaleColumns(w: Workspace, factor: usize): void {
+export function scaleColumns(w: ItemScratch, factor: usize): void {
   const flush = v128.load(FOLDED_FLUSH);
   let state = w.state;
   for (let c = w.panels; c > 0; --c) {
@@ -108,23 +119,23 @@ export function scaleColumns(w: Workspace, factor: usize): void {
 /** Address of an item's sum of keys. */
 // @ts-ignore: decorator
 @inline
-function keySum(base: usize, p: LinearParams, w: Workspace): usize {
+function keySum(base: usize, p: LinearParams, w: ItemScratch): usize {
   return base + ((<usize>((w.sequence * p.heads + w.head) * p.dk)) << 2);
 }
 
 /** Fills z from zIn, or with zeros. */
-export function loadKeySum(p: LinearParams, w: Workspace): void {
+export function loadKeySum(p: LinearParams, w: ItemScratch): void {
   memory.fill(w.z, 0, (<usize>w.groups) << 4);
   if (p.zIn) memory.copy(w.z, keySum(p.zIn, p, w), (<usize>p.dk) << 2);
 }
 
 /** Writes a row of the item's head to `base` [N, HV, K]; the items of all column groups hold the same. */
-export function storeRow(base: usize, row: usize, p: LinearParams, w: Workspace): void {
+export function storeRow(base: usize, row: usize, p: LinearParams, w: ItemScratch): void {
   if (w.column == 0) memory.copy(keySum(base, p, w), row, (<usize>p.dk) << 2);
 }
 
 /** Writes product z to zOut; the items of all column groups hold the same. */
-export function storeKeySum(p: LinearParams, w: Workspace): void {
+export function storeKeySum(p: LinearParams, w: ItemScratch): void {
   if (w.column != 0) return;
   const to = keySum(p.zOut, p, w);
   for (let i: usize = 0; i < (<usize>p.dk) << 2; i += 4) {

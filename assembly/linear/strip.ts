@@ -2,9 +2,6 @@ import { STATE_FLUSH } from '../simd/constants';
 import { flushedBelow } from '../simd/flush';
 import { fma } from '../simd/fma';
 
-/** Rows of the state that a strip keeps in registers. */
-export const STRIP_ROWS: i32 = 4;
-
 /**
  * One strip of a block of tokens: S = factor S, then for each token S += k v, o = from + q S.
  *

@@ -1,5 +1,6 @@
 import { MR } from '../gemm/panel';
 import { LinearParams } from '../params';
+import { fillRow } from './decay';
 
 /** Tokens of one block: the strips of all columns run over its folded rows while these are in the first-level cache. */
 export const BLOCK: i32 = 32;
@@ -14,28 +15,18 @@ export const WRITE: i32 = 2;
 export const GATE_SCALAR: i32 = 1;
 export const GATE_ROWS: i32 = 2;
 
-/** Scratch of one thread: the state of the columns of an item, and one folded block of tokens. */
+/** What the recurrences with matrix states share of a thread's scratch: the item in work, its states, the rows of a token, decays. */
 @unmanaged
-export class Workspace {
+export class ItemScratch {
   /** Records of the item's heads, one of which is in work: its state, columnProduct, product, z, uRow, total and faded. */
   heads: usize;
   headBytes: usize;
   /** f32 [panels][K4][8]: the state, decayed up to the start of the current block. */
   state: usize;
-  /** f32 [K4 / 4][BLOCK][8]: folded q and k of four rows; panels PANEL bytes apart. In read-only mode f32 [BLOCK + MR][K4]: q. */
-  qk: usize;
-  /** f32 [panels][BLOCK][8], panels PANEL bytes apart. */
-  v: usize;
-  o: usize;
   /** f32 [BLOCK][K4], or [BLOCK] for scalar gates: product of the decays since the block's first token. */
   products: usize;
   /** f32 [BLOCK][K4]: keys that are 1 - decay. */
   tiedKeys: usize;
-  /** As o: products of the decays of columns. */
-  columnProducts: usize;
-  /** f32 [BLOCK]: factor of each output row; factor on the own value of each token. */
-  scale: usize;
-  own: usize;
   /** f32 [K4]: widened rows, zero behind K. */
   qRow: usize;
   kRow: usize;
@@ -80,33 +71,20 @@ export class Workspace {
   width: i32;
   panels: i32;
   groups: i32;
-  /** Tokens by which reading lags behind writing. */
-  lag: i32;
-  /** Whether the block's outputs start from own values. */
-  owned: i32;
 }
 
-const WORKSPACE_BYTES: usize = (offsetof<Workspace>() + 15) & ~15;
-
-/** Lays the workspace out at `at`. */
-export function carve(p: LinearParams, at: usize): Workspace {
-  const w = changetype<Workspace>(at);
+/** Lays out what is common from `at` on; `end` is the first byte behind it. */
+export function carveItem(p: LinearParams, w: ItemScratch, at: usize): void {
   const groups = (p.dk + 3) >> 2;
   const panels = (min(p.blockV, p.dv) + 7) >> 3;
   const rowBytes = (<usize>groups) << 4;
   const columnBytes = (<usize>panels) << 5;
   const products = p.gateKind == GATE_ROWS ? <usize>BLOCK * rowBytes : <usize>BLOCK * 4;
-  w.heads = at + WORKSPACE_BYTES;
+  w.heads = at;
   w.headBytes = (rowBytes * columnBytes) / 4 + 4 * rowBytes + columnBytes + 16;
-  w.qk = w.heads + <usize>p.blockH * w.headBytes;
-  w.v = w.qk + <usize>(groups + 1) * PANEL;
-  w.o = w.v + <usize>panels * PANEL;
-  w.products = w.o + <usize>panels * PANEL;
+  w.products = w.heads + <usize>p.blockH * w.headBytes;
   w.tiedKeys = w.products + products;
-  w.columnProducts = w.tiedKeys + (p.tied ? products : 0);
-  w.scale = w.columnProducts + (p.gv ? <usize>panels * PANEL : 0);
-  w.own = w.scale + <usize>BLOCK * 4;
-  w.qRow = w.own + <usize>BLOCK * 4;
+  w.qRow = w.tiedKeys + (p.tied ? products : 0);
   w.kRow = w.qRow + rowBytes;
   w.gRow = w.kRow + rowBytes;
   w.decay = w.gRow + rowBytes;
@@ -118,11 +96,54 @@ export function carve(p: LinearParams, at: usize): Workspace {
   w.vRow = w.columnFactor + columnBytes;
   w.vZeros = w.vRow + columnBytes;
   w.end = w.vZeros + max(columnBytes, 64);
+}
+
+/** Scratch of one thread: an item, and one folded block of tokens. */
+@unmanaged
+export class Workspace extends ItemScratch {
+  /** f32 [K4 / 4][BLOCK][8]: folded q and k of four rows; panels PANEL bytes apart. In read-only mode f32 [BLOCK + MR][K4]: q. */
+  qk: usize;
+  /** f32 [panels][BLOCK][8], panels PANEL bytes apart. */
+  v: usize;
+  o: usize;
+  /** As o: products of the decays of columns. */
+  columnProducts: usize;
+  /** f32 [BLOCK]: factor of each output row. */
+  scale: usize;
+  /** Tokens by which reading lags behind writing. */
+  lag: i32;
+  /** Whether the block's outputs start from own values. */
+  owned: i32;
+}
+
+const WORKSPACE_BYTES: usize = (offsetof<Workspace>() + 15) & ~15;
+
+/** Lays the workspace out at `at`. */
+export function carve(p: LinearParams, at: usize): Workspace {
+  const w = changetype<Workspace>(at);
+  const groups = <usize>((p.dk + 3) >> 2);
+  const panels = <usize>((min(p.blockV, p.dv) + 7) >> 3);
+  carveItem(p, w, at + WORKSPACE_BYTES);
+  w.qk = w.end;
+  w.v = w.qk + (groups + 1) * PANEL;
+  w.o = w.v + panels * PANEL;
+  w.columnProducts = w.o + panels * PANEL;
+  w.scale = w.columnProducts + (p.gv ? panels * PANEL : 0);
+  w.end = w.scale + <usize>BLOCK * 4;
+  return w;
+}
+
+/** A workspace at `at`, ready for items. */
+export function openWorkspace(p: LinearParams, at: usize): Workspace {
+  const w = carve(p, at);
+  w.lag = p.exclusive ? 1 : 0;
+  w.owned = p.bonus || p.bonusScalar || p.skip ? 1 : 0;
+  fillRow(w.scale, 1, (BLOCK + 3) >> 2);
   return w;
 }
 
 /** Points the workspace at head i of the item. */
-export function selectHead(p: LinearParams, w: Workspace, i: i32): void {
+export function selectHead(p: LinearParams, w: ItemScratch, i: i32): void {
   const rowBytes = (<usize>w.groups) << 4;
   w.head = w.firstHead + i;
   w.keyHead = w.head / p.group;

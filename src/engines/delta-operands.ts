@@ -6,6 +6,7 @@
 import { OptionError } from '../errors.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
+import { packed } from './copy.ts';
 import type { DeltaCall } from './delta.ts';
 import {
   type LinearInputs,
@@ -101,6 +102,14 @@ export function snapshotsOf(
   const into = b.output([N, count, HV, K, V]);
   if (lengths.some((length) => Math.floor(length / every) < count)) (into.view() as Float32Array).fill(0);
   return { kept: { snapshots: into }, ...(count > 0 && { snapshots: { every, into } }) };
+}
+
+/** beta [B, T, HV] with rows contiguous, or a copy of it without gaps. */
+export function strengths(b: Builder, beta: Tensor): Tensor {
+  if (beta.contiguous) return beta;
+  const [B, T, HV] = beta.shape as [number, number, number];
+  const [strideB, strideT] = beta.strides as [number, number];
+  return packed(b, beta.restride([B, T, 1, HV], [strideB, strideT, HV, 1])).reshape([B, T, HV]);
 }
 
 /** Axes of a row gate that has either the keys' heads or the values'. */

@@ -93,7 +93,7 @@ export function columnsOf(states: number, dv: number): number {
  * Heads of a work item. They take turns within it, so that the rows of a token are read together; it changes no result, and so may
  * depend on the number of threads.
  */
-function headsOf(b: Builder, states: number, heads: number, stateSize: number): number {
+export function headsOf(b: Builder, states: number, heads: number, stateSize: number): number {
   const cached = Math.floor(CACHED_STATES / Math.max(1, stateSize));
   return Math.max(1, Math.min(heads, cached, Math.floor(states / b.runtime.threads)));
 }

@@ -6,7 +6,13 @@
 
 import { asFloats } from '../engines/copy.ts';
 import { delta } from '../engines/delta.ts';
-import { type DeltaInputs, type NormalizingOptions, normalization, openDelta } from '../engines/delta-operands.ts';
+import {
+  type DeltaInputs,
+  type NormalizingOptions,
+  normalization,
+  openDelta,
+  strengths,
+} from '../engines/delta-operands.ts';
 import { l2norm } from '../engines/features.ts';
 import type { LinearResult, Stepped } from '../engines/linear-operands.ts';
 import { rowProducts } from '../engines/row-products.ts';
@@ -46,7 +52,7 @@ export function planComba(
   expectContiguous(OP, { D });
   const q = D ? rowProducts(b, p, D.broadcast([B, T, H]), { factor: -1, base: call.q }) : call.q;
   const a = norm === undefined ? p : l2norm(b, asFloats(b, p), { eps: norm });
-  delta(b, { ...call, q, a, g, beta, readsOld: true, l2norm: norm });
+  delta(b, { ...call, q, a, g, beta: strengths(b, beta), readsOld: true, l2norm: norm });
   return { o: call.o, finalState: call.final };
 }
 

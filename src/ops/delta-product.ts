@@ -4,7 +4,7 @@
  * @module
  */
 import { delta } from '../engines/delta.ts';
-import { type NormalizingOptions, normalization } from '../engines/delta-operands.ts';
+import { type NormalizingOptions, normalization, strengths } from '../engines/delta-operands.ts';
 import type { LinearResult } from '../engines/linear-operands.ts';
 import { sequencesOf } from '../engines/sequences.ts';
 import { expectNames, expectRows, expectTypes, finite, matchShapes, whole } from '../engines/shapes.ts';
@@ -80,13 +80,31 @@ export function planGatedDeltaProduct(
   expectTypes(OP, { q, k, v }, STORAGE);
   expectTypes(OP, { beta, g }, ['f32']);
   expectRows(OP, { q, k, v, beta, g });
-  const sequences = sequencesOf(OP, { B, Tq: T, Tk: T }, { cuSeqlens });
+  // counted in steps, as the engine's tokens are
+  const sequences = sequencesOf(OP, { B, Tq: T, Tk: T }, { cuSeqlens }).map((span) => ({
+    ...span,
+    qStart: span.qStart * substeps,
+    qLength: span.qLength * substeps,
+  }));
   const shape = [sequences.length, HV, K, V];
   const final = carried(b, OP, 'initialState', initialState, shape, into, 'strided');
   const o = into?.o ?? b.output([B, T, HV, V]);
   const scale = finite(OP, 'scale', options.scale, K ** -0.5);
   const l2norm = normalization(OP, options);
-  delta(b, { q, k, v, beta, g, scale, l2norm, substeps, initial: initialState, final, o, sequences });
+  delta(b, {
+    q,
+    k,
+    v,
+    beta: strengths(b, beta),
+    g,
+    scale,
+    l2norm,
+    substeps,
+    initial: initialState,
+    final,
+    o,
+    sequences,
+  });
   return { o, finalState: final };
 }
 

@@ -12,6 +12,7 @@ import {
   normalization,
   openDelta,
   snapshotsOf,
+  strengths,
 } from '../engines/delta-operands.ts';
 import type { Stepped } from '../engines/linear-operands.ts';
 import { expectNames } from '../engines/shapes.ts';
@@ -37,7 +38,7 @@ export function planDeltaRule(b: Builder, inputs: DeltaInputs, options: DeltaOpt
   const { call, sizes } = openDelta(b, op, inputs, options, { gates: { beta: [beta, 'B T HV'] }, into });
   const l2norm = normalization(op, options);
   const { kept, ...snapshots } = snapshotsOf(b, op, options, sizes, call.sequences);
-  delta(b, { ...call, ...snapshots, beta, l2norm });
+  delta(b, { ...call, ...snapshots, beta: strengths(b, beta), l2norm });
   return { o: call.o, finalState: call.final, ...kept };
 }
 
@@ -56,7 +57,7 @@ export function planGatedDeltaRule(
   const { call, sizes } = openDelta(b, op, inputs, options, { gates, into });
   const l2norm = normalization(op, options);
   const { kept, ...snapshots } = snapshotsOf(b, op, options, sizes, call.sequences);
-  delta(b, { ...call, ...snapshots, g, beta, l2norm });
+  delta(b, { ...call, ...snapshots, g, beta: strengths(b, beta), l2norm });
   return { o: call.o, finalState: call.final, ...kept };
 }
 

@@ -5,7 +5,13 @@
  */
 import { sum } from '../engines/binary.ts';
 import { delta } from '../engines/delta.ts';
-import { type DeltaInputs, type NormalizingOptions, normalization, rowGateAxes } from '../engines/delta-operands.ts';
+import {
+  type DeltaInputs,
+  type NormalizingOptions,
+  normalization,
+  rowGateAxes,
+  strengths,
+} from '../engines/delta-operands.ts';
 import { gemm, gemmPack, packedSize } from '../engines/gemm.ts';
 import { linearSizes } from '../engines/linear-operands.ts';
 import { expectContiguous, expectNames, expectTypes, matchShapes } from '../engines/shapes.ts';
@@ -76,7 +82,7 @@ export function planDeltaSegment(
   const l2norm = normalization(OP, options);
   const update = b.output([N, HV, K, V]);
   const transition = b.output([N, HV, K, K]);
-  const shared = { k, beta, g: g ?? gk, l2norm, scale: 1, sequences };
+  const shared = { k, beta: strengths(b, beta), g: g ?? gk, l2norm, scale: 1, sequences };
   delta(b, { ...shared, v, final: update });
   // the same tokens with nothing to write, on the identity: a column for each row of the state
   const initial = identity(b, transition.shape);

@@ -5,7 +5,7 @@
  */
 import { asFloats, repeatedHeads } from '../engines/copy.ts';
 import { delta } from '../engines/delta.ts';
-import { type DeltaInputs, type NormalizingOptions, normalization } from '../engines/delta-operands.ts';
+import { type DeltaInputs, type NormalizingOptions, normalization, strengths } from '../engines/delta-operands.ts';
 import { l2norm } from '../engines/features.ts';
 import { linear } from '../engines/linear.ts';
 import { type LinearResult, openLinear, type Stepped } from '../engines/linear-operands.ts';
@@ -46,7 +46,7 @@ export function planGatedOja(
     k: call.v,
     v: k,
     g: gv,
-    beta,
+    beta: strengths(b, beta),
     scale: 1,
     initial: call.initial?.state?.permute([0, 1, 3, 2]),
     final: b.temporary([N, HV, V, K]),

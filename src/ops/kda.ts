@@ -13,6 +13,7 @@ import {
   openDelta,
   rowGateAxes,
   snapshotsOf,
+  strengths,
 } from '../engines/delta-operands.ts';
 import type { Stepped } from '../engines/linear-operands.ts';
 import { expectNames } from '../engines/shapes.ts';
@@ -38,7 +39,7 @@ export function planKda(b: Builder, inputs: KdaInputs, options: DeltaOptions, in
   const { call, sizes } = openDelta(b, OP, inputs, options, { gates, into });
   const l2norm = normalization(OP, options);
   const { kept, ...snapshots } = snapshotsOf(b, OP, options, sizes, call.sequences);
-  delta(b, { ...call, ...snapshots, g, beta, l2norm });
+  delta(b, { ...call, ...snapshots, g, beta: strengths(b, beta), l2norm });
   return { o: call.o, finalState: call.final, ...kept };
 }
 

@@ -11,6 +11,7 @@ import {
   normalization,
   openDelta,
   rowGateAxes,
+  strengths,
 } from '../engines/delta-operands.ts';
 import { l2norm } from '../engines/features.ts';
 import type { LinearResult, Stepped } from '../engines/linear-operands.ts';
@@ -99,7 +100,7 @@ export function planPrecond(
     final: finalAState,
     sequences: call.sequences,
   });
-  delta(b, { ...call, q: unit(call.q), k, a, g, beta });
+  delta(b, { ...call, q: unit(call.q), k, a, g, beta: strengths(b, beta) });
   return { o: call.o, finalState: call.final, finalAState };
 }
 

@@ -1,0 +1,183 @@
+import { copyRow } from '../linear/decay';
+import { rowDecays, scalarDecays } from '../linear/decays';
+import { paddedRow, rowAt, tokenValue } from '../linear/rows';
+import { GATE_ROWS, GATE_SCALAR } from '../linear/workspace';
+import { DeltaParams } from '../params';
+import { fma } from '../simd/fma';
+import { sum4 } from '../simd/reduce';
+import { squareRow } from '../simd/row';
+import { elementBytes } from '../simd/storage';
+import { SINGLE_A, SINGLE_B, SINGLE_K, SINGLE_Q } from './single';
+import { DeltaScratch } from './workspace';
+
+/** How a row meets the decays since the block's first token. */
+const TIMES: i32 = 1;
+const OVER: i32 = -1;
+
+/** to = factor * row, times or over the decays up to token n of the block; as it is where n is negative. */
+function foldRow(p: DeltaParams, w: DeltaScratch, row: usize, factor: f32, n: i32, how: i32, to: usize): void {
+  let vectors = w.groups;
+  if (p.gateKind == GATE_SCALAR && n >= 0) {
+    const product = load<f32>(w.products + ((<usize>n) << 2));
+    factor = how == TIMES ? factor * product : factor / product;
+  }
+  const factors = f32x4.splat(factor);
+  if (p.gateKind != GATE_ROWS || n < 0) {
+    for (; vectors > 0; --vectors) {
+      v128.store(to, f32x4.mul(v128.load(row), factors));
+      row += 16;
+      to += 16;
+    }
+    return;
+  }
+  let product = w.products + <usize>n * w.rowBytes;
+  for (; vectors > 0; --vectors) {
+    const x = f32x4.mul(v128.load(row), factors);
+    const y = v128.load(product);
+    v128.store(to, how == TIMES ? f32x4.mul(x, y) : f32x4.div(x, y));
+    row += 16;
+    product += 16;
+    to += 16;
+  }
+}
+
+/** to = to * row. */
+function timesRow(row: usize, to: usize, vectors: i32): void {
+  for (; vectors > 0; --vectors) {
+    v128.store(to, f32x4.mul(v128.load(to), v128.load(row)));
+    row += 16;
+    to += 16;
+  }
+}
+
+/** sum a b over whole vectors. */
+function dotRow(a: usize, b: usize, vectors: i32): f32 {
+  let sum = i32x4.splat(0);
+  for (; vectors > 0; --vectors) {
+    sum = fma(v128.load(a), v128.load(b), sum);
+    a += 16;
+    b += 16;
+  }
+  return sum4(sum);
+}
+
+/** 1 / |row|, or 1 where rows are not normalised. */
+function inverseNorm(p: DeltaParams, row: usize): f32 {
+  if (!p.normalized) return 1;
+  return <f32>(1 / sqrt<f64>(<f64>squareRow(row, p.dk, 0) + <f64>p.normEpsilon));
+}
+
+function keyRow(p: DeltaParams, w: DeltaScratch, token: i32): usize {
+  const bytes = elementBytes(p.kType);
+  const head = w.head / p.keyGroup;
+  const at = rowAt(p.k, p.kStrideB, p.kStrideT, p.kStrideH, bytes, w.batch, w.start + token, head);
+  return paddedRow(at, p.kType, p.dk, (p.dk & 3) == 0, w.kRow);
+}
+
+function eraseRow(p: DeltaParams, w: DeltaScratch, token: i32): usize {
+  const bytes = elementBytes(p.aType);
+  const head = w.head / p.aGroup;
+  const at = rowAt(p.a, p.aStrideB, p.aStrideT, p.aStrideH, bytes, w.batch, w.start + token, head);
+  return paddedRow(at, p.aType, p.dk, (p.dk & 3) == 0, w.aRow);
+}
+
+function alongRow(p: DeltaParams, w: DeltaScratch, token: i32): usize {
+  const bytes = elementBytes(p.bType);
+  const head = w.head / p.bGroup;
+  const at = rowAt(p.b, p.bStrideB, p.bStrideT, p.bStrideH, bytes, w.batch, w.start + token, head);
+  return paddedRow(at, p.bType, p.dk, (p.dk & 3) == 0, w.bRow);
+}
+
+/** Row of q and o of a token, -1 where it has no output. */
+export function outputOf(p: DeltaParams, w: DeltaScratch, token: i32): i32 {
+  const row = w.start + token;
+  if (p.substeps <= 1) return row;
+  const output = row / p.substeps;
+  return output * p.substeps + p.substeps - 1 == row ? output : -1;
+}
+
+function queryRow(p: DeltaParams, w: DeltaScratch, token: i32): usize {
+  const row = p.q ? outputOf(p, w, token) : -1;
+  if (row < 0) return w.zeros;
+  const bytes = elementBytes(p.qType);
+  const at = rowAt(p.q, p.qStrideB, p.qStrideT, p.qStrideH, bytes, w.batch, row, w.keyHead);
+  return paddedRow(at, p.qType, p.dk, (p.dk & 3) == 0, w.qRow);
+}
+
+/**
+ * The reads of token n of the block: q decayed up to it, a up to it or, where it reads the state before the decay, up to the token before.
+ * The first a of the latter kind meets the state as the block before has left it.
+ */
+function foldReads(p: DeltaParams, w: DeltaScratch, step: i32, n: i32, aTo: usize, qTo: usize): void {
+  const token = step + n;
+  const q = queryRow(p, w, token);
+  foldRow(p, w, q, p.scale * inverseNorm(p, q), n, TIMES, qTo);
+  const a = p.a ? eraseRow(p, w, token) : keyRow(p, w, token);
+  const factor: f32 = p.a ? 1 : inverseNorm(p, a);
+  foldRow(p, w, a, factor, p.readsOld ? n - 1 : n, TIMES, aTo);
+  if (p.readsOld && n == 0) timesRow(w.prior, aTo, w.groups);
+}
+
+/** The key of token n of the block, the decays up to it divided out. */
+function foldKey(p: DeltaParams, w: DeltaScratch, step: i32, n: i32, to: usize): void {
+  const k = keyRow(p, w, step + n);
+  foldRow(p, w, k, inverseNorm(p, k), n, OVER, to);
+}
+
+/** Records of pairs of tokens; a last one that is alone goes with one that does nothing. */
+function foldPairs(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): void {
+  const rowBytes = w.rowBytes;
+  let record = w.records;
+  for (let n = 0; n < count; n += 2) {
+    const kA = record;
+    const kB = kA + rowBytes;
+    const aA = kB + rowBytes;
+    const aB = aA + rowBytes;
+    const qA = aB + rowBytes;
+    const qB = qA + rowBytes;
+    const numbers = qB + rowBytes;
+    const both = n + 1 < count;
+    foldKey(p, w, step, n, kA);
+    foldReads(p, w, step, n, aA, qA);
+    if (both) {
+      foldKey(p, w, step, n + 1, kB);
+      foldReads(p, w, step, n + 1, aB, qB);
+    } else {
+      memory.fill(kB, 0, rowBytes);
+      memory.fill(aB, 0, rowBytes);
+      memory.fill(qB, 0, rowBytes);
+    }
+    store<f32>(numbers, p.weight ? tokenValue(p.weight, p, w, step + n) : 1);
+    store<f32>(numbers, !both ? 0 : p.weight ? tokenValue(p.weight, p, w, step + n + 1) : 1, 4);
+    store<f32>(numbers, dotRow(aB, kA, w.groups), 8);
+    store<f32>(numbers, dotRow(qA, kA, w.groups), 12);
+    store<f32>(numbers, dotRow(qB, kA, w.groups), 16);
+    store<f32>(numbers, dotRow(qB, kB, w.groups), 20);
+    record += w.recordBytes;
+  }
+}
+
+/** Records of single tokens. */
+function foldSingles(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): void {
+  let record = w.records;
+  for (let n = 0; n < count; ++n) {
+    foldKey(p, w, step, n, record + SINGLE_K * w.rowBytes);
+    foldRow(p, w, alongRow(p, w, step + n), 1, n, OVER, record + SINGLE_B * w.rowBytes);
+    foldReads(p, w, step, n, record + SINGLE_A * w.rowBytes, record + SINGLE_Q * w.rowBytes);
+    record += w.recordBytes;
+  }
+}
+
+/**
+ * Folds tokens from `step` on, at most `most` and no more than the decays allow; their number. The decays since the first of them are
+ * multiplied into what reads and divided out of what is written; those before, with the first's own, are left in w.factor.
+ */
+export function foldTokens(p: DeltaParams, w: DeltaScratch, step: i32, most: i32): i32 {
+  if (p.readsOld) copyRow(w.product, w.prior, w.groups);
+  let count = most;
+  if (p.gateKind == GATE_SCALAR) count = scalarDecays(p, w, step, most);
+  else if (p.gateKind == GATE_ROWS) count = rowDecays(p, w, step, most);
+  if (p.b) foldSingles(p, w, step, count);
+  else foldPairs(p, w, step, count);
+  return count;
+}

@@ -1,0 +1,53 @@
+import { LinearParams } from '../params';
+import { elementBytes, F32, widenRow } from '../simd/storage';
+import { ItemScratch } from './workspace';
+
+/** n values of any storage type as f32 whose last vector is padded: in place where that is so already, else in `row`. */
+// @ts-ignore: decorator
+@inline
+export function paddedRow(src: usize, type: i32, n: i32, padded: bool, row: usize): usize {
+  if (type == F32 && padded) return src;
+  widenRow(src, type, row, n, 1);
+  return row;
+}
+
+/** Address of a row [batch, token, head] of a tensor. */
+// @ts-ignore: decorator
+@inline
+export function rowAt(
+  base: usize,
+  strideB: i32,
+  strideT: i32,
+  strideH: i32,
+  bytes: usize,
+  batch: i32,
+  token: i32,
+  head: i32,
+): usize {
+  const element = <usize>batch * <usize>strideB + <usize>token * <usize>strideT + <usize>head * <usize>strideH;
+  return base + element * bytes;
+}
+
+/** A per-token value of a head, in a contiguous f32 [B, T, HV]. */
+// @ts-ignore: decorator
+@inline
+export function tokenValue(base: usize, p: LinearParams, w: ItemScratch, token: i32): f32 {
+  const at = <usize>((w.batch * p.length + w.start + token) * p.heads + w.head);
+  return load<f32>(base + (at << 2));
+}
+
+/** The query of a token that may be behind the last. */
+export function queryRow(p: LinearParams, w: ItemScratch, token: i32): usize {
+  if (token >= w.length || !p.q) return w.zeros;
+  const bytes = elementBytes(p.qType);
+  const at = rowAt(p.q, p.qStrideB, p.qStrideT, p.qStrideH, bytes, w.batch, w.start + token, w.keyHead);
+  return paddedRow(at, p.qType, p.dk, (p.dk & 3) == 0, w.qRow);
+}
+
+/** The item's columns of a token's value; `row` takes it where it cannot be read in place. */
+export function valueRow(p: LinearParams, w: ItemScratch, token: i32, row: usize): usize {
+  if (token < 0) return w.vZeros;
+  const bytes = elementBytes(p.vType);
+  const at = rowAt(p.v, p.vStrideB, p.vStrideT, p.vStrideH, bytes, w.batch, w.start + token, w.head);
+  return paddedRow(at + <usize>w.column * bytes, p.vType, w.width, (w.width & 7) == 0, row);
+}
