@@ -573,7 +573,7 @@ export const OPS: readonly PlannedOpEntry[] = [
     paper: 'DeltaNet, Yang 2024',
     inputs: ['q', 'k', 'v', 'beta', 'initialState?', 'cuSeqlens?'],
     attributes: DELTA,
-    outputs: ['o', 'finalState', 'snapshots?'],
+    outputs: ['o', 'finalState', 'snapshots'],
     ...calls(deltaRule, planDeltaRule),
   },
   {
@@ -582,7 +582,7 @@ export const OPS: readonly PlannedOpEntry[] = [
     paper: 'Gated Delta Networks, Yang 2024',
     inputs: ['q', 'k', 'v', 'g', 'beta', 'initialState?', 'cuSeqlens?'],
     attributes: DELTA,
-    outputs: ['o', 'finalState', 'snapshots?'],
+    outputs: ['o', 'finalState', 'snapshots'],
     ...calls(gatedDeltaRule, planGatedDeltaRule),
   },
   {
@@ -591,7 +591,7 @@ export const OPS: readonly PlannedOpEntry[] = [
     paper: 'Kimi Linear, 2025',
     inputs: ['q', 'k', 'v', 'g', 'beta', 'initialState?', 'cuSeqlens?'],
     attributes: DELTA,
-    outputs: ['o', 'finalState', 'snapshots?'],
+    outputs: ['o', 'finalState', 'snapshots'],
     ...calls(kda, planKda),
   },
   {
