@@ -1,4 +1,5 @@
-import { type DeltaOutputs, masterRecurrence, type RowOf } from './delta.ts';
+import { type DeltaOutputs, masterRecurrence } from './delta.ts';
+import { queryAndKey } from './delta-rule.ts';
 import {
   addOuter,
   carried,
@@ -24,6 +25,7 @@ interface DeltaProductOperands extends Recurrence {
 interface DeltaProductOptions {
   numHouseholder: number;
   scale?: number;
+  useQkL2norm?: boolean;
 }
 
 /**
@@ -32,23 +34,24 @@ interface DeltaProductOptions {
  */
 export function gatedDeltaProduct(
   { q, k, v, beta, g, initialState, cuSeqlens }: DeltaProductOperands,
-  { numHouseholder: steps, scale }: DeltaProductOptions,
+  { numHouseholder: steps, scale, useQkL2norm = false }: DeltaProductOptions,
   round: Round = float64,
 ): DeltaOutputs {
   const [batches = 0, length = 0, keyHeads = 0, dk = 0] = q.shape;
+  const { query, key: keyOf } = queryAndKey({ q, k, v }, useQkL2norm, round);
   const [, , heads = 0, dv = 0] = v.shape;
   const o = zeros([batches, length, heads, dv]);
   const finalState = carried(initialState, [sequences(o, cuSeqlens).length, heads, dk, dv]);
   forEachToken(o, keyHeads, cuSeqlens, ({ n, b, t, h, kh }) => {
     if (g) scaleRows(finalState, n, h, new Array<number>(dk).fill(expNatural(at(g, b, t, h), round)), round);
     for (let i = t * steps; i < (t + 1) * steps; i++) {
-      const key = row(k, b, i, kh);
+      const key = keyOf(b, i, h, kh);
       const read = readOut(key, finalState, n, h, round);
       const strength = at(beta, b, i, h);
       const written = row(v, b, i, h).map((x, d) => round(strength * round(x - read[d]!)));
       addOuter(finalState, n, h, key, written, round);
     }
-    setRow(o, readOut(times(row(q, b, t, kh), round(scale ?? dk ** -0.5), round), finalState, n, h, round), b, t, h);
+    setRow(o, readOut(times(query(b, t, h, kh), round(scale ?? dk ** -0.5), round), finalState, n, h, round), b, t, h);
   });
   return { o, finalState };
 }
@@ -56,7 +59,7 @@ export function gatedDeltaProduct(
 /** As the master recurrence of n T tokens, every n-th of them read. */
 export function gatedDeltaProductDplr(
   { q, k, v, beta, g, initialState, cuSeqlens }: DeltaProductOperands,
-  { numHouseholder: steps, scale }: DeltaProductOptions,
+  { numHouseholder: steps, scale, useQkL2norm = false }: DeltaProductOptions,
   round: Round = float64,
 ): DeltaOutputs {
   const [batches = 0, length = 0, , dk = 0] = q.shape;
@@ -64,7 +67,7 @@ export function gatedDeltaProductDplr(
   const strength = (b: number, t: number, h: number) => at(beta, b, t, h);
   const decayed = (b: number, t: number, h: number) =>
     g && t % steps === 0 ? expNatural(at(g, b, t / steps, h), round) : 1;
-  const key: RowOf = (b, t, _h, kh) => row(k, b, t, kh);
+  const { query, key } = queryAndKey({ q, k, v }, useQkL2norm, round);
   const { o: all, finalState } = masterRecurrence(
     {
       q: k,
@@ -75,7 +78,7 @@ export function gatedDeltaProductDplr(
     },
     {
       scale,
-      query: (b, t, _h, kh) => row(q, b, Math.floor(t / steps), kh),
+      query: (b, t, h, kh) => query(b, Math.floor(t / steps), h, kh),
       decay: (b, t, h) => new Array<number>(dk).fill(decayed(b, t, h)),
       a: (b, t, h, kh) => times(key(b, t, h, kh), decayed(b, t, h), round),
       b: (b, t, h, kh) => times(key(b, t, h, kh), -strength(b, t, h), round),
