@@ -2,6 +2,8 @@ export { causalConv, causalConvScratchBytes } from './conv/causal';
 export { depthwiseConv2d } from './conv/depthwise2d';
 export { decode, decodeMerge, decodeScratchBytes } from './decode/decode';
 export { mergeState } from './decode/merge-state';
+export { precondKeys, precondTerms } from './delta/precondition';
+export { rowProducts } from './delta/row-products';
 export { delta, deltaScratchBytes } from './delta/delta';
 export { deltaStep } from './delta/step';
 export { binary } from './elementwise/binary';

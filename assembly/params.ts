@@ -704,6 +704,61 @@ export class L2NormParams extends FeatureParams {
   floor: f32;
 }
 
+/** Rows times gates, see delta/row-products.ts. */
+@unmanaged
+export class RowProductsParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  y: usize;
+  yStrideB: i32;
+  yStrideT: i32;
+  yStrideH: i32;
+  /** y is one number for a row. */
+  ySplat: i32;
+  base: usize;
+  baseStrideB: i32;
+  baseStrideT: i32;
+  baseStrideH: i32;
+  baseType: i32;
+  o: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+  factor: f32;
+}
+
+/** Keys and their curvature, see delta/precondition.ts. */
+@unmanaged
+export class PrecondParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  g: usize;
+  gStrideB: i32;
+  gStrideT: i32;
+  gStrideH: i32;
+  beta: usize;
+  betaStrideB: i32;
+  betaStrideT: i32;
+  betaStrideH: i32;
+  terms: usize;
+  gates: usize;
+  a: usize;
+  c: usize;
+  o: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+  center: f32;
+  logX: f32;
+  epsilon: f32;
+}
+
 /** Rows k of d elements become keys o, as feature rows do. */
 @unmanaged
 export class RodimusParams extends FeatureParams {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
 export type { Activation } from './engines/gemm.ts';
 export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engines/linear-operands.ts';
 export * from './errors.ts';
@@ -33,6 +34,7 @@ export {
   causalConv1dStep,
   causalConv1dSync,
 } from './ops/causal-conv.ts';
+export { type CombaInputs, comba, combaStep, combaSync } from './ops/comba.ts';
 export {
   type CosformerInputs,
   type CosformerOptions,
@@ -43,10 +45,47 @@ export {
   cosformerSync,
 } from './ops/cosformer.ts';
 export {
+  type GatedDeltaProductInputs,
+  type GatedDeltaProductOptions,
+  type GatedDeltaProductStepInputs,
+  gatedDeltaProduct,
+  gatedDeltaProductStep,
+  gatedDeltaProductSync,
+} from './ops/delta-product.ts';
+export {
+  deltaRule,
+  deltaRuleStep,
+  deltaRuleSync,
+  type GatedDeltaRuleInputs,
+  gatedDeltaRule,
+  gatedDeltaRuleStep,
+  gatedDeltaRuleSync,
+} from './ops/delta-rule.ts';
+export {
+  type DeltaSegment,
+  type DeltaSegmentInputs,
+  type DeltaSegmentOptions,
+  deltaSegment,
+  deltaSegmentSync,
+  type JoinDeltaSegmentInputs,
+  joinDeltaSegment,
+  joinDeltaSegmentSync,
+} from './ops/delta-segment.ts';
+export {
   type DifferentialAttentionInputs,
   differentialAttention,
   differentialAttentionSync,
 } from './ops/differential.ts';
+export {
+  type DplrInputs,
+  dplr,
+  dplrStep,
+  dplrSync,
+  type IplrInputs,
+  iplr,
+  iplrStep,
+  iplrSync,
+} from './ops/dplr.ts';
 export { type DwConv2dInputs, dwConv2d, dwConv2dSync } from './ops/dw-conv2d.ts';
 export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
 export { explain } from './ops/explain.ts';
@@ -87,6 +126,8 @@ export {
   forgettingAttn,
   forgettingAttnSync,
 } from './ops/forgetting.ts';
+export { type GatedOjaInputs, gatedOja, gatedOjaStep, gatedOjaSync } from './ops/gated-oja.ts';
+export { type Gdn2Inputs, gdn2, gdn2Step, gdn2Sync } from './ops/gdn2.ts';
 export {
   type GlaInputs,
   gla,
@@ -102,6 +143,7 @@ export {
   simpleGlaSync,
 } from './ops/gla.ts';
 export { type HgrnInputs, type HgrnResult, type HgrnStepInputs, hgrn, hgrnStep, hgrnSync } from './ops/hgrn.ts';
+export { type KdaInputs, kda, kdaStep, kdaSync } from './ops/kda.ts';
 export {
   type LightnetInputs,
   type LightnetResult,
@@ -199,6 +241,18 @@ export {
   performerSync,
 } from './ops/performer.ts';
 export {
+  type PrecondInputs,
+  type PrecondOptions,
+  type PrecondResult,
+  type PrecondStepInputs,
+  precondGatedDeltaRule,
+  precondGatedDeltaRuleStep,
+  precondGatedDeltaRuleSync,
+  precondKda,
+  precondKdaStep,
+  precondKdaSync,
+} from './ops/precond-delta.ts';
+export {
   type LightningAttnInputs,
   type LightningAttnOptions,
   lightningAttn,
@@ -237,6 +291,7 @@ export {
   rwkv4Step,
   rwkv4Sync,
 } from './ops/rwkv4.ts';
+export { type Rwkv7Inputs, rwkv7, rwkv7Step, rwkv7Sync } from './ops/rwkv7.ts';
 export {
   type FftConvInputs,
   fftConv,

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { instantiateSync } from '@assemblyscript/loader';
 import { ARENA_START, KERNELS, SCRATCH_MEASURES } from '../src/generated/kernels.ts';
+import { MEASURE, MEASURE_ROOM } from '../src/runtime/control.ts';
 import { availableVariants } from './runtimes.ts';
 
 const PAGE = 65536;
@@ -54,6 +55,19 @@ for (const variant of availableVariants()) {
         end > start && end <= ARENA_START,
         `last byte written is ${end - 1}, the arena starts at ${ARENA_START}`,
       );
+    });
+
+    test(`${build}.wasm answers how much scratch it needs within the room for that`, () => {
+      const memory = filledMemory(shared, 0xa5);
+      const { exports } = instantiate(memory).instance;
+      new Uint8Array(memory.buffer, MEASURE, MEASURE_ROOM - MEASURE).fill(0);
+      const before = contents(memory);
+      for (const name of SCRATCH_MEASURES) {
+        (exports[name] as (params: number, scratch: number) => number)(MEASURE, MEASURE_ROOM);
+        const now = contents(memory);
+        const wrong = now.findIndex((byte, at) => byte !== before[at] && (at < MEASURE_ROOM || at >= tableStart));
+        assert.equal(wrong, -1, `${name} writes byte ${wrong}, the room is ${MEASURE_ROOM} to ${tableStart - 1}`);
+      }
     });
 
     test(`${build}.wasm, instantiated twice on one memory, leaves it as it was`, () => {

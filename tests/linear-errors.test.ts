@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { DTypeError, OptionError, ShapeError, type Tensor } from '../src/index.ts';
+import { deltaMethods } from './delta-methods.ts';
 import { type Method, methods, opOf, syncOf } from './linear-methods.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, randomFrom } from './samples.ts';
@@ -61,7 +62,7 @@ async function assertThrows(
   assert.equal(rt.memory().used, used);
 }
 
-for (const method of methods) {
+for (const method of [...methods, ...deltaMethods]) {
   test(`${method.label}: missing operands, wrong shapes and element types, unknown names`, async () => {
     const samples = samplesOf(method);
     const names = Object.keys(method.tokens(randomFrom(55), lengths, 'mild', 1));
@@ -74,7 +75,7 @@ for (const method of methods) {
         says,
         `${method.label}: ${what}`,
       );
-    const optional = ['gk', 'gv', 'z', 'D', 'slopes', 'dtBias', 'bias', 'wK', 'biasK'];
+    const optional = ['gk', 'gv', 'z', 'D', 'slopes', 'dtBias', 'bias', 'wK', 'biasK', 'logAtkScale'];
     for (const [name, sample] of Object.entries(samples)) {
       if (!optional.includes(name) && !(method.name === 'mom' && name === 'g')) {
         const without = Object.fromEntries(Object.entries(samples).filter(([other]) => other !== name));
@@ -141,7 +142,7 @@ for (const method of methods) {
 
 test('boundaries that do not fill T are refused', async () => {
   const alone = { ...lengths, b: 1 };
-  for (const method of methods.filter(({ packed }) => packed)) {
+  for (const method of [...methods, ...deltaMethods].filter(({ packed }) => packed)) {
     const random = randomFrom(56);
     const samples = { ...method.tokens(random, alone, 'mild', 1), ...method.constants?.(random, alone, 'mild') };
     for (const bounds of [[0, 6], [1, 7], [0, 5, 3, 7], [0, 8], [7]]) {

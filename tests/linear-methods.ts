@@ -149,16 +149,18 @@ export const stepOf = ({ name }: Method) => exported<AnySyncOp>(`${name}Step`);
 export const optionsFrom = ({ options, from }: Method, t: number): object => ({ ...options, ...from?.(t) });
 
 /** A state [N,HV,K,V]. */
-const matrixState: State = {
+export const matrixState: State = {
   initial: 'initialState',
   final: 'finalState',
   step: 'state',
   shape: (n, { hv, k, v }) => [n, hv, k, v],
 };
 
-const positive = (sample: FloatSample) => floats(sample.shape, (n) => Math.abs(sample.data[n]!) + 0.01);
+/** Positive numbers of the same sizes. */
+export const positive = (sample: FloatSample) => floats(sample.shape, (n) => Math.abs(sample.data[n]!) + 0.01);
 
-const qkv = (random: () => number, { b, t, h, hv, k, v }: Lengths, size: number) => ({
+/** Queries, keys and values. */
+export const qkv = (random: () => number, { b, t, h, hv, k, v }: Lengths, size: number) => ({
   q: normal(random, [b, t, h, k], size),
   k: normal(random, [b, t, h, k], size),
   v: normal(random, [b, t, hv, v], size),
@@ -188,7 +190,8 @@ const linearMaps = (random: () => number, { h, k, m }: Lengths) => normal(random
 /** A running logcumsumexp as tokens leave it. */
 const logState = (random: () => number, shape: number[]) => normal(random, shape, 2);
 
-const plain = { options: {}, packed: true, steps: true, scaled: true, states: [matrixState] };
+/** What most methods have. */
+export const plain = { options: {}, packed: true, steps: true, scaled: true, states: [matrixState] };
 
 /** All of them. */
 export const methods: readonly Method[] = [

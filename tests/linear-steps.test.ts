@@ -3,6 +3,7 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { DTypeError, type Runtime, ShapeError, type Tensor } from '../src/index.ts';
 import { assertAccurate, assertNear } from './accuracy.ts';
+import { deltaMethods } from './delta-methods.ts';
 import { type Lengths, type Method, methods, opOf, optionsFrom, stepOf, syncOf, wantedOf } from './linear-methods.ts';
 import { property } from './property.ts';
 import type { NdArray } from './reference/ndarray.ts';
@@ -15,7 +16,7 @@ after(() => {
   for (const rt of runtimes) rt.dispose();
 });
 
-const streaming = methods.filter(({ states }) => states.length > 0);
+const streaming = [...methods, ...deltaMethods].filter(({ states }) => states.length > 0);
 
 function casesOf(method: Method, lastT: number) {
   return fc

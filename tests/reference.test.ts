@@ -4,7 +4,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readSafetensors, tensorValues } from '../src/cli/safetensors.ts';
 import { attention } from './reference/attention.ts';
+import { comba, combaDplr } from './reference/comba.ts';
+import { gatedDeltaProduct, gatedDeltaProductDplr } from './reference/delta-product.ts';
+import { deltaRule, deltaRuleDplr, gatedDeltaRule, gatedDeltaRuleDplr } from './reference/delta-rule.ts';
 import { differentialAttention } from './reference/differential.ts';
+import { dplr, iplr } from './reference/dplr.ts';
 import {
   based,
   basedRecurrent,
@@ -15,8 +19,10 @@ import {
   rebasedRecurrent,
 } from './reference/feature-attention.ts';
 import { forgettingAttn } from './reference/forgetting.ts';
+import { gdn2, gdn2Dplr } from './reference/gdn2.ts';
 import { gla, hgrn2, simpleGla } from './reference/gla.ts';
 import { hgrn } from './reference/hgrn.ts';
+import { kda, kdaDplr } from './reference/kda.ts';
 import { linearAttn } from './reference/linear-attn.ts';
 import { logLinearAttn } from './reference/log-linear.ts';
 import { mla, mlaAbsorbed } from './reference/mla.ts';
@@ -29,6 +35,7 @@ import { rgLru } from './reference/rg-lru.ts';
 import { rope } from './reference/rope.ts';
 import { rwkv5, rwkv6 } from './reference/rwkv.ts';
 import { rwkv4 } from './reference/rwkv4.ts';
+import { rwkv7, rwkv7Dplr } from './reference/rwkv7.ts';
 import { s4d } from './reference/s4d.ts';
 import { selectiveScan } from './reference/selective-scan.ts';
 import { abc, gsa } from './reference/slots.ts';
@@ -41,12 +48,20 @@ const references: Record<string, Reference[]> = {
   abc: [abc],
   attention: [attention],
   based: [based, basedRecurrent],
+  comba: [comba, combaDplr],
   cosformer: [cosformer, cosformerRecurrent],
+  delta_rule: [deltaRule, deltaRuleDplr],
   differential_attention: [differentialAttention],
+  dplr: [dplr],
   forgetting_attn: [forgettingAttn],
+  gated_delta_product: [gatedDeltaProduct, gatedDeltaProductDplr],
+  gated_delta_rule: [gatedDeltaRule, gatedDeltaRuleDplr],
+  gdn2: [gdn2, gdn2Dplr],
   gla: [gla],
   gsa: [gsa],
   hgrn2: [hgrn2],
+  iplr: [iplr],
+  kda: [kda, kdaDplr],
   lightning_attn: [lightningAttn],
   linear_attn: [linearAttn],
   log_linear_attn: [logLinearAttn],
@@ -62,6 +77,7 @@ const references: Record<string, Reference[]> = {
   s4d: [s4d],
   rwkv5: [rwkv5],
   rwkv6: [rwkv6],
+  rwkv7: [rwkv7, rwkv7Dplr],
   simple_gla: [simpleGla],
   ssd: [ssd],
   rg_lru: [rgLru],

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import * as wattn from '../src/index.ts';
 import { DTypeError, OptionError, ShapeError, type Tensor } from '../src/index.ts';
+import { deltaMethods } from './delta-methods.ts';
 import { exported, type Method, methods, optionsFrom, stepOf, syncOf } from './linear-methods.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, normal, randomFrom, type Sample } from './samples.ts';
@@ -34,6 +35,18 @@ const diagonalRow = { u: rows, state: sample(2, 6, 3, 2) };
 const others: Readonly<Record<string, Omit<Step, 'label' | 'step'>>> = {
   causalConv1d: { inputs: { x: rows, weight: sample(6, 4), state: sample(2, 6, 3) }, states: state },
   dss: { inputs: { ...diagonalRow, ...diagonal }, states: state },
+  gatedDeltaProduct: {
+    options: { numHouseholder: 3 },
+    inputs: {
+      q: sample(2, 1, 5),
+      k: sample(2, 3, 1, 5),
+      v: sample(2, 3, 2, 7),
+      beta: floats([2, 3, 2], random),
+      g: floats([2, 2], () => -1),
+      state: sample(2, 2, 5, 7),
+    },
+    states: state,
+  },
   hgrn: { inputs: { x: rows, g: rows, state: rows }, states: state },
   logLinearAttn: {
     inputs: {
@@ -95,7 +108,7 @@ const steps: readonly Step[] = [
     step: exported<AnyStep>(`${label.split(' ')[0]}Step`),
     ...rest,
   })),
-  ...methods.filter(({ steps }) => steps).map(stepOfMethod),
+  ...[...methods, ...deltaMethods].filter(({ steps }) => steps).map(stepOfMethod),
 ];
 
 test('every step that wattn exports is here', () => {

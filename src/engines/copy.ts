@@ -20,3 +20,23 @@ export function packed(b: Builder, x: Tensor): Tensor {
   copyRows(b, x, o);
   return o;
 }
+
+/** x [B, T, H, D] of any storage, or a copy of it in f32. */
+export function asFloats(b: Builder, x: Tensor): Tensor {
+  if (x.dtype === 'f32') return x;
+  const o = b.temporary(x.shape);
+  copyRows(b, x, o);
+  return o;
+}
+
+/** x [B, T, H, D], or a copy of it with every head `times` times, one after another. */
+export function repeatedHeads(b: Builder, x: Tensor, times: number): Tensor {
+  if (times === 1) return x;
+  const [B, T, H, D] = x.shape as [number, number, number, number];
+  const o = b.temporary([B, T, H * times, D]);
+  const [strideB, strideT, strideH] = o.strides as [number, number, number];
+  for (let i = 0; i < times; ++i) {
+    copyRows(b, x, o.slice(2, i, H * times).restride([B, T, H, D], [strideB, strideT, times * strideH, 1]));
+  }
+  return o;
+}

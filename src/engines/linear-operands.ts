@@ -73,7 +73,7 @@ export interface OpenOperands {
 export function linearSizes(
   op: string,
   inputs: Partial<LinearInputs>,
-  { names = {}, gates = {}, tiedKeys = false }: LinearNames,
+  { names = {}, gates = {}, rows = {}, tiedKeys = false }: LinearNames,
 ): { sizes: LinearSizes & Sizes; sequences: SequenceSpan[] } {
   const { q, k, v, cuSeqlens } = inputs;
   const named = (name: keyof LinearInputs) => names[name] ?? name;
@@ -85,6 +85,10 @@ export function linearSizes(
   }
   operands[named('v')] = v;
   patterns[named('v')] = 'B T HV V';
+  for (const [name, [tensor, axes]] of Object.entries(rows)) {
+    operands[name] = tensor;
+    patterns[name] = axes;
+  }
   const others: Record<string, Tensor | undefined> = {};
   for (const [name, [tensor, axes]] of Object.entries(gates)) {
     others[name] = tensor;
@@ -153,6 +157,8 @@ export interface LinearNames {
   readonly names?: Partial<Record<keyof LinearInputs, string>>;
   /** f32 tensors with rows contiguous along their last axis. */
   readonly gates?: Readonly<Record<string, readonly [Tensor | undefined, string]>>;
+  /** Tensors of any storage type, likewise. */
+  readonly rows?: Readonly<Record<string, readonly [Tensor | undefined, string]>>;
   readonly into?: StepTarget | undefined;
   /** There is no k. */
   readonly tiedKeys?: boolean;

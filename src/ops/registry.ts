@@ -10,8 +10,13 @@ import type { Tensor } from '../tensor.ts';
 import { attention, planAttention } from './attention.ts';
 import { based, planBased, rebased } from './based.ts';
 import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
+import { comba, planComba } from './comba.ts';
 import { cosformer, planCosformer } from './cosformer.ts';
+import { gatedDeltaProduct, planGatedDeltaProduct } from './delta-product.ts';
+import { deltaRule, gatedDeltaRule, planDeltaRule, planGatedDeltaRule } from './delta-rule.ts';
+import { deltaSegment, joinDeltaSegment, planDeltaSegment, planJoinDeltaSegment } from './delta-segment.ts';
 import { differentialAttention, planDifferential } from './differential.ts';
+import { dplr, iplr, planDplr, planIplr } from './dplr.ts';
 import { dwConv2d, planDwConv2d } from './dw-conv2d.ts';
 import { add, mul, planBinary } from './elementwise.ts';
 import {
@@ -41,8 +46,11 @@ import {
 } from './feature-plans.ts';
 import * as features from './features.ts';
 import { forgettingAttn, planForgetting } from './forgetting.ts';
+import { gatedOja, planGatedOja } from './gated-oja.ts';
+import { gdn2, planGdn2 } from './gdn2.ts';
 import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
 import { hgrn, planHgrn } from './hgrn.ts';
+import { kda, planKda } from './kda.ts';
 import { lightnet, planLightnet } from './lightnet.ts';
 import { linearAttn, planLinearAttn } from './linear-attn.ts';
 import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
@@ -58,12 +66,14 @@ import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
 import { performer, planPerformer } from './performer.ts';
+import { planPrecond, precondGatedDeltaRule, precondKda } from './precond-delta.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
 import { planRgLru, rgLru } from './rg-lru.ts';
 import { planRodimus, rodimus } from './rodimus.ts';
 import { planRope, rope } from './rope.ts';
 import { planRwkv, rwkv5, rwkv6 } from './rwkv.ts';
 import { planRwkv4, rwkv4 } from './rwkv4.ts';
+import { planRwkv7, rwkv7 } from './rwkv7.ts';
 import { fftConv, planFftConv, planS4, planS4Kernel, s4, s4Kernel } from './s4.ts';
 import { dss, planDss, planS4d, s4d } from './s4d.ts';
 import { joinSegment, linearSegment, planJoinSegment, planSegment } from './segment.ts';
@@ -152,6 +162,32 @@ function featureEntry(
   };
 }
 
+/** The entry of a preconditioned delta rule. */
+function precondEntry(name: 'precondGatedDeltaRule' | 'precondKda', call: AnyOp, doc: string): PlannedOpEntry {
+  return {
+    name,
+    doc,
+    paper: 'Preconditioned DeltaNet, 2026',
+    inputs: [
+      'q',
+      'k',
+      'v',
+      'g',
+      'beta',
+      'gAtk',
+      'betaAtk',
+      'logAtkScale?',
+      'initialState?',
+      'initialAState?',
+      'cuSeqlens?',
+    ],
+    attributes: ['scale', 'x', 'eps', 'logAtkScale', 'useQkL2norm'],
+    outputs: ['o', 'finalState', 'finalAState'],
+    ...calls(call, (b, inputs, options) => planPrecond(b, name, inputs, options)),
+  };
+}
+
+const DELTA = ['scale', 'useQkL2norm', 'snapshotEvery'];
 const PROJECTION = ['w', 'bias?', 'wK?', 'biasK?'];
 const CONVOLUTION = ['convWeight?', 'convBias?'];
 const MASKING = ['causal', 'window', 'scale', 'softcap'];
@@ -530,6 +566,120 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['scale', 'shared', 'memories'],
     outputs: ['o', 'finalState'],
     ...calls(mom, planMom),
+  },
+  {
+    name: 'deltaRule',
+    doc: 'Linear attention whose writes replace what their key held.',
+    paper: 'DeltaNet, Yang 2024',
+    inputs: ['q', 'k', 'v', 'beta', 'initialState?', 'cuSeqlens?'],
+    attributes: DELTA,
+    outputs: ['o', 'finalState', 'snapshots'],
+    ...calls(deltaRule, planDeltaRule),
+  },
+  {
+    name: 'gatedDeltaRule',
+    doc: 'The delta rule with one decay for each head.',
+    paper: 'Gated Delta Networks, Yang 2024',
+    inputs: ['q', 'k', 'v', 'g', 'beta', 'initialState?', 'cuSeqlens?'],
+    attributes: DELTA,
+    outputs: ['o', 'finalState', 'snapshots'],
+    ...calls(gatedDeltaRule, planGatedDeltaRule),
+  },
+  {
+    name: 'kda',
+    doc: 'The delta rule with a decay for each row of the state.',
+    paper: 'Kimi Linear, 2025',
+    inputs: ['q', 'k', 'v', 'g', 'beta', 'initialState?', 'cuSeqlens?'],
+    attributes: DELTA,
+    outputs: ['o', 'finalState', 'snapshots'],
+    ...calls(kda, planKda),
+  },
+  {
+    name: 'gdn2',
+    doc: 'The delta rule with gates for what is erased and what is written.',
+    paper: 'Gated DeltaNet-2, 2026',
+    inputs: ['q', 'k', 'v', 'g', 'b', 'w', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(gdn2, planGdn2),
+  },
+  {
+    name: 'comba',
+    doc: 'The delta rule that reads the state before it decays, with an output correction.',
+    paper: 'Comba, Hu 2025',
+    inputs: ['q', 'k', 'v', 'p', 'g', 'beta', 'D?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale', 'useQkL2norm'],
+    outputs: ['o', 'finalState'],
+    ...calls(comba, planComba),
+  },
+  {
+    name: 'gatedDeltaProduct',
+    doc: 'Several steps of the delta rule a token.',
+    paper: 'DeltaProduct, Siems 2025',
+    inputs: ['q', 'k', 'v', 'beta', 'g?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['numHouseholder', 'scale', 'useQkL2norm'],
+    outputs: ['o', 'finalState'],
+    ...calls(gatedDeltaProduct, planGatedDeltaProduct),
+  },
+  {
+    name: 'dplr',
+    doc: 'Recurrence with a diagonal plus low-rank transition.',
+    paper: 'RWKV-7, Peng 2025',
+    inputs: ['q', 'k', 'v', 'a', 'b', 'gk', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(dplr, planDplr),
+  },
+  {
+    name: 'iplr',
+    doc: 'Recurrence with an identity plus low-rank transition.',
+    paper: 'RWKV-7, Peng 2025',
+    inputs: ['q', 'k', 'v', 'a', 'b', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(iplr, planIplr),
+  },
+  {
+    name: 'rwkv7',
+    doc: 'Time mixing of RWKV-7: decays by token, a key removed and a key written.',
+    paper: 'Goose, Peng 2025',
+    inputs: ['r', 'w', 'k', 'v', 'kk', 'a', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o', 'finalState'],
+    ...calls(rwkv7, planRwkv7),
+  },
+  precondEntry(
+    'precondGatedDeltaRule',
+    precondGatedDeltaRule,
+    'The gated delta rule with keys preconditioned by their curvature.',
+  ),
+  precondEntry('precondKda', precondKda, 'KDA with keys preconditioned by their curvature.'),
+  {
+    name: 'gatedOja',
+    doc: 'The delta rule with keys and values swapped, and decays of the columns.',
+    paper: 'Gated Oja rule, fla',
+    inputs: ['q', 'k', 'v', 'beta', 'gv?', 'initialState?', 'cuSeqlens?'],
+    attributes: ['scale', 'useQkL2norm'],
+    outputs: ['o', 'finalState'],
+    ...calls(gatedOja, planGatedOja),
+  },
+  {
+    name: 'deltaSegment',
+    doc: 'What a span of tokens does to any state of a delta rule.',
+    paper: 'DeltaNet, Yang 2024',
+    inputs: ['k', 'v', 'beta', 'g?', 'gk?', 'cuSeqlens?'],
+    attributes: ['useQkL2norm'],
+    outputs: ['update', 'transition'],
+    ...calls(deltaSegment, planDeltaSegment),
+  },
+  {
+    name: 'joinDeltaSegment',
+    doc: 'The state after a segment of a delta rule.',
+    paper: 'DeltaNet, Yang 2024',
+    inputs: ['state', 'update', 'transition'],
+    attributes: [],
+    outputs: ['state'],
+    ...calls(joinDeltaSegment, planJoinDeltaSegment),
   },
   {
     name: 'linearSegment',

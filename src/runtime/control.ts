@@ -35,6 +35,6 @@ export const TRAP_TEXT_BYTES = 512;
 /** Byte address of the params of the dispatch in flight. */
 export const PARAMS = 1024;
 export const PARAMS_BYTES = 512;
-/** Byte address of params, and of 1024 bytes behind them, for questions that are asked while a dispatch is in flight. */
+/** Byte address of params, and of 1024 bytes of scratch behind them, for questions that are asked while a dispatch is in flight. */
 export const MEASURE = 1536;
 export const MEASURE_ROOM = 2048;
