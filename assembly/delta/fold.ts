@@ -4,7 +4,7 @@ import { paddedRow, rowAt, tokenValue } from '../linear/rows';
 import { GATE_ROWS, GATE_SCALAR } from '../linear/workspace';
 import { DeltaParams } from '../params';
 import { fma } from '../simd/fma';
-import { sum4 } from '../simd/reduce';
+import { sum4, sum4x4 } from '../simd/reduce';
 import { squareRow } from '../simd/row';
 import { elementBytes } from '../simd/storage';
 import { outputOf } from './output';
@@ -76,11 +76,11 @@ function inverseNorm(p: DeltaParams, row: usize): f32 {
   return <f32>(1 / sqrt<f64>(<f64>squareRow(row, p.dk, 0) + <f64>p.normEpsilon));
 }
 
-function keyRow(p: DeltaParams, w: DeltaScratch, token: i32): usize {
+function keyRow(p: DeltaParams, w: DeltaScratch, token: i32, row: usize): usize {
   const bytes = elementBytes(p.kType);
   const head = w.head / p.keyGroup;
   const at = rowAt(p.k, p.kStrideB, p.kStrideT, p.kStrideH, bytes, w.batch, w.start + token, head);
-  return paddedRow(at, p.kType, p.dk, (p.dk & 3) == 0, w.kRow);
+  return paddedRow(at, p.kType, p.dk, (p.dk & 3) == 0, row);
 }
 
 function eraseRow(p: DeltaParams, w: DeltaScratch, token: i32): usize {
@@ -97,12 +97,12 @@ function alongRow(p: DeltaParams, w: DeltaScratch, token: i32): usize {
   return paddedRow(at, p.bType, p.dk, (p.dk & 3) == 0, w.bRow);
 }
 
-function queryRow(p: DeltaParams, w: DeltaScratch, token: i32): usize {
-  const row = p.q ? outputOf(p, w, token) : -1;
-  if (row < 0) return w.zeros;
+function queryRow(p: DeltaParams, w: DeltaScratch, token: i32, row: usize): usize {
+  const t = p.q ? outputOf(p, w, token) : -1;
+  if (t < 0) return w.zeros;
   const bytes = elementBytes(p.qType);
-  const at = rowAt(p.q, p.qStrideB, p.qStrideT, p.qStrideH, bytes, w.batch, row, w.keyHead);
-  return paddedRow(at, p.qType, p.dk, (p.dk & 3) == 0, w.qRow);
+  const at = rowAt(p.q, p.qStrideB, p.qStrideT, p.qStrideH, bytes, w.batch, t, w.keyHead);
+  return paddedRow(at, p.qType, p.dk, (p.dk & 3) == 0, row);
 }
 
 /**
@@ -111,9 +111,9 @@ function queryRow(p: DeltaParams, w: DeltaScratch, token: i32): usize {
  */
 function foldReads(p: DeltaParams, w: DeltaScratch, step: i32, n: i32, aTo: usize, qTo: usize): void {
   const token = step + n;
-  const q = queryRow(p, w, token);
+  const q = queryRow(p, w, token, w.qRow);
   foldRow(p, w, q, p.scale * inverseNorm(p, q), n, TIMES, qTo);
-  const a = p.a ? eraseRow(p, w, token) : keyRow(p, w, token);
+  const a = p.a ? eraseRow(p, w, token) : keyRow(p, w, token, w.kRow);
   const factor: f32 = p.a ? 1 : inverseNorm(p, a);
   foldRow(p, w, a, factor, p.readsOld ? n - 1 : n, TIMES, aTo);
   if (p.readsOld && n == 0) timesRow(w.prior, aTo, w.groups);
@@ -121,13 +121,113 @@ function foldReads(p: DeltaParams, w: DeltaScratch, step: i32, n: i32, aTo: usiz
 
 /** The key of token n of the block, the decays up to it divided out. */
 function foldKey(p: DeltaParams, w: DeltaScratch, step: i32, n: i32, to: usize): void {
-  const k = keyRow(p, w, step + n);
+  const k = keyRow(p, w, step + n, w.kRow);
   foldRow(p, w, k, inverseNorm(p, k), n, OVER, to);
+}
+
+/** Product of the scalar decays up to token n of the block. */
+// @ts-ignore: decorator
+@inline
+function productAt(p: DeltaParams, w: DeltaScratch, n: i32): f32 {
+  return p.gateKind ? load<f32>(w.products + ((<usize>n) << 2)) : 1;
+}
+
+/**
+ * The record of two tokens whose keys are also what erases, with one decay a token: all rows and their products in one pass.
+ *
+ *   kA, kB, qA, qB  f32 [groups][4]   rows of the tokens
+ *   record          f32 [6][groups][4], numbers
+ *
+ * writeA, readA, queryA: factors on k as it writes, on k as it reads, and on q; likewise of B.
+ */
+function foldKeyPair(
+  kA: usize,
+  kB: usize,
+  qA: usize,
+  qB: usize,
+  writeA: f32,
+  writeB: f32,
+  readA: f32,
+  readB: f32,
+  queryA: f32,
+  queryB: f32,
+  record: usize,
+  rowBytes: usize,
+  groups: i32,
+): void {
+  const fWriteA = f32x4.splat(writeA);
+  const fWriteB = f32x4.splat(writeB);
+  const fReadA = f32x4.splat(readA);
+  const fReadB = f32x4.splat(readB);
+  const fQueryA = f32x4.splat(queryA);
+  const fQueryB = f32x4.splat(queryB);
+  let aBkA = i32x4.splat(0);
+  let qAkA = aBkA;
+  let qBkA = aBkA;
+  let qBkB = aBkA;
+  let to = record;
+  const aRows = record + 2 * rowBytes;
+  for (; groups > 0; --groups) {
+    const keyA = v128.load(kA);
+    const keyB = v128.load(kB);
+    const wA = f32x4.mul(keyA, fWriteA);
+    const wB = f32x4.mul(keyB, fWriteB);
+    v128.store(to, wA);
+    v128.store(to + rowBytes, wB);
+    const at = to - record;
+    const rB = f32x4.mul(keyB, fReadB);
+    v128.store(aRows + at, f32x4.mul(keyA, fReadA));
+    v128.store(aRows + at + rowBytes, rB);
+    const queryRowA = f32x4.mul(v128.load(qA), fQueryA);
+    const queryRowB = f32x4.mul(v128.load(qB), fQueryB);
+    v128.store(aRows + at + 2 * rowBytes, queryRowA);
+    v128.store(aRows + at + 3 * rowBytes, queryRowB);
+    aBkA = fma(rB, wA, aBkA);
+    qAkA = fma(queryRowA, wA, qAkA);
+    qBkA = fma(queryRowB, wA, qBkA);
+    qBkB = fma(queryRowB, wB, qBkB);
+    kA += 16;
+    kB += 16;
+    qA += 16;
+    qB += 16;
+    to += 16;
+  }
+  const numbers = record + 6 * rowBytes;
+  v128.store(numbers, sum4x4(aBkA, qAkA, qBkA, qBkB), 8);
+}
+
+/** `foldKeyPair` of tokens n and n + 1 of the block. */
+function foldOwnPair(p: DeltaParams, w: DeltaScratch, step: i32, n: i32, both: bool, record: usize): void {
+  const token = step + n;
+  const kA = keyRow(p, w, token, w.kRow);
+  const qA = queryRow(p, w, token, w.qRow);
+  const kB = both ? keyRow(p, w, token + 1, w.kRow2) : w.zeros;
+  const qB = both ? queryRow(p, w, token + 1, w.qRow2) : w.zeros;
+  const normA = inverseNorm(p, kA);
+  const normB: f32 = both ? inverseNorm(p, kB) : 0;
+  const productA = productAt(p, w, n);
+  const productB = both ? productAt(p, w, n + 1) : productA;
+  foldKeyPair(
+    kA,
+    kB,
+    qA,
+    qB,
+    normA / productA,
+    normB / productB,
+    normA * productA,
+    normB * productB,
+    p.scale * productA * inverseNorm(p, qA),
+    both ? p.scale * productB * inverseNorm(p, qB) : 0,
+    record,
+    w.rowBytes,
+    w.groups,
+  );
 }
 
 /** Records of pairs of tokens; a last one that is alone goes with one that does nothing. */
 function foldPairs(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): void {
   const rowBytes = w.rowBytes;
+  const own = !p.a && !p.readsOld && p.gateKind != GATE_ROWS;
   let record = w.records;
   for (let n = 0; n < count; n += 2) {
     const kA = record;
@@ -138,22 +238,26 @@ function foldPairs(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): void
     const qB = qA + rowBytes;
     const numbers = qB + rowBytes;
     const both = n + 1 < count;
-    foldKey(p, w, step, n, kA);
-    foldReads(p, w, step, n, aA, qA);
-    if (both) {
-      foldKey(p, w, step, n + 1, kB);
-      foldReads(p, w, step, n + 1, aB, qB);
-    } else {
-      memory.fill(kB, 0, rowBytes);
-      memory.fill(aB, 0, rowBytes);
-      memory.fill(qB, 0, rowBytes);
-    }
     store<f32>(numbers, p.weight ? tokenValue(p.weight, p, w, step + n) : 1);
     store<f32>(numbers, !both ? 0 : p.weight ? tokenValue(p.weight, p, w, step + n + 1) : 1, 4);
-    store<f32>(numbers, dotRow(aB, kA, w.groups), 8);
-    store<f32>(numbers, dotRow(qA, kA, w.groups), 12);
-    store<f32>(numbers, dotRow(qB, kA, w.groups), 16);
-    store<f32>(numbers, dotRow(qB, kB, w.groups), 20);
+    if (own) {
+      foldOwnPair(p, w, step, n, both, record);
+    } else {
+      foldKey(p, w, step, n, kA);
+      foldReads(p, w, step, n, aA, qA);
+      if (both) {
+        foldKey(p, w, step, n + 1, kB);
+        foldReads(p, w, step, n + 1, aB, qB);
+      } else {
+        memory.fill(kB, 0, rowBytes);
+        memory.fill(aB, 0, rowBytes);
+        memory.fill(qB, 0, rowBytes);
+      }
+      store<f32>(numbers, dotRow(aB, kA, w.groups), 8);
+      store<f32>(numbers, dotRow(qA, kA, w.groups), 12);
+      store<f32>(numbers, dotRow(qB, kA, w.groups), 16);
+      store<f32>(numbers, dotRow(qB, kB, w.groups), 20);
+    }
     record += w.recordBytes;
   }
 }
