@@ -21,7 +21,7 @@ import { exp2With } from '../simd/exp2';
 import { flushed4 } from '../simd/flush';
 import { fma } from '../simd/fma';
 import { max4 } from '../simd/reduce';
-import { softplus4 } from '../simd/softplus';
+import { softplusRow } from '../simd/softplus';
 import { blocksOf, bytesTo, segmentAt, storeChannels } from './block';
 
 /**
@@ -31,6 +31,10 @@ import { blocksOf, bytesTo, segmentAt, storeChannels } from './block';
 const REACH: f32 = 13;
 /** Bits up to which an exponent needs no limits. */
 const FAR: f32 = 120;
+
+/** Bytes that come from memory together, and the tokens whose operands are asked for at a time. */
+const LINE: usize = 64;
+const FETCHED: i32 = 8;
 
 // What is done about small states and exponents in a token.
 const PLAIN: i32 = 0;
@@ -135,15 +139,35 @@ function spread(b: usize, c: usize, to: usize, n: i32): void {
   }
 }
 
+/** Reads a little of every line of n floats of each of `rows` rows: together they come as fast as those of one token alone. */
+function fetch(from: usize, n: i32, stride: usize, rows: i32): i32 {
+  let any = 0;
+  const bytes = (<usize>n) << 2;
+  for (; rows > 0; --rows) {
+    for (let at: usize = 0; at < bytes; at += LINE) any |= load<i32>(from + at);
+    from += stride;
+  }
+  return any;
+}
+
 /** Step sizes of a token, and times u: dt = delta + bias, through softplus if asked. Returns the largest |dt| of each lane. */
 function stepSizes(delta: usize, bias: usize, u: usize, softplus: bool, dt: usize, dtu: usize, n: i32): v128 {
+  const bytes = (<usize>n) << 2;
+  let from = delta;
+  if (bias) {
+    for (let at: usize = 0; at < bytes; at += 16) {
+      v128.store(dt + at, f32x4.add(v128.load(delta + at), v128.load(bias + at)));
+    }
+    from = dt;
+  }
+  if (softplus) {
+    softplusRow(from, dt, dtu, n);
+    from = dt;
+  }
   const magnitude = v128.load(MAGNITUDE);
   let largest = i32x4.splat(0);
-  const bytes = (<usize>n) << 2;
   for (let at: usize = 0; at < bytes; at += 16) {
-    let step = v128.load(delta + at);
-    if (bias) step = f32x4.add(step, v128.load(bias + at));
-    if (softplus) step = softplus4(step);
+    let step = v128.load(from + at);
     // what lies behind the last channel must not decide anything
     if (at + 16 > bytes) step = v128.and(step, i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(n & 3)));
     largest = f32x4.pmax(largest, v128.and(step, magnitude));
@@ -226,34 +250,38 @@ function token(care: i32, pack: usize, spreads: usize, dt: usize, dtu: usize, y:
     const entering = v128.load(dtu);
     let sum = i32x4.splat(0);
     let bc = spreads;
-    for (let left = n >> 2; left > 0; --left) {
-      const decay0 = decayOf(care, step, v128.load(state), round, e1, e2, e3, e4, e5, one, least);
+    // A decay is long in coming, so each begins before the state ahead of it is stepped: otherwise all that waits for one holds
+    // the registers of a whole device. Three at a time: 16 and 64 states less the first are multiples.
+    let decay = decayOf(care, step, v128.load(state), round, e1, e2, e3, e4, e5, one, least);
+    for (let left = (n - 1) / 3; left > 0; --left) {
       const decay1 = decayOf(care, step, v128.load(state, 32), round, e1, e2, e3, e4, e5, one, least);
-      const h0 = stepped(care, decay0, v128.load(state, 16), entering, v128.load(bc), coarse);
-      const h1 = stepped(care, decay1, v128.load(state, 48), entering, v128.load(bc, 32), coarse);
+      const h0 = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), coarse);
       v128.store(state, h0, 16);
-      v128.store(state, h1, 48);
       sum = fma(h0, v128.load(bc, 16), sum);
-      sum = fma(h1, v128.load(bc, 48), sum);
       const decay2 = decayOf(care, step, v128.load(state, 64), round, e1, e2, e3, e4, e5, one, least);
-      const decay3 = decayOf(care, step, v128.load(state, 96), round, e1, e2, e3, e4, e5, one, least);
+      const h1 = stepped(care, decay1, v128.load(state, 48), entering, v128.load(bc, 32), coarse);
+      v128.store(state, h1, 48);
+      sum = fma(h1, v128.load(bc, 48), sum);
+      decay = decayOf(care, step, v128.load(state, 96), round, e1, e2, e3, e4, e5, one, least);
       const h2 = stepped(care, decay2, v128.load(state, 80), entering, v128.load(bc, 64), coarse);
-      const h3 = stepped(care, decay3, v128.load(state, 112), entering, v128.load(bc, 96), coarse);
       v128.store(state, h2, 80);
-      v128.store(state, h3, 112);
       sum = fma(h2, v128.load(bc, 80), sum);
-      sum = fma(h3, v128.load(bc, 112), sum);
-      state += 128;
-      bc += 128;
+      state += 96;
+      bc += 96;
     }
-    for (let left = n & 3; left > 0; --left) {
-      const decay = decayOf(care, step, v128.load(state), round, e1, e2, e3, e4, e5, one, least);
+    for (let left = (n - 1) % 3; left > 0; --left) {
+      const next = decayOf(care, step, v128.load(state, 32), round, e1, e2, e3, e4, e5, one, least);
       const h = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), coarse);
       v128.store(state, h, 16);
       sum = fma(h, v128.load(bc, 16), sum);
+      decay = next;
       state += 32;
       bc += 32;
     }
+    const h = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), coarse);
+    v128.store(state, h, 16);
+    sum = fma(h, v128.load(bc, 16), sum);
+    state += 32;
     v128.store(y, sum);
     dt += 16;
     dtu += 16;
@@ -359,6 +387,13 @@ export function selectiveScan(params: usize, begin: i32, end: i32, scratch: usiz
     // bits by which a state may have fallen since small ones were last looked for
     let fallen: f32 = 0;
     for (let t = 0; t < segment.length; ++t) {
+      if (t % FETCHED == 0) {
+        const rows = min(FETCHED, segment.length - t);
+        let any = fetch(p.delta + at, channels, stride, rows) | fetch(p.u + at, channels, stride, rows);
+        if (p.z) any |= fetch(p.z + at, channels, stride, rows);
+        // stored where it is soon overwritten: a value that goes nowhere need not be read
+        store<i32>(y, any);
+      }
       const most = stepSizes(p.delta + at, bias, p.u + at, p.softplus != 0, steps, entering, channels);
       if (p.running) accumulate(t > 0 ? p.running + at - stride : 0, steps, p.running + at, channels);
       spread(p.b + matrixRow, p.c + matrixRow, bc, n);
