@@ -9,19 +9,22 @@ import {
   EXP2_5,
   EXP2_FLUSH,
   EXP_LOG2E,
+  EXP_TWO,
   INFINITE_EXPONENT,
   LEAST_EXPONENT,
+  LOG1P_P0,
   LOG2E,
   MAGNITUDE,
   ONE,
   ROUND,
   ROUND_INTEGER,
+  STATE_FLUSH,
 } from '../simd/constants';
 import { exp2With } from '../simd/exp2';
-import { flushed4 } from '../simd/flush';
+import { flushedBelow } from '../simd/flush';
 import { fma } from '../simd/fma';
 import { max4 } from '../simd/reduce';
-import { softplusRow } from '../simd/softplus';
+import { softplusExponentials, softplusWith } from '../simd/softplus';
 import { blocksOf, bytesTo, segmentAt, storeChannels } from './block';
 
 /**
@@ -152,22 +155,33 @@ function fetch(from: usize, n: i32, stride: usize, rows: i32): i32 {
 
 /** Step sizes of a token, and times u: dt = delta + bias, through softplus if asked. Returns the largest |dt| of each lane. */
 function stepSizes(delta: usize, bias: usize, u: usize, softplus: bool, dt: usize, dtu: usize, n: i32): v128 {
-  const bytes = (<usize>n) << 2;
   let from = delta;
   if (bias) {
-    for (let at: usize = 0; at < bytes; at += 16) {
+    for (let at: usize = 0, bytes = (<usize>n) << 2; at < bytes; at += 16) {
       v128.store(dt + at, f32x4.add(v128.load(delta + at), v128.load(bias + at)));
     }
     from = dt;
   }
-  if (softplus) {
-    softplusRow(from, dt, dtu, n);
-    from = dt;
-  }
+  if (!softplus) return sized(false, from, u, dt, dtu, n);
+  softplusExponentials(from, dtu, n);
+  return sized(true, from, u, dt, dtu, n);
+}
+
+/** dt[n] from `from`, or its softplus, whose exponentials are in dtu; dtu = dt u. Returns the largest |dt| of each lane. */
+// @ts-ignore: decorator
+@inline
+function sized(softplus: bool, from: usize, u: usize, dt: usize, dtu: usize, n: i32): v128 {
   const magnitude = v128.load(MAGNITUDE);
+  const two = v128.load(EXP_TWO);
+  const p0 = v128.load(LOG1P_P0);
+  const p1 = v128.load(LOG1P_P0, 16);
+  const p2 = v128.load(LOG1P_P0, 32);
+  const p3 = v128.load(LOG1P_P0, 48);
+  const bytes = (<usize>n) << 2;
   let largest = i32x4.splat(0);
   for (let at: usize = 0; at < bytes; at += 16) {
     let step = v128.load(from + at);
+    if (softplus) step = softplusWith(step, v128.load(dtu + at), two, p0, p1, p2, p3);
     // what lies behind the last channel must not decide anything
     if (at + 16 > bytes) step = v128.and(step, i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(n & 3)));
     largest = f32x4.pmax(largest, v128.and(step, magnitude));
@@ -220,14 +234,14 @@ function decayOf(
   return i32x4.add(p, i32x4.shl(shifted, 23));
 }
 
-/** decay h + dtu b, small values treated as `care` asks. */
+/** decay h + dtu b, small values treated as `care` asks: `grain` is the least that stays, or what rounds to coarse units. */
 // @ts-ignore: decorator
 @inline
-function stepped(care: i32, decay: v128, h: v128, dtu: v128, b: v128, coarse: v128): v128 {
-  if (care >= COARSE) return f32x4.sub(fma(decay, h, fma(dtu, b, coarse)), coarse);
+function stepped(care: i32, decay: v128, h: v128, dtu: v128, b: v128, grain: v128): v128 {
+  if (care >= COARSE) return f32x4.sub(fma(decay, h, fma(dtu, b, grain)), grain);
   const next = fma(decay, h, f32x4.mul(dtu, b));
   if (care == PLAIN) return next;
-  return flushed4(next);
+  return flushedBelow(next, grain);
 }
 
 /** A token through the states of a block: h = 2^{dt a} h + dtu B, y = C h. */
@@ -243,7 +257,8 @@ function token(care: i32, pack: usize, spreads: usize, dt: usize, dtu: usize, y:
   const one = v128.load(ONE);
   const least = v128.load(LEAST_EXPONENT);
   // where a product is not rounded on its own it cannot be denormal either
-  const coarse = v128.load(ASC_FEATURE_RELAXED_SIMD ? COARSE_100 : COARSE_66);
+  const coarse = ASC_FEATURE_RELAXED_SIMD ? COARSE_100 : COARSE_66;
+  const grain = v128.load(care >= COARSE ? coarse : STATE_FLUSH);
   let state = pack;
   for (let group = groups; group > 0; --group) {
     const step = v128.load(dt);
@@ -255,15 +270,15 @@ function token(care: i32, pack: usize, spreads: usize, dt: usize, dtu: usize, y:
     let decay = decayOf(care, step, v128.load(state), round, e1, e2, e3, e4, e5, one, least);
     for (let left = (n - 1) / 3; left > 0; --left) {
       const decay1 = decayOf(care, step, v128.load(state, 32), round, e1, e2, e3, e4, e5, one, least);
-      const h0 = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), coarse);
+      const h0 = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), grain);
       v128.store(state, h0, 16);
       sum = fma(h0, v128.load(bc, 16), sum);
       const decay2 = decayOf(care, step, v128.load(state, 64), round, e1, e2, e3, e4, e5, one, least);
-      const h1 = stepped(care, decay1, v128.load(state, 48), entering, v128.load(bc, 32), coarse);
+      const h1 = stepped(care, decay1, v128.load(state, 48), entering, v128.load(bc, 32), grain);
       v128.store(state, h1, 48);
       sum = fma(h1, v128.load(bc, 48), sum);
       decay = decayOf(care, step, v128.load(state, 96), round, e1, e2, e3, e4, e5, one, least);
-      const h2 = stepped(care, decay2, v128.load(state, 80), entering, v128.load(bc, 64), coarse);
+      const h2 = stepped(care, decay2, v128.load(state, 80), entering, v128.load(bc, 64), grain);
       v128.store(state, h2, 80);
       sum = fma(h2, v128.load(bc, 80), sum);
       state += 96;
@@ -271,14 +286,14 @@ function token(care: i32, pack: usize, spreads: usize, dt: usize, dtu: usize, y:
     }
     for (let left = (n - 1) % 3; left > 0; --left) {
       const next = decayOf(care, step, v128.load(state, 32), round, e1, e2, e3, e4, e5, one, least);
-      const h = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), coarse);
+      const h = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), grain);
       v128.store(state, h, 16);
       sum = fma(h, v128.load(bc, 16), sum);
       decay = next;
       state += 32;
       bc += 32;
     }
-    const h = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), coarse);
+    const h = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), grain);
     v128.store(state, h, 16);
     sum = fma(h, v128.load(bc, 16), sum);
     state += 32;

@@ -17,12 +17,10 @@ export function logSigmoid4(x: v128): v128 {
 }
 
 /**
- * to[n] = softplus(from), whole vectors, `to` may be `from`; `spare` is as long. Two loops: a value's way from exponential
- * through logarithm is so long, and takes so many constants, that in one loop the registers behind it all are in flight.
+ * to[n] = e^-|from|, whole vectors: the first half of a softplus of many values, whose second is softplusWith. In one loop a
+ * value's way through exponential and logarithm would be so long, and take so many constants, that few are under way at once.
  */
-export function softplusRow(from: usize, to: usize, spare: usize, n: i32): void {
-  const bytes = ((<usize>(n + 3)) >> 2) << 4;
-  const two = v128.load(EXP_TWO);
+export function softplusExponentials(from: usize, to: usize, n: i32): void {
   const log2e = v128.load(EXP_LOG2E);
   const round = v128.load(EXP_ROUND);
   const ln2High = v128.load(EXP_LN2_HIGH);
@@ -32,17 +30,19 @@ export function softplusRow(from: usize, to: usize, spare: usize, n: i32): void 
   const p2 = v128.load(EXP_P0, 32);
   const p3 = v128.load(EXP_P0, 48);
   const p4 = v128.load(EXP_P0, 64);
+  const two = v128.load(EXP_TWO);
   const flush = v128.load(EXP_FLUSH);
-  for (let at: usize = 0; at < bytes; at += 16) {
-    const x = f32x4.neg(f32x4.abs(v128.load(from + at)));
-    v128.store(spare + at, expWith(x, log2e, round, ln2High, ln2Low, p0, p1, p2, p3, p4, two, flush));
+  for (let left = n; left > 0; left -= 4) {
+    const x = f32x4.neg(f32x4.abs(v128.load(from)));
+    v128.store(to, expWith(x, log2e, round, ln2High, ln2Low, p0, p1, p2, p3, p4, two, flush));
+    from += 16;
+    to += 16;
   }
-  const q0 = v128.load(LOG1P_P0);
-  const q1 = v128.load(LOG1P_P0, 16);
-  const q2 = v128.load(LOG1P_P0, 32);
-  const q3 = v128.load(LOG1P_P0, 48);
-  for (let at: usize = 0; at < bytes; at += 16) {
-    const log = log1pWith(v128.load(spare + at), two, q0, q1, q2, q3);
-    v128.store(to + at, f32x4.add(f32x4.pmax(v128.load(from + at), i32x4.splat(0)), log));
-  }
+}
+
+/** softplus of x on four lanes from e^-|x|, the constants as for log1pWith. */
+// @ts-ignore: decorator
+@inline
+export function softplusWith(x: v128, exponential: v128, two: v128, p0: v128, p1: v128, p2: v128, p3: v128): v128 {
+  return f32x4.add(f32x4.pmax(x, i32x4.splat(0)), log1pWith(exponential, two, p0, p1, p2, p3));
 }
