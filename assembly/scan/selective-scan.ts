@@ -28,8 +28,8 @@ import { softplusExponentials, softplusWith } from '../simd/softplus';
 import { blocksOf, bytesTo, segmentAt, storeChannels } from './block';
 
 /**
- * Bits by which a state may fall in one token, and between two looks for small states, before more care is needed: both
- * together take one of 2^-100 to 2^-126, the least that is not denormal.
+ * Bits by which a state may fall in one token before more care is needed; small states are looked for before another such
+ * token could take one of 2^-100, looked at last, over twice as many to 2^-126, the least that is not denormal.
  */
 const REACH: f32 = 13;
 /** Bits up to which an exponent needs no limits. */
@@ -419,7 +419,7 @@ export function selectiveScan(params: usize, begin: i32, end: i32, scratch: usiz
         if (fall <= FAR) coarseToken(scratch, bc, steps, entering, to, groups, n);
         else limitedToken(scratch, bc, steps, entering, to, groups, n);
         fallen = 0;
-      } else if (fallen > REACH || t + 1 == segment.length) {
+      } else if (fallen + fall > 2 * REACH || t + 1 == segment.length) {
         flushToken(scratch, bc, steps, entering, to, groups, n);
         fallen = 0;
       } else plainToken(scratch, bc, steps, entering, to, groups, n);
