@@ -267,36 +267,38 @@ function token(care: i32, pack: usize, spreads: usize, dt: usize, dtu: usize, y:
     let bc = spreads;
     // A decay is long in coming, so each begins before the state ahead of it is stepped: otherwise all that waits for one holds
     // the registers of a whole device. Three at a time: 16 and 64 states less the first are multiples.
-    let decay = decayOf(care, step, v128.load(state), round, e1, e2, e3, e4, e5, one, least);
-    for (let left = (n - 1) / 3; left > 0; --left) {
-      const decay1 = decayOf(care, step, v128.load(state, 32), round, e1, e2, e3, e4, e5, one, least);
-      const h0 = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), grain);
-      v128.store(state, h0, 16);
-      sum = fma(h0, v128.load(bc, 16), sum);
-      const decay2 = decayOf(care, step, v128.load(state, 64), round, e1, e2, e3, e4, e5, one, least);
-      const h1 = stepped(care, decay1, v128.load(state, 48), entering, v128.load(bc, 32), grain);
-      v128.store(state, h1, 48);
-      sum = fma(h1, v128.load(bc, 48), sum);
-      decay = decayOf(care, step, v128.load(state, 96), round, e1, e2, e3, e4, e5, one, least);
-      const h2 = stepped(care, decay2, v128.load(state, 80), entering, v128.load(bc, 64), grain);
-      v128.store(state, h2, 80);
-      sum = fma(h2, v128.load(bc, 80), sum);
-      state += 96;
-      bc += 96;
-    }
-    for (let left = (n - 1) % 3; left > 0; --left) {
-      const next = decayOf(care, step, v128.load(state, 32), round, e1, e2, e3, e4, e5, one, least);
+    if (n > 0) {
+      let decay = decayOf(care, step, v128.load(state), round, e1, e2, e3, e4, e5, one, least);
+      for (let left = (n - 1) / 3; left > 0; --left) {
+        const decay1 = decayOf(care, step, v128.load(state, 32), round, e1, e2, e3, e4, e5, one, least);
+        const h0 = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), grain);
+        v128.store(state, h0, 16);
+        sum = fma(h0, v128.load(bc, 16), sum);
+        const decay2 = decayOf(care, step, v128.load(state, 64), round, e1, e2, e3, e4, e5, one, least);
+        const h1 = stepped(care, decay1, v128.load(state, 48), entering, v128.load(bc, 32), grain);
+        v128.store(state, h1, 48);
+        sum = fma(h1, v128.load(bc, 48), sum);
+        decay = decayOf(care, step, v128.load(state, 96), round, e1, e2, e3, e4, e5, one, least);
+        const h2 = stepped(care, decay2, v128.load(state, 80), entering, v128.load(bc, 64), grain);
+        v128.store(state, h2, 80);
+        sum = fma(h2, v128.load(bc, 80), sum);
+        state += 96;
+        bc += 96;
+      }
+      for (let left = (n - 1) % 3; left > 0; --left) {
+        const next = decayOf(care, step, v128.load(state, 32), round, e1, e2, e3, e4, e5, one, least);
+        const h = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), grain);
+        v128.store(state, h, 16);
+        sum = fma(h, v128.load(bc, 16), sum);
+        decay = next;
+        state += 32;
+        bc += 32;
+      }
       const h = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), grain);
       v128.store(state, h, 16);
       sum = fma(h, v128.load(bc, 16), sum);
-      decay = next;
       state += 32;
-      bc += 32;
     }
-    const h = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), grain);
-    v128.store(state, h, 16);
-    sum = fma(h, v128.load(bc, 16), sum);
-    state += 32;
     v128.store(y, sum);
     dt += 16;
     dtu += 16;
