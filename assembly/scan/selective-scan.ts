@@ -9,28 +9,35 @@ import {
   EXP2_5,
   EXP2_FLUSH,
   EXP_LOG2E,
+  EXP_TWO,
   INFINITE_EXPONENT,
   LEAST_EXPONENT,
+  LOG1P_P0,
   LOG2E,
   MAGNITUDE,
   ONE,
   ROUND,
   ROUND_INTEGER,
+  STATE_FLUSH,
 } from '../simd/constants';
 import { exp2With } from '../simd/exp2';
-import { flushed4 } from '../simd/flush';
+import { flushedBelow } from '../simd/flush';
 import { fma } from '../simd/fma';
 import { max4 } from '../simd/reduce';
-import { softplus4 } from '../simd/softplus';
+import { softplusExponentials, softplusWith } from '../simd/softplus';
 import { blocksOf, bytesTo, segmentAt, storeChannels } from './block';
 
 /**
- * Bits by which a state may fall in one token, and between two looks for small states, before more care is needed: both
- * together take one of 2^-100 to 2^-126, the least that is not denormal.
+ * Bits by which a state may fall in one token before more care is needed; small states are looked for before another such
+ * token could take one of 2^-100, looked at last, over twice as many to 2^-126, the least that is not denormal.
  */
 const REACH: f32 = 13;
 /** Bits up to which an exponent needs no limits. */
 const FAR: f32 = 120;
+
+/** Bytes that come from memory together, and the tokens whose operands are asked for at a time. */
+const LINE: usize = 64;
+const FETCHED: i32 = 8;
 
 // What is done about small states and exponents in a token.
 const PLAIN: i32 = 0;
@@ -135,15 +142,46 @@ function spread(b: usize, c: usize, to: usize, n: i32): void {
   }
 }
 
+/** Reads a little of every line of n floats of each of `rows` rows: together they come as fast as those of one token alone. */
+function fetch(from: usize, n: i32, stride: usize, rows: i32): i32 {
+  let any = 0;
+  const bytes = (<usize>n) << 2;
+  for (; rows > 0; --rows) {
+    for (let at: usize = 0; at < bytes; at += LINE) any |= load<i32>(from + at);
+    from += stride;
+  }
+  return any;
+}
+
 /** Step sizes of a token, and times u: dt = delta + bias, through softplus if asked. Returns the largest |dt| of each lane. */
 function stepSizes(delta: usize, bias: usize, u: usize, softplus: bool, dt: usize, dtu: usize, n: i32): v128 {
+  let from = delta;
+  if (bias) {
+    for (let at: usize = 0, bytes = (<usize>n) << 2; at < bytes; at += 16) {
+      v128.store(dt + at, f32x4.add(v128.load(delta + at), v128.load(bias + at)));
+    }
+    from = dt;
+  }
+  if (!softplus) return sized(false, from, u, dt, dtu, n);
+  softplusExponentials(from, dtu, n);
+  return sized(true, from, u, dt, dtu, n);
+}
+
+/** dt[n] from `from`, or its softplus, whose exponentials are in dtu; dtu = dt u. Returns the largest |dt| of each lane. */
+// @ts-ignore: decorator
+@inline
+function sized(softplus: bool, from: usize, u: usize, dt: usize, dtu: usize, n: i32): v128 {
   const magnitude = v128.load(MAGNITUDE);
-  let largest = i32x4.splat(0);
+  const two = v128.load(EXP_TWO);
+  const p0 = v128.load(LOG1P_P0);
+  const p1 = v128.load(LOG1P_P0, 16);
+  const p2 = v128.load(LOG1P_P0, 32);
+  const p3 = v128.load(LOG1P_P0, 48);
   const bytes = (<usize>n) << 2;
+  let largest = i32x4.splat(0);
   for (let at: usize = 0; at < bytes; at += 16) {
-    let step = v128.load(delta + at);
-    if (bias) step = f32x4.add(step, v128.load(bias + at));
-    if (softplus) step = softplus4(step);
+    let step = v128.load(from + at);
+    if (softplus) step = softplusWith(step, v128.load(dtu + at), two, p0, p1, p2, p3);
     // what lies behind the last channel must not decide anything
     if (at + 16 > bytes) step = v128.and(step, i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(n & 3)));
     largest = f32x4.pmax(largest, v128.and(step, magnitude));
@@ -196,14 +234,14 @@ function decayOf(
   return i32x4.add(p, i32x4.shl(shifted, 23));
 }
 
-/** decay h + dtu b, small values treated as `care` asks. */
+/** decay h + dtu b, small values treated as `care` asks: `grain` is the least that stays, or what rounds to coarse units. */
 // @ts-ignore: decorator
 @inline
-function stepped(care: i32, decay: v128, h: v128, dtu: v128, b: v128, coarse: v128): v128 {
-  if (care >= COARSE) return f32x4.sub(fma(decay, h, fma(dtu, b, coarse)), coarse);
+function stepped(care: i32, decay: v128, h: v128, dtu: v128, b: v128, grain: v128): v128 {
+  if (care >= COARSE) return f32x4.sub(fma(decay, h, fma(dtu, b, grain)), grain);
   const next = fma(decay, h, f32x4.mul(dtu, b));
   if (care == PLAIN) return next;
-  return flushed4(next);
+  return flushedBelow(next, grain);
 }
 
 /** A token through the states of a block: h = 2^{dt a} h + dtu B, y = C h. */
@@ -219,40 +257,47 @@ function token(care: i32, pack: usize, spreads: usize, dt: usize, dtu: usize, y:
   const one = v128.load(ONE);
   const least = v128.load(LEAST_EXPONENT);
   // where a product is not rounded on its own it cannot be denormal either
-  const coarse = v128.load(ASC_FEATURE_RELAXED_SIMD ? COARSE_100 : COARSE_66);
+  const coarse = ASC_FEATURE_RELAXED_SIMD ? COARSE_100 : COARSE_66;
+  const grain = v128.load(care >= COARSE ? coarse : STATE_FLUSH);
   let state = pack;
   for (let group = groups; group > 0; --group) {
     const step = v128.load(dt);
     const entering = v128.load(dtu);
     let sum = i32x4.splat(0);
     let bc = spreads;
-    for (let left = n >> 2; left > 0; --left) {
-      const decay0 = decayOf(care, step, v128.load(state), round, e1, e2, e3, e4, e5, one, least);
-      const decay1 = decayOf(care, step, v128.load(state, 32), round, e1, e2, e3, e4, e5, one, least);
-      const h0 = stepped(care, decay0, v128.load(state, 16), entering, v128.load(bc), coarse);
-      const h1 = stepped(care, decay1, v128.load(state, 48), entering, v128.load(bc, 32), coarse);
-      v128.store(state, h0, 16);
-      v128.store(state, h1, 48);
-      sum = fma(h0, v128.load(bc, 16), sum);
-      sum = fma(h1, v128.load(bc, 48), sum);
-      const decay2 = decayOf(care, step, v128.load(state, 64), round, e1, e2, e3, e4, e5, one, least);
-      const decay3 = decayOf(care, step, v128.load(state, 96), round, e1, e2, e3, e4, e5, one, least);
-      const h2 = stepped(care, decay2, v128.load(state, 80), entering, v128.load(bc, 64), coarse);
-      const h3 = stepped(care, decay3, v128.load(state, 112), entering, v128.load(bc, 96), coarse);
-      v128.store(state, h2, 80);
-      v128.store(state, h3, 112);
-      sum = fma(h2, v128.load(bc, 80), sum);
-      sum = fma(h3, v128.load(bc, 112), sum);
-      state += 128;
-      bc += 128;
-    }
-    for (let left = n & 3; left > 0; --left) {
-      const decay = decayOf(care, step, v128.load(state), round, e1, e2, e3, e4, e5, one, least);
-      const h = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), coarse);
+    // A decay is long in coming, so each begins before the state ahead of it is stepped: otherwise all that waits for one holds
+    // the registers of a whole device. Three at a time: 16 and 64 states less the first are multiples.
+    if (n > 0) {
+      let decay = decayOf(care, step, v128.load(state), round, e1, e2, e3, e4, e5, one, least);
+      for (let left = (n - 1) / 3; left > 0; --left) {
+        const decay1 = decayOf(care, step, v128.load(state, 32), round, e1, e2, e3, e4, e5, one, least);
+        const h0 = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), grain);
+        v128.store(state, h0, 16);
+        sum = fma(h0, v128.load(bc, 16), sum);
+        const decay2 = decayOf(care, step, v128.load(state, 64), round, e1, e2, e3, e4, e5, one, least);
+        const h1 = stepped(care, decay1, v128.load(state, 48), entering, v128.load(bc, 32), grain);
+        v128.store(state, h1, 48);
+        sum = fma(h1, v128.load(bc, 48), sum);
+        decay = decayOf(care, step, v128.load(state, 96), round, e1, e2, e3, e4, e5, one, least);
+        const h2 = stepped(care, decay2, v128.load(state, 80), entering, v128.load(bc, 64), grain);
+        v128.store(state, h2, 80);
+        sum = fma(h2, v128.load(bc, 80), sum);
+        state += 96;
+        bc += 96;
+      }
+      for (let left = (n - 1) % 3; left > 0; --left) {
+        const next = decayOf(care, step, v128.load(state, 32), round, e1, e2, e3, e4, e5, one, least);
+        const h = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), grain);
+        v128.store(state, h, 16);
+        sum = fma(h, v128.load(bc, 16), sum);
+        decay = next;
+        state += 32;
+        bc += 32;
+      }
+      const h = stepped(care, decay, v128.load(state, 16), entering, v128.load(bc), grain);
       v128.store(state, h, 16);
       sum = fma(h, v128.load(bc, 16), sum);
       state += 32;
-      bc += 32;
     }
     v128.store(y, sum);
     dt += 16;
@@ -359,6 +404,13 @@ export function selectiveScan(params: usize, begin: i32, end: i32, scratch: usiz
     // bits by which a state may have fallen since small ones were last looked for
     let fallen: f32 = 0;
     for (let t = 0; t < segment.length; ++t) {
+      if (t % FETCHED == 0) {
+        const rows = min(FETCHED, segment.length - t);
+        let any = fetch(p.delta + at, channels, stride, rows) | fetch(p.u + at, channels, stride, rows);
+        if (p.z) any |= fetch(p.z + at, channels, stride, rows);
+        // stored where it is soon overwritten: a value that goes nowhere need not be read
+        store<i32>(y, any);
+      }
       const most = stepSizes(p.delta + at, bias, p.u + at, p.softplus != 0, steps, entering, channels);
       if (p.running) accumulate(t > 0 ? p.running + at - stride : 0, steps, p.running + at, channels);
       spread(p.b + matrixRow, p.c + matrixRow, bc, n);
@@ -369,7 +421,7 @@ export function selectiveScan(params: usize, begin: i32, end: i32, scratch: usiz
         if (fall <= FAR) coarseToken(scratch, bc, steps, entering, to, groups, n);
         else limitedToken(scratch, bc, steps, entering, to, groups, n);
         fallen = 0;
-      } else if (fallen > REACH || t + 1 == segment.length) {
+      } else if (fallen + fall > 2 * REACH || t + 1 == segment.length) {
         flushToken(scratch, bc, steps, entering, to, groups, n);
         fallen = 0;
       } else plainToken(scratch, bc, steps, entering, to, groups, n);

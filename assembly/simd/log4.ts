@@ -50,15 +50,26 @@ export function log4(x: v128): v128 {
   return logAny(x);
 }
 
+/** ln(1 + u) on four lanes, as log1p4, the constants as arguments: `p` are LOG1P_P0 and its three followers. */
+// @ts-ignore: decorator
+@inline
+export function log1pWith(u: v128, two: v128, p0: v128, p1: v128, p2: v128, p3: v128): v128 {
+  const s = f32x4.div(u, f32x4.add(u, two));
+  const z = f32x4.mul(s, s);
+  const p = fma(fma(fma(p3, z, p2), z, p1), z, p0);
+  return fma(f32x4.mul(p, z), s, f32x4.mul(s, two));
+}
+
 /** ln(1 + u) on four lanes of 0 <= u <= 1, at most 3 ulp; NaN for NaN. */
 // @ts-ignore: decorator
 @inline
 export function log1p4(u: v128): v128 {
-  const two = v128.load(EXP_TWO);
-  const s = f32x4.div(u, f32x4.add(u, two));
-  const z = f32x4.mul(s, s);
-  let p = fma(v128.load(LOG1P_P0, 48), z, v128.load(LOG1P_P0, 32));
-  p = fma(p, z, v128.load(LOG1P_P0, 16));
-  p = fma(p, z, v128.load(LOG1P_P0));
-  return fma(f32x4.mul(p, z), s, f32x4.mul(s, two));
+  return log1pWith(
+    u,
+    v128.load(EXP_TWO),
+    v128.load(LOG1P_P0),
+    v128.load(LOG1P_P0, 16),
+    v128.load(LOG1P_P0, 32),
+    v128.load(LOG1P_P0, 48),
+  );
 }

@@ -20,8 +20,11 @@ import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { type SequenceSpan, sequencesOf } from './sequences.ts';
 
-/** Channels of a work item, at most and at least; 16 channels are one cache line of a token. */
-const MOST_CHANNELS = 64;
+/**
+ * Channels of a work item, at most and at least. 16 are one cache line of a token, whose rows are far apart in memory: the
+ * more lines of each are taken at a time, the less often a page has to be found.
+ */
+const MOST_CHANNELS = 128;
 const LEAST_CHANNELS = 16;
 /** Values of a block's states that stay in the nearest cache. */
 const BLOCK_STATES = 2048;
