@@ -5,6 +5,7 @@ export { mergeState } from './decode/merge-state';
 export { precondKeys, precondTerms } from './delta/precondition';
 export { rowProducts } from './delta/row-products';
 export { delta, deltaScratchBytes } from './delta/delta';
+export { deltaStep } from './delta/step';
 export { binary } from './elementwise/binary';
 export { copy } from './elementwise/copy';
 export { combine, gather } from './elementwise/gather';

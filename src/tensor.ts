@@ -60,6 +60,13 @@ export interface Block {
   disposed: boolean;
 }
 
+let reads = 0;
+
+/** @internal How often the elements of any tensor were looked at by the host: a layout that did must be made anew. */
+export function contentReads(): number {
+  return reads;
+}
+
 /** A tensor of a runtime. Views made by `slice`, `permute` and `reshape` share its memory and end with it. */
 export class Tensor {
   readonly runtime: Runtime;
@@ -117,6 +124,7 @@ export class Tensor {
    * @throws DisposedError after `dispose`.
    */
   view(): TensorView {
+    ++reads;
     if (!this.contiguous) {
       throw new ShapeError(
         `view() needs a contiguous tensor; this one has shape [${this.shape}] and strides [${this.strides}]. ` +
@@ -132,6 +140,7 @@ export class Tensor {
    * @throws DisposedError after `dispose`.
    */
   dataSync(): Float32Array | Int32Array | Int8Array | Uint8Array {
+    ++reads;
     if (this.contiguous) return widen(this.view(), this.dtype);
     const span = this.shape.reduce((most, n, axis) => most + (n - 1) * this.strides[axis]!, 1);
     const source = viewOf(this.runtime.buffer, this.dtype, this.address, span);

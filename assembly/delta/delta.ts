@@ -1,43 +1,13 @@
-import { fillRow } from '../linear/decay';
 import { openHead, openItem } from '../linear/item';
-import { rowAt, valueRow } from '../linear/rows';
+import { valueRow } from '../linear/rows';
 import { loadState, storeState, writeState } from '../linear/state';
 import { BLOCK, selectHead } from '../linear/workspace';
 import { DeltaParams } from '../params';
-import { foldTokens, outputOf } from './fold';
+import { foldTokens, openRows } from './fold';
+import { copyOutput, copyWritten, outputAt } from './output';
 import { closePair, openPair, sweepPair } from './pair';
 import { openSingle, SINGLE_A, sweepSingle } from './single';
 import { carve, DeltaScratch } from './workspace';
-
-/** Where the item's columns of a token's output are computed: in place if whole panels fit, else in row `slot`. */
-function outputAt(p: DeltaParams, w: DeltaScratch, token: i32, slot: usize): usize {
-  const row = token < w.length && p.o && !(w.width & 7) ? outputOf(p, w, token) : -1;
-  if (row < 0) return w.oRows + slot * ((<usize>w.panels) << 5);
-  return rowAt(p.o, p.oStrideB, p.oStrideT, p.oStrideH, 4, w.batch, row, w.head) + ((<usize>w.column) << 2);
-}
-
-/** Copies an output that was not computed in place. */
-function copyOutput(p: DeltaParams, w: DeltaScratch, token: i32, slot: usize): void {
-  if (!p.o || !(w.width & 7) || token >= w.length) return;
-  const row = outputOf(p, w, token);
-  if (row < 0) return;
-  const to = rowAt(p.o, p.oStrideB, p.oStrideT, p.oStrideH, 4, w.batch, row, w.head) + ((<usize>w.column) << 2);
-  memory.copy(to, w.oRows + slot * ((<usize>w.panels) << 5), (<usize>w.width) << 2);
-}
-
-/** Copies what a token writes, row `slot` of each panel, to `written` [B, T, HV, V]. */
-function copyWritten(p: DeltaParams, w: DeltaScratch, token: i32, slot: usize): void {
-  if (!p.written) return;
-  const row = w.start + token;
-  let to = rowAt(p.written, p.writtenStrideB, p.writtenStrideT, p.writtenStrideH, 4, w.batch, row, w.head);
-  to += (<usize>w.column) << 2;
-  let from = w.written + (slot << 5);
-  for (let left = w.width; left > 0; left -= 8) {
-    memory.copy(to, from, (<usize>min(left, 8)) << 2);
-    to += 32;
-    from += 64;
-  }
-}
 
 /** Takes the tokens of a folded block in pairs; the panels of the state take turns, so that one's sums need not be waited for. */
 function runPairs(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): void {
@@ -158,13 +128,10 @@ function passHead(p: DeltaParams, w: DeltaScratch, step: i32, end: i32): void {
  */
 export function delta(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<DeltaParams>(params);
-  const w = carve(p, scratch, BLOCK);
+  const w = carve(p, scratch);
   for (let item = begin; item < end; ++item) {
     openItem(p, w, item);
-    fillRow(w.aRow, 0, w.groups);
-    fillRow(w.bRow, 0, w.groups);
-    fillRow(w.vRow2, 0, w.panels << 1);
-    if (!p.gateKind) fillRow(w.factor, 1, w.groups);
+    openRows(p, w);
     for (let i = 0; i < w.headCount; ++i) {
       openHead(p, w, i);
       loadState(p, w);
@@ -184,5 +151,5 @@ export function delta(params: usize, begin: i32, end: i32, scratch: usize): void
 
 /** Bytes of scratch that `delta` needs. */
 export function deltaScratchBytes(params: usize, scratch: usize): i32 {
-  return <i32>(carve(changetype<DeltaParams>(params), scratch, BLOCK).end - scratch);
+  return <i32>(carve(changetype<DeltaParams>(params), scratch).end - scratch);
 }

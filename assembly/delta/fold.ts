@@ -1,4 +1,4 @@
-import { copyRow } from '../linear/decay';
+import { copyRow, fillRow } from '../linear/decay';
 import { rowDecays, scalarDecays } from '../linear/decays';
 import { paddedRow, rowAt, tokenValue } from '../linear/rows';
 import { GATE_ROWS, GATE_SCALAR } from '../linear/workspace';
@@ -7,8 +7,17 @@ import { fma } from '../simd/fma';
 import { sum4 } from '../simd/reduce';
 import { squareRow } from '../simd/row';
 import { elementBytes } from '../simd/storage';
+import { outputOf } from './output';
 import { SINGLE_A, SINGLE_B, SINGLE_K, SINGLE_Q } from './single';
 import { DeltaScratch } from './workspace';
+
+/** Prepares the rows of an item that no token fills. */
+export function openRows(p: DeltaParams, w: DeltaScratch): void {
+  fillRow(w.aRow, 0, w.groups);
+  fillRow(w.bRow, 0, w.groups);
+  fillRow(w.ones, 1, w.groups);
+  if (!p.gateKind) fillRow(w.factor, 1, w.groups);
+}
 
 /** How a row meets the decays since the block's first token. */
 const TIMES: i32 = 1;
@@ -42,7 +51,7 @@ function foldRow(p: DeltaParams, w: DeltaScratch, row: usize, factor: f32, n: i3
 }
 
 /** to = to * row. */
-function timesRow(row: usize, to: usize, vectors: i32): void {
+export function timesRow(row: usize, to: usize, vectors: i32): void {
   for (; vectors > 0; --vectors) {
     v128.store(to, f32x4.mul(v128.load(to), v128.load(row)));
     row += 16;
@@ -86,14 +95,6 @@ function alongRow(p: DeltaParams, w: DeltaScratch, token: i32): usize {
   const head = w.head / p.bGroup;
   const at = rowAt(p.b, p.bStrideB, p.bStrideT, p.bStrideH, bytes, w.batch, w.start + token, head);
   return paddedRow(at, p.bType, p.dk, (p.dk & 3) == 0, w.bRow);
-}
-
-/** Row of q and o of a token, -1 where it has no output. */
-export function outputOf(p: DeltaParams, w: DeltaScratch, token: i32): i32 {
-  const row = w.start + token;
-  if (p.substeps <= 1) return row;
-  const output = row / p.substeps;
-  return output * p.substeps + p.substeps - 1 == row ? output : -1;
 }
 
 function queryRow(p: DeltaParams, w: DeltaScratch, token: i32): usize {

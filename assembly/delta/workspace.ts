@@ -1,4 +1,4 @@
-import { carveItem, ItemScratch } from '../linear/workspace';
+import { BLOCK, carveItem, ItemScratch } from '../linear/workspace';
 import { DeltaParams } from '../params';
 
 /** Rows of a record: what is written by two tokens, what reads the state for them; in order for one, with its two writes. */
@@ -18,20 +18,20 @@ export class DeltaScratch extends ItemScratch {
   /** f32 [K4]: widened rows. */
   aRow: usize;
   bRow: usize;
+  /** f32 [K4]: ones. */
+  ones: usize;
   /** f32 [panels][2][8]: what the two tokens in work write. */
   written: usize;
   /** f32 [2][V8]: outputs that cannot be written in place. */
   oRows: usize;
-  /** f32 [V8]: widened values of a second token. */
-  vRow2: usize;
   /** Tokens of a record. */
   stride: i32;
 }
 
 const DELTA_SCRATCH_BYTES: usize = (offsetof<DeltaScratch>() + 15) & ~15;
 
-/** Lays the scratch out at `at`, for blocks of `block` tokens. */
-export function carve(p: DeltaParams, at: usize, block: i32): DeltaScratch {
+/** Lays the scratch out at `at`. */
+export function carve(p: DeltaParams, at: usize): DeltaScratch {
   const w = changetype<DeltaScratch>(at);
   carveItem(p, w, at + DELTA_SCRATCH_BYTES);
   const columnBytes = (<usize>((min(p.blockV, p.dv) + 7) >> 3)) << 5;
@@ -39,12 +39,12 @@ export function carve(p: DeltaParams, at: usize, block: i32): DeltaScratch {
   w.rowBytes = (<usize>((p.dk + 3) >> 2)) << 4;
   w.recordBytes = ROWS * w.rowBytes + SCALAR_BYTES;
   w.records = w.end;
-  w.prior = w.records + <usize>(block / w.stride) * w.recordBytes;
+  w.prior = w.records + <usize>(BLOCK / w.stride) * w.recordBytes;
   w.aRow = w.prior + w.rowBytes;
   w.bRow = w.aRow + w.rowBytes;
-  w.written = w.bRow + w.rowBytes;
+  w.ones = w.bRow + w.rowBytes;
+  w.written = w.ones + w.rowBytes;
   w.oRows = w.written + 2 * columnBytes;
-  w.vRow2 = w.oRows + 2 * columnBytes;
-  w.end = w.vRow2 + columnBytes;
+  w.end = w.oRows + 2 * columnBytes;
   return w;
 }

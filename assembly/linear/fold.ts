@@ -15,12 +15,12 @@ const NORMALIZER_CLAMP: i32 = 2;
 const NORMALIZER_STABILIZED: i32 = 3;
 
 /** The key of token step + n, whose place in the block is that of the token which it is written for. */
-function keyRow(p: LinearParams, w: Workspace, token: i32, n: i32): usize {
+function keyRow(p: LinearParams, w: Workspace, token: i32, n: i32, row: usize): usize {
   if (token < 0) return w.zeros;
   if (p.tied) return w.tiedKeys + <usize>n * ((<usize>w.groups) << 4);
   const bytes = elementBytes(p.kType);
   const at = rowAt(p.k, p.kStrideB, p.kStrideT, p.kStrideH, bytes, w.batch, w.start + token, w.keyHead);
-  return paddedRow(at, p.kType, p.dk, (p.dk & 3) == 0, w.kRow);
+  return paddedRow(at, p.kType, p.dk, (p.dk & 3) == 0, row);
 }
 
 /** As `scalarDecays` for a gate a column. */
@@ -63,110 +63,151 @@ function retreat(p: LinearParams, w: Workspace, count: i32): void {
   if (p.gateKind == GATE_ROWS) copyRow(w.products + last * rowBytes, w.product, w.groups);
 }
 
-/** Row `count` of the panels as a token that does nothing: strips take tokens in pairs. */
-function padBlock(w: Workspace, count: i32): void {
-  const zero = i32x4.splat(0);
-  let to = w.qk + ((<usize>count) << 5);
-  for (let left = w.groups; left > 0; --left) {
-    v128.store(to, zero);
-    v128.store(to, zero, 16);
-    to += PANEL;
-  }
-  to = w.v + ((<usize>count) << 5);
-  for (let left = w.panels; left > 0; --left) {
-    v128.store(to, zero);
-    v128.store(to, zero, 16);
-    to += PANEL;
-  }
-}
-
-/** to[groups], PANEL bytes apart, = factor * row. */
-function spreadScaled(row: usize, factor: v128, to: usize, groups: i32): void {
-  for (; groups >= 4; groups -= 4) {
-    v128.store(to, f32x4.mul(v128.load(row), factor));
-    v128.store(to, f32x4.mul(v128.load(row, 16), factor), PANEL);
-    v128.store(to, f32x4.mul(v128.load(row, 32), factor), 2 * PANEL);
-    v128.store(to, f32x4.mul(v128.load(row, 48), factor), 3 * PANEL);
-    row += 64;
-    to += 4 * PANEL;
-  }
+/** q and k of two tokens in four rows of the state, one line of memory: factors times q, k, q, k. */
+function spreadPair(
+  qA: usize,
+  kA: usize,
+  qB: usize,
+  kB: usize,
+  qFactorA: f32,
+  kFactorA: f32,
+  qFactorB: f32,
+  kFactorB: f32,
+  to: usize,
+  groups: i32,
+): void {
+  const fqA = f32x4.splat(qFactorA);
+  const fkA = f32x4.splat(kFactorA);
+  const fqB = f32x4.splat(qFactorB);
+  const fkB = f32x4.splat(kFactorB);
   for (; groups > 0; --groups) {
-    v128.store(to, f32x4.mul(v128.load(row), factor));
-    row += 16;
+    v128.store(to, f32x4.mul(v128.load(qA), fqA));
+    v128.store(to, f32x4.mul(v128.load(kA), fkA), 16);
+    v128.store(to, f32x4.mul(v128.load(qB), fqB), 32);
+    v128.store(to, f32x4.mul(v128.load(kB), fkB), 48);
+    qA += 16;
+    kA += 16;
+    qB += 16;
+    kB += 16;
     to += PANEL;
   }
 }
 
-/** to[groups], PANEL bytes apart, = factor * row * product. */
-function spreadTimes(row: usize, factor: v128, product: usize, to: usize, groups: i32): void {
+/** As `spreadPair` with a product of decays for each row: q times it, k over it. */
+function spreadGatedPair(
+  qA: usize,
+  kA: usize,
+  qB: usize,
+  kB: usize,
+  scale: f32,
+  weightA: f32,
+  weightB: f32,
+  products: usize,
+  rowBytes: usize,
+  to: usize,
+  groups: i32,
+): void {
+  const fq = f32x4.splat(scale);
+  const fkA = f32x4.splat(weightA);
+  const fkB = f32x4.splat(weightB);
   for (; groups > 0; --groups) {
-    v128.store(to, f32x4.mul(v128.load(row), f32x4.mul(v128.load(product), factor)));
-    row += 16;
-    product += 16;
+    const productA = v128.load(products);
+    v128.store(to, f32x4.mul(v128.load(qA), f32x4.mul(productA, fq)));
+    v128.store(to, f32x4.div(f32x4.mul(v128.load(kA), fkA), productA), 16);
+    const productB = v128.load(products + rowBytes);
+    v128.store(to, f32x4.mul(v128.load(qB), f32x4.mul(productB, fq)), 32);
+    v128.store(to, f32x4.div(f32x4.mul(v128.load(kB), fkB), productB), 48);
+    qA += 16;
+    kA += 16;
+    qB += 16;
+    kB += 16;
+    products += 16;
     to += PANEL;
   }
 }
 
-/** to[groups], PANEL bytes apart, = factor * row / product. */
-function spreadOver(row: usize, factor: v128, product: usize, to: usize, groups: i32): void {
-  for (; groups > 0; --groups) {
-    v128.store(to, f32x4.div(f32x4.mul(v128.load(row), factor), v128.load(product)));
-    row += 16;
-    product += 16;
-    to += PANEL;
-  }
+/** Product of the scalar decays up to token n of the block. */
+// @ts-ignore: decorator
+@inline
+function productAt(p: LinearParams, w: Workspace, n: i32): f32 {
+  return p.gateKind ? load<f32>(w.products + ((<usize>n) << 2)) : 1;
 }
 
-/** The block's queries, times the decays since its first token. */
-function foldQueries(p: LinearParams, w: Workspace, step: i32, count: i32): void {
+/** Factor on the key of a token. */
+// @ts-ignore: decorator
+@inline
+function weightOf(p: LinearParams, w: Workspace, token: i32): f32 {
+  return p.weight && token >= 0 ? tokenValue(p.weight, p, w, token) : 1;
+}
+
+/**
+ * The block's queries, times the decays since its first token, and its keys, over them. Strips take tokens in pairs: a last one that is
+ * alone goes with one that does nothing.
+ */
+function foldRows(p: LinearParams, w: Workspace, step: i32, count: i32): void {
   const rowBytes = (<usize>w.groups) << 4;
-  const rows = p.gateKind == GATE_ROWS;
-  for (let n = 0; n < count; ++n) {
-    const q = queryRow(p, w, step + n);
+  for (let n = 0; n < count; n += 2) {
+    const both = n + 1 < count;
+    const writer = step + n - w.lag;
+    const qA = queryRow(p, w, step + n, w.qRow);
+    const kA = keyRow(p, w, writer, n, w.kRow);
+    const qB = both ? queryRow(p, w, step + n + 1, w.qRow2) : w.zeros;
+    const kB = both ? keyRow(p, w, writer + 1, n + 1, w.kRow2) : w.zeros;
     const to = w.qk + ((<usize>n) << 5);
-    if (rows) {
-      spreadTimes(q, f32x4.splat(p.scale), w.products + <usize>n * rowBytes, to, w.groups);
+    const weightA = weightOf(p, w, writer);
+    const weightB: f32 = both ? weightOf(p, w, writer + 1) : 1;
+    if (p.gateKind == GATE_ROWS) {
+      const products = w.products + <usize>n * rowBytes;
+      const step = both ? rowBytes : 0;
+      spreadGatedPair(qA, kA, qB, kB, p.scale, weightA, weightB, products, step, to, w.groups);
     } else {
-      const product: f32 = p.gateKind ? load<f32>(w.products + ((<usize>n) << 2)) : 1;
-      spreadScaled(q, f32x4.splat(p.scale * product), to, w.groups);
-    }
-  }
-}
-
-/** The block's keys, divided by the decays since its first token. */
-function foldKeys(p: LinearParams, w: Workspace, step: i32, count: i32): void {
-  const rowBytes = (<usize>w.groups) << 4;
-  const rows = p.gateKind == GATE_ROWS;
-  for (let n = 0; n < count; ++n) {
-    const token = step + n - w.lag;
-    const k = keyRow(p, w, token, n);
-    const to = w.qk + ((<usize>n) << 5) + 16;
-    const weight: f32 = p.weight && token >= 0 ? tokenValue(p.weight, p, w, token) : 1;
-    if (rows) {
-      spreadOver(k, f32x4.splat(weight), w.products + <usize>n * rowBytes, to, w.groups);
-    } else {
-      const product: f32 = p.gateKind ? load<f32>(w.products + ((<usize>n) << 2)) : 1;
-      spreadScaled(k, f32x4.splat(weight / product), to, w.groups);
+      const productA = productAt(p, w, n);
+      const productB = both ? productAt(p, w, n + 1) : productA;
+      const scale = p.scale;
+      spreadPair(
+        qA,
+        kA,
+        qB,
+        kB,
+        scale * productA,
+        weightA / productA,
+        scale * productB,
+        weightB / productB,
+        to,
+        w.groups,
+      );
     }
   }
 }
 
 /** The block's values; those of gated columns divided by their decays. */
 function foldValues(p: LinearParams, w: Workspace, step: i32, count: i32): void {
-  for (let n = 0; n < count; ++n) {
-    let v = valueRow(p, w, step + n - w.lag, w.vRow);
+  for (let n = 0; n < count; n += 2) {
+    const writer = step + n - w.lag;
+    let vA = valueRow(p, w, writer, w.vRow);
+    let vB = n + 1 < count ? valueRow(p, w, writer + 1, w.vRow2) : w.vZeros;
     let to = w.v + ((<usize>n) << 5);
     let products = w.columnProducts + ((<usize>n) << 5);
     for (let c = w.panels; c > 0; --c) {
+      let a0 = v128.load(vA);
+      let a1 = v128.load(vA, 16);
+      let b0 = v128.load(vB);
+      let b1 = v128.load(vB, 16);
       if (p.gv) {
-        v128.store(to, f32x4.div(v128.load(v), v128.load(products)));
-        v128.store(to, f32x4.div(v128.load(v, 16), v128.load(products, 16)), 16);
+        a0 = f32x4.div(a0, v128.load(products));
+        a1 = f32x4.div(a1, v128.load(products, 16));
+        if (n + 1 < count) {
+          b0 = f32x4.div(b0, v128.load(products, 32));
+          b1 = f32x4.div(b1, v128.load(products, 48));
+        }
         products += PANEL;
-      } else {
-        v128.store(to, v128.load(v));
-        v128.store(to, v128.load(v, 16), 16);
       }
-      v += 32;
+      v128.store(to, a0);
+      v128.store(to, a1, 16);
+      v128.store(to, b0, 32);
+      v128.store(to, b1, 48);
+      vA += 32;
+      vB += 32;
       to += PANEL;
     }
   }
@@ -177,7 +218,7 @@ function scaleQueries(p: LinearParams, w: Workspace, step: i32, count: i32): voi
   const scale = f32x4.splat(p.scale);
   let to = w.qk;
   for (let n = 0; n < count; ++n) {
-    let q = queryRow(p, w, step + n);
+    let q = queryRow(p, w, step + n, w.qRow);
     for (let left = w.groups; left > 0; --left) {
       v128.store(to, f32x4.mul(v128.load(q), scale));
       q += 16;
@@ -207,7 +248,7 @@ function ownValues(p: LinearParams, w: Workspace, step: i32, count: i32): void {
     const reads = token < w.length;
     let factor = skip;
     if (reads && (p.bonus || p.bonusScalar)) {
-      const dot = bonusOf(w, queryRow(p, w, token), keyRow(p, w, token, n));
+      const dot = bonusOf(w, queryRow(p, w, token, w.qRow), keyRow(p, w, token, n, w.kRow));
       if (p.bonusSigmoid) factor += f32x4.extract_lane(sigmoid4(f32x4.splat(dot)), 0);
       else factor += dot * p.scale * (p.bonusScalar ? tokenValue(p.bonusScalar, p, w, token) : 1);
     }
@@ -259,7 +300,7 @@ function denominator(p: LinearParams, w: Workspace, token: i32, sum: f32): f32 {
     const least = decayOf(-tokenValue(p.m, p, w, token));
     return max<f32>(abs<f32>(sum), least) + p.epsilon;
   }
-  let q = queryRow(p, w, token);
+  let q = queryRow(p, w, token, w.qRow);
   let all = i32x4.splat(0);
   for (let left = w.groups; left > 0; --left) {
     all = f32x4.add(all, v128.load(q));
@@ -293,9 +334,7 @@ export function foldBlock(p: LinearParams, w: Workspace, step: i32, steps: i32):
     count = fewer;
   }
   if (p.mode & WRITE) {
-    if (count & 1) padBlock(w, count);
-    foldQueries(p, w, step, count);
-    foldKeys(p, w, step, count);
+    foldRows(p, w, step, count);
     foldValues(p, w, step, count);
     if (w.owned) ownValues(p, w, step, count);
   } else {

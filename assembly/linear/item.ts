@@ -36,11 +36,14 @@ export function openItem(p: LinearParams, w: ItemScratch, item: i32): void {
   w.groups = (p.dk + STRIP_ROWS - 1) / STRIP_ROWS;
   fillRow(w.zeros, 0, w.groups);
   fillRow(w.qRow, 0, w.groups);
+  fillRow(w.qRow2, 0, w.groups);
   fillRow(w.kRow, 0, w.groups);
+  fillRow(w.kRow2, 0, w.groups);
   // a padded row neither decays nor holds anything
   fillRow(w.gRow, p.gateLinear ? 1 : 0, w.groups);
   fillRow(w.columnGate, p.gateLinear ? 1 : 0, w.panels << 1);
   fillRow(w.vRow, 0, w.panels << 1);
+  fillRow(w.vRow2, 0, w.panels << 1);
   fillRow(w.vZeros, 0, max(w.panels << 1, 4));
 }
 

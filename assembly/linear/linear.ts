@@ -206,7 +206,19 @@ export function linearStep(params: usize, begin: i32, end: i32, scratch: usize):
       const rows = p.dk - ((w.groups - 1) << 2);
       for (let c = 0; c < w.panels; ++c) {
         const panel = <usize>c * PANEL;
-        stepColumns(state, stride, w.factor, w.qk, PANEL, w.v + panel, w.o + panel, w.groups, rows, p.exclusive);
+        stepColumns(
+          state,
+          stride,
+          w.factor,
+          w.qk,
+          w.qk + 16,
+          PANEL,
+          w.v + panel,
+          w.o + panel,
+          w.groups,
+          rows,
+          p.exclusive,
+        );
         state += 32;
       }
       writeOutputs(p, w, 0, 1);

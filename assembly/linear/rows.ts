@@ -36,12 +36,12 @@ export function tokenValue(base: usize, p: LinearParams, w: ItemScratch, token: 
   return load<f32>(base + (at << 2));
 }
 
-/** The query of a token that may be behind the last. */
-export function queryRow(p: LinearParams, w: ItemScratch, token: i32): usize {
+/** The query of a token that may be behind the last; `row` takes it where it cannot be read in place. */
+export function queryRow(p: LinearParams, w: ItemScratch, token: i32, row: usize): usize {
   if (token >= w.length || !p.q) return w.zeros;
   const bytes = elementBytes(p.qType);
   const at = rowAt(p.q, p.qStrideB, p.qStrideT, p.qStrideH, bytes, w.batch, w.start + token, w.keyHead);
-  return paddedRow(at, p.qType, p.dk, (p.dk & 3) == 0, w.qRow);
+  return paddedRow(at, p.qType, p.dk, (p.dk & 3) == 0, row);
 }
 
 /** The item's columns of a token's value; `row` takes it where it cannot be read in place. */

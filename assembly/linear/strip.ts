@@ -212,7 +212,7 @@ function stepHalf(at: usize, f: v128, k: v128, q: v128, v: v128, o: v128, flush:
  *
  *   state   f32 [4 groups][8]   rows `stride` bytes apart
  *   factor  f32 [4 groups]
- *   qk      f32 [groups][8]     groups `qkStep` bytes apart: q of four rows, then k of four rows
+ *   q, k    f32 [groups][4]     groups `step` bytes apart
  *   v, o    f32 [8]
  *
  * Of the last group only `rows` rows (1 to 4) exist.
@@ -221,8 +221,9 @@ export function stepColumns(
   state: usize,
   stride: usize,
   factor: usize,
-  qk: usize,
-  qkStep: usize,
+  q: usize,
+  k: usize,
+  step: usize,
   v: usize,
   o: usize,
   groups: i32,
@@ -238,14 +239,15 @@ export function stepColumns(
     const last: usize = groups == 1 ? (<usize>rows) << 2 : 16;
     for (let i: usize = 0; i < last; i += 4) {
       const f = v128.load32_splat(factor + i);
-      const q = v128.load32_splat(qk + i);
-      const k = v128.load32_splat(qk + i, 16);
-      o0 = stepHalf(state, f, k, q, v0, o0, flush, early);
-      o1 = stepHalf(state + 16, f, k, q, v1, o1, flush, early);
+      const qi = v128.load32_splat(q + i);
+      const ki = v128.load32_splat(k + i);
+      o0 = stepHalf(state, f, ki, qi, v0, o0, flush, early);
+      o1 = stepHalf(state + 16, f, ki, qi, v1, o1, flush, early);
       state += stride;
     }
     factor += 16;
-    qk += qkStep;
+    q += step;
+    k += step;
   }
   v128.store(o, o0);
   v128.store(o, o1, 16);

@@ -27,9 +27,11 @@ export class ItemScratch {
   products: usize;
   /** f32 [BLOCK][K4]: keys that are 1 - decay. */
   tiedKeys: usize;
-  /** f32 [K4]: widened rows, zero behind K. */
+  /** f32 [K4]: widened rows of two tokens, zero behind K. */
   qRow: usize;
+  qRow2: usize;
   kRow: usize;
+  kRow2: usize;
   gRow: usize;
   /** f32 [K4]: u. */
   uRow: usize;
@@ -51,6 +53,7 @@ export class ItemScratch {
   columnFactor: usize;
   columnProduct: usize;
   vRow: usize;
+  vRow2: usize;
   vZeros: usize;
   end: usize;
 
@@ -85,8 +88,10 @@ export function carveItem(p: LinearParams, w: ItemScratch, at: usize): void {
   w.products = w.heads + <usize>p.blockH * w.headBytes;
   w.tiedKeys = w.products + products;
   w.qRow = w.tiedKeys + (p.tied ? products : 0);
-  w.kRow = w.qRow + rowBytes;
-  w.gRow = w.kRow + rowBytes;
+  w.qRow2 = w.qRow + rowBytes;
+  w.kRow = w.qRow2 + rowBytes;
+  w.kRow2 = w.kRow + rowBytes;
+  w.gRow = w.kRow2 + rowBytes;
   w.decay = w.gRow + rowBytes;
   w.factor = w.decay + rowBytes;
   w.zeros = w.factor + rowBytes;
@@ -94,7 +99,8 @@ export function carveItem(p: LinearParams, w: ItemScratch, at: usize): void {
   w.columnDecay = w.columnGate + columnBytes;
   w.columnFactor = w.columnDecay + columnBytes;
   w.vRow = w.columnFactor + columnBytes;
-  w.vZeros = w.vRow + columnBytes;
+  w.vRow2 = w.vRow + columnBytes;
+  w.vZeros = w.vRow2 + columnBytes;
   w.end = w.vZeros + max(columnBytes, 64);
 }
 

@@ -56,15 +56,17 @@ function attention({ heads, queries, keys, dim, causal, scale, q, k, v }: Attent
 
 /** Its contrib op takes [B, T, H * D], which is [B, T, H, D] as it lies; the decay [B, T, H] or [B, T, H * K]. */
 function linear(problem: LinearProblem): Formulation {
-  const { heads, tokens, keyDim, valueDim, gate, scale, q, k, v, g, initialState } = problem;
+  const { heads, tokens, keyDim, valueDim, gate, scale, q, k, v, g, beta, initialState } = problem;
   const state = [1, heads, keyDim, valueDim];
+  const gated = gate !== 'none';
+  const rule = beta ? (gated ? 'gated_delta' : 'delta') : gated ? 'gated' : 'linear';
   return {
     node: {
       op: 'LinearAttention',
       domain: 'com.microsoft',
       opset: 1,
       attributes: {
-        update_rule: gate === 'none' ? 'linear' : 'gated',
+        update_rule: rule,
         q_num_heads: heads,
         kv_num_heads: heads,
         scale: { float: scale },
@@ -74,11 +76,19 @@ function linear(problem: LinearProblem): Formulation {
         k: [1, tokens, heads * keyDim],
         v: [1, tokens, heads * valueDim],
         past: initialState ? state : null,
-        decay: gate === 'none' ? null : [1, tokens, g.length / tokens],
+        decay: gated ? [1, tokens, g.length / tokens] : null,
+        beta: beta ? [1, tokens, heads] : null,
       },
       outputs: { o: [1, tokens, heads * valueDim], present: state },
     },
-    data: { q, k, v, ...(initialState ? { past: initialState } : {}), ...(gate === 'none' ? {} : { decay: g }) },
+    data: {
+      q,
+      k,
+      v,
+      ...(initialState ? { past: initialState } : {}),
+      ...(gated ? { decay: g } : {}),
+      ...(beta ? { beta } : {}),
+    },
     result: ({ o, present }) => withState(o!, present!),
   };
 }

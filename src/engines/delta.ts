@@ -105,8 +105,10 @@ export function delta(b: Builder, call: DeltaCall): void {
   });
   encodePlaces(DeltaParams, params, { q, k, v, a, b: call.b, g, o, written });
   const tokens = call.sequences.reduce((n, span) => n + span.qLength, 0);
+  const single = length === 1 && call.sequences.every((span) => span.qLength === 1);
+  const inPlace = initial === final && stateStrideV === 1 && dv % 8 === 0 && o && !written && !snapshots;
   b.dispatch({
-    kernel: 'delta',
+    kernel: single && inPlace ? 'deltaStep' : 'delta',
     params,
     items: itemsOf * call.sequences.length,
     scratchBytes: b.runtime.scratchBytes('deltaScratchBytes', params),

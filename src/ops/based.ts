@@ -54,7 +54,7 @@ export function planBased(
 
 function step(op: Method, inputs: BasedStepInputs, options: BasedOptions): { o: Tensor } {
   const states = { state: 'initialState', normalizer: 'initialNormalizer' };
-  const shape = { op, timed: ['v', 'q', 'k'], states };
+  const shape = { op, options, timed: ['v', 'q', 'k'], states };
   return runStep(shape, inputs, (b, lifted, into) => planBased(b, op, lifted, options, into));
 }
 

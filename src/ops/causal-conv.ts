@@ -110,6 +110,6 @@ export function causalConv1dSync(inputs: CausalConv1dInputs, options: CausalConv
  * @example const { o } = causalConv1dStep({ x, weight, bias, state }, { activation: 'silu' })
  */
 export function causalConv1dStep(inputs: CausalConv1dStepInputs, options: CausalConv1dOptions = {}): { o: Tensor } {
-  const shape = { op: OP, timed: ['x'], states: { state: 'initialState' } };
+  const shape = { op: OP, options, timed: ['x'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planCausalConv1d(b, lifted, options, into));
 }

@@ -104,6 +104,6 @@ export function cosformerStep(inputs: CosformerStepInputs, options: CosformerSte
     if (options?.[name] === undefined) throw new OptionError(`${OP}: a step needs the option ${name}`);
   }
   const states = { state: 'initialState', normalizer: 'initialNormalizer' };
-  const shape = { op: OP, timed: ['v', 'q', 'k'], states };
+  const shape = { op: OP, options, timed: ['v', 'q', 'k'], states };
   return runStep(shape, inputs, (b, lifted, into) => planCosformer(b, lifted, options, into));
 }

@@ -246,7 +246,7 @@ export type FeatureStep<I extends FeatureAttentionInputs> = Omit<Stepped<I>, 'in
 
 function step(op: FeatureMethodName, inputs: object, options: object): { o: Tensor } {
   const states = { state: 'initialState', normalizer: 'initialNormalizer' };
-  const shape = { op, timed: ['v', 'q', 'k'], states };
+  const shape = { op, options, timed: ['v', 'q', 'k'], states };
   return runStep(shape, inputs, (b, lifted, into) => planFeatureAttention(b, op, lifted, options, into));
 }
 

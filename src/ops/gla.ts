@@ -98,7 +98,7 @@ export function simpleGlaSync(inputs: SimpleGlaInputs, options: LinearOptions = 
  * @example simpleGlaStep({ q, k, v, g, state, o })
  */
 export function simpleGlaStep(inputs: Stepped<SimpleGlaInputs>, options: LinearOptions = {}): { o: Tensor } {
-  const shape = { op: 'simpleGla', timed: ['v', 'q', 'k', 'g'], states: { state: 'initialState' } };
+  const shape = { op: 'simpleGla', options, timed: ['v', 'q', 'k', 'g'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planSimpleGla(b, lifted, options, into));
 }
 
@@ -127,7 +127,7 @@ export function glaSync(inputs: GlaInputs, options: LinearOptions = {}): LinearR
  */
 export function glaStep(inputs: Stepped<GlaInputs>, options: LinearOptions = {}): { o: Tensor } {
   const timed = ['v', 'q', 'k', ...(inputs.gk ? ['gk'] : []), ...(inputs.gv ? ['gv'] : [])];
-  const shape = { op: 'gla', timed, states: { state: 'initialState' } };
+  const shape = { op: 'gla', options, timed, states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planGla(b, lifted, options, into));
 }
 
@@ -156,6 +156,6 @@ export function hgrn2Sync(inputs: Hgrn2Inputs, options: LinearOptions = {}): Lin
  * @example hgrn2Step({ q, f, v, state, o })
  */
 export function hgrn2Step(inputs: Stepped<Hgrn2Inputs>, options: LinearOptions = {}): { o: Tensor } {
-  const shape = { op: 'hgrn2', timed: ['v', 'q', 'f'], states: { state: 'initialState' } };
+  const shape = { op: 'hgrn2', options, timed: ['v', 'q', 'f'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planHgrn2(b, lifted, options, into));
 }

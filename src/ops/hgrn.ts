@@ -83,6 +83,6 @@ export function hgrnSync(inputs: HgrnInputs, options: object = {}): HgrnResult {
  * @example const { o } = hgrnStep({ x, g, state, o: buffer })
  */
 export function hgrnStep(inputs: HgrnStepInputs, options: object = {}): { o: Tensor } {
-  const shape = { op: OP, timed: ['x', 'g'], states: { state: 'initialState' } };
+  const shape = { op: OP, options, timed: ['x', 'g'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planHgrn(b, lifted, options, into));
 }

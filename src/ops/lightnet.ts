@@ -82,6 +82,6 @@ export function lightnetSync(inputs: LightnetInputs, options: LinearOptions = {}
  */
 export function lightnetStep(inputs: LightnetStepInputs, options: LinearOptions = {}): { o: Tensor } {
   const states = { state: 'initialState', z: 'initialZ' };
-  const shape = { op: OP, timed: ['v', 'q', 'k'], states };
+  const shape = { op: OP, options, timed: ['v', 'q', 'k'], states };
   return runStep(shape, inputs, (b, lifted, into) => planLightnet(b, lifted, options, into));
 }

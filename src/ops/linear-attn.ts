@@ -113,6 +113,6 @@ export function linearAttnStep(
   options: Omit<LinearAttnOptions, 'causal'> = {},
 ): { o: Tensor } {
   const states = { state: 'initialState', ...(options.normalize && { normalizer: 'initialNormalizer' }) };
-  const shape = { op: 'linearAttn', timed: ['v', 'q', 'k'], states };
+  const shape = { op: 'linearAttn', options, timed: ['v', 'q', 'k'], states };
   return runStep(shape, inputs, (b, lifted, into) => planLinearAttn(b, lifted, options, into));
 }

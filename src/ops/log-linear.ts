@@ -133,6 +133,6 @@ export function logLinearAttnSync(inputs: LogLinearAttnInputs, options: object =
  */
 export function logLinearAttnStep(inputs: LogLinearAttnStepInputs, options: object = {}): { o: Tensor } {
   const states = { state: 'initialState', position: 'initialPosition' };
-  const shape = { op: OP, timed: ['v', 'q', 'k', 'g', 'levelScales'], states };
+  const shape = { op: OP, options, timed: ['v', 'q', 'k', 'g', 'levelScales'], states };
   return runStep(shape, inputs, (b, lifted, into) => planLogLinear(b, lifted, options, into));
 }

@@ -152,5 +152,5 @@ export function mamba3Step(inputs: Mamba3StepInputs, options: object = {}): { o:
     lastK: 'initialK',
     lastX: 'initialX',
   };
-  return runStep({ op: OP, timed, states }, inputs, (b, lifted, into) => planMamba3(b, lifted, options, into));
+  return runStep({ op: OP, options, timed, states }, inputs, (b, lifted, into) => planMamba3(b, lifted, options, into));
 }

@@ -63,6 +63,6 @@ export function metalaSync(inputs: MetalaInputs, options: LinearOptions = {}): L
  * @example metalaStep({ q, v, g, aug, state, o })
  */
 export function metalaStep(inputs: Stepped<MetalaInputs>, options: LinearOptions = {}): { o: Tensor } {
-  const shape = { op: OP, timed: ['v', 'q', 'g'], states: { state: 'initialState' } };
+  const shape = { op: OP, options, timed: ['v', 'q', 'g'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planMetala(b, lifted, options, into));
 }

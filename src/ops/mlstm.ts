@@ -125,6 +125,6 @@ export function mlstmSync(inputs: MlstmInputs, options: MlstmOptions = {}): Mlst
  */
 export function mlstmStep(inputs: MlstmStepInputs, options: MlstmOptions = {}): { o: Tensor } {
   const states = { c: 'initialC', n: 'initialN', m: 'initialM' };
-  const shape = { op: OP, timed: ['v', 'q', 'k', 'i', 'f'], states };
+  const shape = { op: OP, options, timed: ['v', 'q', 'k', 'i', 'f'], states };
   return runStep(shape, inputs, (b, lifted, into) => planMlstm(b, lifted, options, into));
 }

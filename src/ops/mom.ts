@@ -194,6 +194,7 @@ export function momStep(inputs: MomStepInputs, options: MomOptions = {}): { o: T
   const { v } = inputs;
   const shape = {
     op: OP,
+    options,
     timed: ['v', 'q', 'k', 'weights', 'g', 'gk', 'indices'],
     states: { state: 'initialState' },
     // without the axis of memories

@@ -122,6 +122,6 @@ export function performerSync(inputs: PerformerInputs, options: PerformerOptions
 export function performerStep(inputs: PerformerStepInputs, options: PerformerStepOptions): { o: Tensor } {
   if (options?.stabilizer === undefined) throw new OptionError(`${OP}: a step needs the option stabilizer`);
   const states = { state: 'initialState', normalizer: 'initialNormalizer' };
-  const shape = { op: OP, timed: ['v', 'q', 'k'], states };
+  const shape = { op: OP, options, timed: ['v', 'q', 'k'], states };
   return runStep(shape, inputs, (b, lifted, into) => planPerformer(b, lifted, options, into));
 }

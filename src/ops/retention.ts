@@ -115,7 +115,7 @@ export function retentionSync(inputs: LinearInputs, options: LinearOptions = {})
  * @example retentionStep({ q, k, v, state, o })
  */
 export function retentionStep(inputs: Stepped<LinearInputs>, options: LinearOptions = {}): { o: Tensor } {
-  const shape = { op: 'retention', timed: ['v', 'q', 'k'], states: { state: 'initialState' } };
+  const shape = { op: 'retention', options, timed: ['v', 'q', 'k'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planRetention(b, lifted, options, into));
 }
 
@@ -147,6 +147,6 @@ export function lightningAttnStep(
   inputs: Stepped<LightningAttnInputs>,
   options: LightningAttnOptions = {},
 ): { o: Tensor } {
-  const shape = { op: 'lightningAttn', timed: ['v', 'q', 'k'], states: { state: 'initialState' } };
+  const shape = { op: 'lightningAttn', options, timed: ['v', 'q', 'k'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planLightning(b, lifted, options, into));
 }

@@ -127,6 +127,6 @@ export function rgLruSync(inputs: RgLruInputs, options: RgLruOptions = {}): RgLr
  * @example const { o } = rgLruStep({ x, inputGate, recurrentGate, recurrentParam, state, o: buffer })
  */
 export function rgLruStep(inputs: RgLruStepInputs, options: RgLruOptions = {}): { o: Tensor } {
-  const shape = { op: OP, timed: ['x', 'inputGate', 'recurrentGate'], states: { state: 'initialState' } };
+  const shape = { op: OP, options, timed: ['x', 'inputGate', 'recurrentGate'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planRgLru(b, lifted, options, into));
 }

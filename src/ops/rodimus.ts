@@ -91,6 +91,6 @@ export function rodimusSync(inputs: RodimusInputs, options: LinearOptions = {}):
  * @example rodimusStep({ q, k, v, g, tau, state, o })
  */
 export function rodimusStep(inputs: Stepped<RodimusInputs>, options: LinearOptions = {}): { o: Tensor } {
-  const shape = { op: OP, timed: ['v', 'q', 'k', 'g', 'tau'], states: { state: 'initialState' } };
+  const shape = { op: OP, options, timed: ['v', 'q', 'k', 'g', 'tau'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planRodimus(b, lifted, options, into));
 }

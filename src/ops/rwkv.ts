@@ -79,7 +79,7 @@ export function rwkv5Sync(inputs: RwkvInputs, options: LinearOptions = {}): Line
  * @example rwkv5Step({ r, k, v, w, u, state, o })
  */
 export function rwkv5Step(inputs: Stepped<RwkvInputs>, options: LinearOptions = {}): { o: Tensor } {
-  const shape = { op: 'rwkv5', timed: ['v', 'r', 'k'], states: { state: 'initialState' } };
+  const shape = { op: 'rwkv5', options, timed: ['v', 'r', 'k'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planRwkv(b, 'rwkv5', lifted, options, into));
 }
 
@@ -107,6 +107,6 @@ export function rwkv6Sync(inputs: RwkvInputs, options: LinearOptions = {}): Line
  * @example rwkv6Step({ r, k, v, w, u, state, o })
  */
 export function rwkv6Step(inputs: Stepped<RwkvInputs>, options: LinearOptions = {}): { o: Tensor } {
-  const shape = { op: 'rwkv6', timed: ['v', 'r', 'k', 'w'], states: { state: 'initialState' } };
+  const shape = { op: 'rwkv6', options, timed: ['v', 'r', 'k', 'w'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planRwkv(b, 'rwkv6', lifted, options, into));
 }

@@ -119,6 +119,6 @@ export function rwkv4Sync(inputs: Rwkv4Inputs, options: object = {}): Rwkv4Resul
  * @example const { o } = rwkv4Step({ k, v, w, u, num, den, max, o: buffer })
  */
 export function rwkv4Step(inputs: Rwkv4StepInputs, options: object = {}): { o: Tensor } {
-  const shape = { op: OP, timed: ['k', 'v'], states: { num: 'num', den: 'den', max: 'max' } };
+  const shape = { op: OP, options, timed: ['k', 'v'], states: { num: 'num', den: 'den', max: 'max' } };
   return runStep(shape, inputs, (b, lifted, into) => planRwkv4(b, lifted, options, into));
 }

@@ -296,7 +296,7 @@ export function s4dSync(inputs: S4dInputs, options: S4dOptions = {}): S4dResult 
  */
 export function s4dStep(inputs: S4dStepInputs, options: S4dStepOptions = {}): { o: Tensor } {
   expectNames('s4dStep', 'option', options, ['discretization']);
-  return runStep({ op: 's4d', timed: ['u'], states: STATES }, inputs, (b, lifted, into) =>
+  return runStep({ op: 's4d', options, timed: ['u'], states: STATES }, inputs, (b, lifted, into) =>
     'table' in inputs ? planTableStep(b, lifted, into) : planS4d(b, lifted, { ...options, mode: 'recurrent' }, into),
   );
 }
@@ -360,7 +360,7 @@ export function dssSync(inputs: S4dInputs, options: DssOptions = {}): S4dResult 
  */
 export function dssStep(inputs: DssStepInputs, options: DssStepOptions = {}): { o: Tensor } {
   expectNames('dssStep', 'option', options, ['variant', 'length', 'eps']);
-  return runStep({ op: 'dss', timed: ['u'], states: STATES }, inputs, (b, lifted, into) =>
+  return runStep({ op: 'dss', options, timed: ['u'], states: STATES }, inputs, (b, lifted, into) =>
     planDss(b, lifted, { ...options, mode: 'recurrent' }, into),
   );
 }

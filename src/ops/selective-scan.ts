@@ -151,6 +151,6 @@ export function selectiveScanSync(
  * @example const { o } = selectiveScanStep({ u, delta, A, B, C, D, z, state, o: buffer }, { deltaSoftplus: true })
  */
 export function selectiveScanStep(inputs: SelectiveScanStepInputs, options: SelectiveScanOptions = {}): { o: Tensor } {
-  const shape = { op: OP, timed: ['u', 'delta', 'B', 'C', 'z'], states: { state: 'initialState' } };
+  const shape = { op: OP, options, timed: ['u', 'delta', 'B', 'C', 'z'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planSelectiveScan(b, lifted, options, into));
 }

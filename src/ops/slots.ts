@@ -151,7 +151,7 @@ export function gsaSync(inputs: GsaInputs, options: LinearOptions = {}): GsaResu
  */
 export function gsaStep(inputs: GsaStepInputs, options: LinearOptions = {}): { o: Tensor } {
   const states = { hk: 'initialHk', hv: 'initialHv' };
-  const shape = { op: 'gsa', timed: ['v', 'q', 'k', 's', 'g'], states };
+  const shape = { op: 'gsa', options, timed: ['v', 'q', 'k', 's', 'g'], states };
   return runStep(shape, inputs, (b, lifted, into) => planGsa(b, lifted, options, into));
 }
 
@@ -181,6 +181,6 @@ export function abcSync(inputs: AbcInputs, options: LinearOptions = {}): AbcResu
  */
 export function abcStep(inputs: AbcStepInputs, options: LinearOptions = {}): { o: Tensor } {
   const states = { hk: 'initialHk', hv: 'initialHv', z: 'initialZ' };
-  const shape = { op: 'abc', timed: ['v', 'q', 'k', 's'], states };
+  const shape = { op: 'abc', options, timed: ['v', 'q', 'k', 's'], states };
   return runStep(shape, inputs, (b, lifted, into) => planAbc(b, lifted, options, into));
 }

@@ -131,6 +131,6 @@ export function ssdSync(inputs: SsdInputs, options: SsdOptions = {}): SsdResult 
  * @example ssdStep({ x, dt, A, B, C, D, state, o }, { dtSoftplus: true })
  */
 export function ssdStep(inputs: SsdStepInputs, options: SsdOptions = {}): { o: Tensor } {
-  const shape = { op: OP, timed: ['x', 'dt', 'B', 'C', 'z'], states: { state: 'initialState' } };
+  const shape = { op: OP, options, timed: ['x', 'dt', 'B', 'C', 'z'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planSsd(b, lifted, options, into));
 }

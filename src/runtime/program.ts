@@ -66,6 +66,11 @@ export class Builder {
     this.notes.push(text);
   }
 
+  /** Whether the call only writes to tensors that were there before it. */
+  get inPlace(): boolean {
+    return this.#outputs.length === 0 && this.#temporaries.length === 0 && this.#blocks.length === 0;
+  }
+
   /** Frees what the call does not return. */
   finish(): void {
     for (const tensor of this.#temporaries) if (!tensor.disposed) tensor.dispose();

@@ -23,8 +23,8 @@ export interface MatmulProblem {
 }
 
 /**
- * The recurrence S_t = e^{g_t} S_{t-1} + k_t v_t, o_t = scale q_t S_t over q, k [1, T, H, K] and v [1, T, H, V].
- * Its result is o [T, H, V] with the final state [H, K, V] behind it.
+ * The recurrence S_t = e^{g_t} S_{t-1} + k_t v_t, o_t = scale q_t S_t over q, k [1, T, H, K] and v [1, T, H, V]. With `beta` it is the delta
+ * rule: beta_t (v_t - k_t e^{g_t} S_{t-1}) stands for v_t. Its result is o [T, H, V] with the final state [H, K, V] behind it.
  */
 export interface LinearProblem {
   kind: 'linear';
@@ -40,6 +40,8 @@ export interface LinearProblem {
   v: Float32Array;
   /** natural logs, [T, H] or [T, H, K]; empty without a gate */
   g: Float32Array;
+  /** [T, H]; keys then have length 1 */
+  beta?: Float32Array;
   /** [H, K, V]; zeros where there is none */
   initialState?: Float32Array;
 }
@@ -121,6 +123,8 @@ export interface LinearSize {
   dim: number;
   valueDim?: number;
   gate?: LinearProblem['gate'];
+  /** the delta rule, its strengths uniform between 0 and 1 */
+  delta?: boolean;
   /** start from a random state */
   carried?: boolean;
 }
@@ -129,6 +133,15 @@ export interface LinearSize {
 const mildGates = (length: number, seed: number) =>
   randomArray(length, 0.1 / Math.sqrt(3), seed).map((x) => -Math.abs(x));
 
+/** Divides rows of `dim` numbers by their lengths. */
+function normalize(rows: Float32Array, dim: number): void {
+  for (let at = 0; at < rows.length; at += dim) {
+    const row = rows.subarray(at, at + dim);
+    const length = Math.hypot(...row);
+    for (let i = 0; i < dim; i++) row[i] = row[i]! / length;
+  }
+}
+
 /** A random linear attention problem of a size; no gate and as many value as key channels by default. */
 export function linearProblem({
   heads,
@@ -136,9 +149,12 @@ export function linearProblem({
   dim,
   valueDim = dim,
   gate = 'none',
+  delta = false,
   carried = false,
 }: LinearSize): LinearProblem {
   const gates = { none: 0, scalar: 1, vector: dim };
+  const k = randomArray(tokens * heads * dim, 1, 2);
+  if (delta) normalize(k, dim);
   return {
     kind: 'linear',
     heads,
@@ -148,8 +164,9 @@ export function linearProblem({
     gate,
     scale: dim ** -0.5,
     q: randomArray(tokens * heads * dim, 1, 1),
-    k: randomArray(tokens * heads * dim, 1, 2),
+    k,
     v: randomArray(tokens * heads * valueDim, 1, 3),
+    ...(delta ? { beta: randomArray(tokens * heads, 1 / Math.sqrt(3), 6).map(Math.abs) } : {}),
     g: mildGates(tokens * heads * gates[gate], 4),
     ...(carried ? { initialState: randomArray(heads * dim * valueDim, 1, 5) } : {}),
   };
@@ -226,7 +243,7 @@ export function visibleKeys({ queries, keys, causal }: AttentionProblem, i: numb
 /**
  * The operations of a problem, a multiply and an add counted as two. Causal attention counts the pairs that are visible,
  * so the same figure is fair to a kernel that skips the rest and to one that computes and masks it. A recurrence counts the
- * two multiply-adds of each state element and token (a scan also the products dt A and dt u B), but not its gates and
+ * two multiply-adds of each state element and token (three with the delta rule; a scan also the products dt A and dt u B), but not its gates and
  * exponentials.
  */
 export function flopsOf(problem: Problem): number {
@@ -234,7 +251,7 @@ export function flopsOf(problem: Problem): number {
     case 'matmul':
       return 2 * problem.m * problem.k * problem.n;
     case 'linear':
-      return 4 * problem.tokens * problem.heads * problem.keyDim * problem.valueDim;
+      return (problem.beta ? 6 : 4) * problem.tokens * problem.heads * problem.keyDim * problem.valueDim;
     case 'scan':
       return 6 * problem.tokens * problem.channels * problem.states;
     case 'attention': {

@@ -117,7 +117,7 @@ function matmulRows(problem: MatmulProblem): PlacedRow[] {
 
 /** One value channel of one head over all tokens: a recurrence of its own, on a column of the state. */
 function linearColumn(problem: LinearProblem, h: number, j: number, decay: Float64Array, o: RowPair, state: RowPair) {
-  const { heads, tokens, keyDim, valueDim, scale, q, k, v } = problem;
+  const { heads, tokens, keyDim, valueDim, scale, q, k, v, beta } = problem;
   const gates = decay.length / tokens;
   const { exact, naive } = state;
   for (let i = 0; i < keyDim; i++) {
@@ -127,14 +127,26 @@ function linearColumn(problem: LinearProblem, h: number, j: number, decay: Float
   }
   for (let t = 0; t < tokens; t++) {
     const row = (t * heads + h) * keyDim;
-    const value = v[(t * heads + h) * valueDim + j]!;
+    let value = v[(t * heads + h) * valueDim + j]!;
+    let roundedValue = value;
+    let read = 0;
+    let roundedRead = 0;
+    for (let i = 0; i < keyDim; i++) {
+      const factor = decay[gates === 1 ? t : t * keyDim + i]!;
+      exact[i] = exact[i]! * factor;
+      naive[i] = Math.fround(naive[i]! * Math.fround(factor));
+      read += k[row + i]! * exact[i]!;
+      roundedRead = Math.fround(roundedRead + Math.fround(k[row + i]! * naive[i]!));
+    }
+    if (beta) {
+      value = beta[t * heads + h]! * (value - read);
+      roundedValue = Math.fround(beta[t * heads + h]! * Math.fround(roundedValue - roundedRead));
+    }
     let sum = 0;
     let rounded = 0;
     for (let i = 0; i < keyDim; i++) {
-      const factor = decay[gates === 1 ? t : t * keyDim + i]!;
-      const product = k[row + i]! * value;
-      exact[i] = exact[i]! * factor + product;
-      naive[i] = Math.fround(naive[i]! * Math.fround(factor)) + Math.fround(product);
+      exact[i] = exact[i]! + k[row + i]! * value;
+      naive[i] = naive[i]! + Math.fround(k[row + i]! * roundedValue);
       sum += q[row + i]! * exact[i]!;
       rounded = Math.fround(rounded + Math.fround(q[row + i]! * naive[i]!));
     }
