@@ -1,6 +1,7 @@
 import { openHead, openItem } from '../linear/item';
 import { valueRow } from '../linear/rows';
 import { loadState, storeState, writeState } from '../linear/state';
+import { touchRows } from '../linear/touch';
 import { BLOCK, selectHead } from '../linear/workspace';
 import { DeltaParams } from '../params';
 import { foldTokens, openRows } from './fold';
@@ -84,6 +85,17 @@ function runSingles(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): voi
   }
 }
 
+/** Reads the rows of a block ahead, as `touchBlock` does; also of a single head, whose values would be waited for pair by pair. */
+function touch(p: DeltaParams, w: DeltaScratch, step: i32): void {
+  const count = min(BLOCK, w.length - step);
+  let sum = touchRows(p.v, p.vStrideB, p.vStrideT, p.vStrideH, p.vType, w, step, count, 1, p.dv);
+  sum += touchRows(p.k, p.kStrideB, p.kStrideT, p.kStrideH, p.kType, w, step, count, p.keyGroup, p.dk);
+  if (p.q && p.substeps <= 1) {
+    sum += touchRows(p.q, p.qStrideB, p.qStrideT, p.qStrideH, p.qType, w, step, count, p.group, p.dk);
+  }
+  w.touched = sum;
+}
+
 /** Writes the state after `token` tokens to its place among the snapshots. */
 function storeSnapshot(p: DeltaParams, w: DeltaScratch, token: i32): void {
   const index = token / p.snapshotEvery - 1;
@@ -137,6 +149,7 @@ export function delta(params: usize, begin: i32, end: i32, scratch: usize): void
       loadState(p, w);
     }
     for (let step = 0; step < w.length; step += BLOCK) {
+      touch(p, w, step);
       for (let i = 0; i < w.headCount; ++i) {
         selectHead(p, w, i);
         passHead(p, w, step, min(step + BLOCK, w.length));

@@ -5,6 +5,7 @@ import { foldBlock } from './fold';
 import { openHead, openItem, outputRow } from './item';
 import { fadeState, loadState, scaleColumns, storeKeySum, storeRow, storeState } from './state';
 import { stepColumns, strip, writeStrip } from './strip';
+import { touchBlock } from './touch';
 import { BLOCK, carve, openWorkspace, PANEL, READ, selectHead, Workspace, WRITE } from './workspace';
 
 /** 2^-8: decay since the state was last flushed, beyond which it is flushed again. */
@@ -171,6 +172,7 @@ export function linear(params: usize, begin: i32, end: i32, scratch: usize): voi
     // heads take turns, so that the rows of a token, which lie side by side, are read together
     const steps = w.length > 0 ? w.length + w.lag : 0;
     for (let step = 0; step < steps; step += BLOCK) {
+      touchBlock(p, w, step, BLOCK);
       for (let i = 0; i < w.headCount; ++i) {
         selectHead(p, w, i);
         passHead(p, w, step, min(step + BLOCK, steps));

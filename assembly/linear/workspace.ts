@@ -74,6 +74,8 @@ export class ItemScratch {
   width: i32;
   panels: i32;
   groups: i32;
+  /** Of the rows that were read ahead: what is written is not left out by a compiler. */
+  touched: i32;
 }
 
 /** Lays out what is common from `at` on; `end` is the first byte behind it. */
