@@ -77,7 +77,8 @@ for (const method of [...methods, ...deltaMethods]) {
       );
     const optional = ['gk', 'gv', 'z', 'D', 'slopes', 'dtBias', 'bias', 'wK', 'biasK', 'logAtkScale'];
     for (const [name, sample] of Object.entries(samples)) {
-      if (!optional.includes(name) && !(method.name === 'mom' && name === 'g')) {
+      const needed = !optional.includes(name) || (method.name === 'dplr' && name === 'gk');
+      if (needed && !(method.name === 'mom' && name === 'g')) {
         const without = Object.fromEntries(Object.entries(samples).filter(([other]) => other !== name));
         await assertThrows(
           method,

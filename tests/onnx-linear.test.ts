@@ -4,9 +4,11 @@ import type { Runtime, Tensor } from '../src/index.ts';
 import { LinearAttention, type LinearAttentionAttributes, LinearAttentionSync } from '../src/onnx/index.ts';
 import { assertAccurate, assertNear, assertSameBits, expected } from './accuracy.ts';
 import { type CallInputs, call } from './call.ts';
+import { unitRows } from './delta-methods.ts';
 import { property } from './property.ts';
+import { deltaRecurrence } from './reference/delta.ts';
 import { expNatural, recurrence, row } from './reference/linear.ts';
-import { float64, type NdArray, type Result, type Round, zeros } from './reference/ndarray.ts';
+import { at, float64, type NdArray, type Result, type Round, zeros } from './reference/ndarray.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, mapped, normal, randomFrom, roundToBfloat, roundToHalf } from './samples.ts';
 
@@ -21,6 +23,7 @@ interface Operands {
   value: NdArray;
   past_state?: NdArray;
   decay?: NdArray;
+  beta?: NdArray;
 }
 
 /** x [outer, H, inner] with every head `size` times. */
@@ -40,7 +43,7 @@ function repeated(x: NdArray, shape: number[], outer: number, heads: number, siz
 
 /** LinearAttention with a state of its own for every query head. */
 function reference(
-  { query, key, value, past_state, decay }: Operands,
+  { query, key, value, past_state, decay, beta }: Operands,
   { q_num_heads, kv_num_heads, scale }: LinearAttentionAttributes,
   round: Round = float64,
 ): { output: Result; present_state: Result } {
@@ -49,24 +52,22 @@ function reference(
   const size = q_num_heads / kv_num_heads;
   const spread = (x: NdArray, d: number) => repeated(x, [B, T, q_num_heads, d], B * T, kv_num_heads, size);
   const gates = decay && spread(decay, decay.shape[2]! / kv_num_heads);
-  const { o, finalState } = recurrence(
-    {
-      q: { shape: [B, T, q_num_heads, K], data: query.data },
-      k: spread(key, K),
-      v: spread(value, V),
-      initialState: past_state && repeated(past_state, [B, q_num_heads, K, V], B, kv_num_heads, size),
-    },
-    {
-      scale: scale || undefined,
-      ...(gates && {
-        rows: (b: number, t: number, h: number) => {
-          const own = row(gates, b, t, h).map((g) => expNatural(g, round));
-          return Array.from({ length: K }, (_, c) => own[own.length === 1 ? 0 : c]!);
-        },
-      }),
-    },
-    round,
-  );
+  const operands = {
+    q: { shape: [B, T, q_num_heads, K], data: query.data },
+    k: spread(key, K),
+    v: spread(value, V),
+    initialState: past_state && repeated(past_state, [B, q_num_heads, K, V], B, kv_num_heads, size),
+  };
+  const rows = (b: number, t: number, h: number) => {
+    const own = row(gates!, b, t, h).map((g) => expNatural(g, round));
+    return Array.from({ length: K }, (_, c) => own[own.length === 1 ? 0 : c]!);
+  };
+  const strength = (b: number, t: number, h: number) =>
+    at(beta!, b, t, beta!.shape[2] === 1 ? 0 : Math.floor(h / size));
+  const shared = { scale: scale || undefined };
+  const { o, finalState } = beta
+    ? deltaRecurrence(operands, { ...shared, beta: strength, ...(gates && { decay: rows }) }, round)
+    : recurrence(operands, { ...shared, ...(gates && { rows }) }, round);
   const present_state = zeros([B, kv_num_heads, K, V]);
   for (let n = 0; n < present_state.data.length; n++) {
     const [within, head] = [n % (K * V), Math.floor(n / (K * V))];
@@ -84,13 +85,14 @@ const cases = fc.record({
   K: fc.constantFrom(1, 3, 8, 18, 64),
   V: fc.constantFrom(1, 5, 8, 20, 64),
   decay: fc.constantFrom('none', 'heads', 'rows'),
+  beta: fc.constantFrom('none', 'heads', 'one'),
   past: fc.boolean(),
   scale: fc.constantFrom(undefined, 0, 0.3),
 });
 
 type Case = typeof cases extends fc.Arbitrary<infer C> ? C : never;
 
-function operandsOf({ seed, B, T, H, size, K, V, decay, past, scale }: Case) {
+function operandsOf({ seed, B, T, H, size, K, V, decay, beta, past, scale }: Case) {
   const random = randomFrom(seed);
   const inputs: Record<string, FloatSample> = {
     query: normal(random, [B, T, H * size * K]),
@@ -101,10 +103,16 @@ function operandsOf({ seed, B, T, H, size, K, V, decay, past, scale }: Case) {
   if (decay !== 'none') {
     inputs.decay = floats([B, T, decay === 'heads' ? H : H * K], () => -(random() < 0.1 ? 30 : 1) * random());
   }
+  if (beta !== 'none') {
+    inputs.beta = floats([B, T, beta === 'heads' ? H : 1], () => 2 * random());
+    inputs.key = unitRows(normal(random, [B, T, H, K]));
+    inputs.key.shape = [B, T, H * K];
+  }
+  const rules = { none: ['linear', 'gated'], some: ['delta', 'gated_delta'] } as const;
   const attributes: LinearAttentionAttributes = {
     q_num_heads: H * size,
     kv_num_heads: H,
-    update_rule: decay === 'none' ? 'linear' : 'gated',
+    update_rule: rules[beta === 'none' ? 'none' : 'some'][decay === 'none' ? 0 : 1],
     ...(scale !== undefined && { scale }),
   };
   return { inputs, attributes };

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { replay } from '../src/cli/replay.ts';
 import { readSafetensors } from '../src/cli/safetensors.ts';
-import { DTypeError, OptionError, type Runtime, ShapeError, type Tensor, UnsupportedError } from '../src/index.ts';
+import { DTypeError, OptionError, type Runtime, ShapeError, type Tensor } from '../src/index.ts';
 import {
   Attention,
   type AttentionAttributes,
@@ -38,14 +38,6 @@ after(() => {
 // ONNX's own node tests, dumped as golden cases; they are not part of the repository.
 const folder = process.env.WATTN_ONNX ?? fileURLToPath(new URL('../../shared/onnx/', import.meta.url));
 
-/** Update rules of LinearAttention that are refused; one is its default. */
-const refusedRules = ['delta', 'gated_delta'];
-
-function isRefused(metadata: ReadonlyMap<string, string>): boolean {
-  const { update_rule = 'gated_delta' } = JSON.parse(metadata.get('attrs') ?? '{}');
-  return metadata.get('op') === 'onnx:LinearAttention' && refusedRules.includes(update_rule);
-}
-
 for (const { name } of ONNX_OPS) {
   test(`ONNX's own cases of ${name}`, async (t) => {
     if (!existsSync(folder)) {
@@ -60,8 +52,7 @@ for (const { name } of ONNX_OPS) {
     for (const each of runtimes) {
       for (const { file, bytes } of cases) {
         const { passed, reason } = await replay(each, bytes, ONNX_OPS);
-        if (isRefused(readSafetensors(bytes).metadata)) assert.match(reason, /UnsupportedError/, file);
-        else assert.ok(passed, `${each.variant} ${file}: ${reason}`);
+        assert.ok(passed, `${each.variant} ${file}: ${reason}`);
       }
     }
     t.diagnostic(`${cases.length} cases on ${runtimes.map((each) => each.variant).join(' and ')}`);
@@ -815,8 +806,22 @@ const wrong: [op: AnyOp, sync: AnyOp, calls: Wrong[]][] = [
       ['a decay too many', () => ({ ...linear(), decay: f32(2, 3, 2) }), linearly, OptionError, [/decay/]],
       ['a decay of query heads', () => ({ ...linear(), decay: f32(2, 3, 4) }), gated, ShapeError, [/decay/, /16/]],
       ['beta', () => ({ ...linear(), beta: f32(2, 3, 2) }), linearly, OptionError, [/beta/]],
-      ['the rule left out', linear, heads, UnsupportedError, [/gated_delta/, /linear/]],
-      ['a delta rule', linear, { ...heads, update_rule: 'delta' }, UnsupportedError, [/delta/]],
+      ['the rule left out', linear, heads, OptionError, [/gated_delta/, /decay/]],
+      ['no beta', linear, { ...heads, update_rule: 'delta' }, OptionError, [/delta/, /beta/]],
+      [
+        'a decay of the delta rule',
+        () => ({ ...linear(), decay: f32(2, 3, 2), beta: f32(2, 3, 2) }),
+        { ...heads, update_rule: 'delta' },
+        OptionError,
+        [/has no decay/],
+      ],
+      [
+        'a beta of query heads',
+        () => ({ ...linear(), decay: f32(2, 3, 2), beta: f32(2, 3, 4) }),
+        heads,
+        ShapeError,
+        [/beta/, /2,3,4/, /2, 3, 1/],
+      ],
       ['an unknown rule', linear, { ...heads, update_rule: 'lineal' }, OptionError, [/lineal/]],
       ['an infinite scale', linear, { ...linearly, scale: Number.POSITIVE_INFINITY }, OptionError, [/scale/]],
       ['a misspelt attribute', linear, { ...linearly, chunk: 64 }, OptionError, [/chunk/, /chunk_size/]],

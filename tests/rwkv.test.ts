@@ -25,6 +25,7 @@ after(async () => {
 for (const [version, name] of [
   ['RWKV-4', '4v0-660K'],
   ['RWKV-5.2', '5v2-730K'],
+  ['RWKV-7', '7v0-834K'],
 ] as const) {
   describe(version, () => {
     const { path, whyNot } = modelAt(`rwkv-tiny/tiny-rwkv-${name}-FP32.safetensors`);

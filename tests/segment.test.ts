@@ -46,7 +46,7 @@ for (const rows of [false, true])
             ? glaReference({ ...operands, gk: gate, initialState }, {}, round)
             : simpleReference({ ...operands, g: gate, initialState }, {}, round),
         );
-        const middle = Math.floor(cut * (t + 1));
+        const middle = Math.round(cut * t);
         const span = (x: FloatSample, from: number, to: number) => rowsOf(x, from, to) as FloatSample;
         const piece = (from: number, to: number) => ({
           k: span(operands.k, from, to),

@@ -15,7 +15,7 @@ interface Options extends RuntimeChoice {
 }
 
 const command = withRuntimeOptions(new Command('rwkv'))
-  .description('Continues a text with a byte-level RWKV-4 or RWKV-5.2 model, or checks it against what rwkv.cpp gave.')
+  .description('Continues a text with a byte-level RWKV-4, 5.2 or 7 model, or checks it against what rwkv.cpp gave.')
   .argument('<path>', 'the model, as safetensors')
   .option('--prompt <text>', 'how the text begins', 'In the beginning')
   .option('--tokens <n>', 'bytes to generate', whole, 128)

@@ -8,10 +8,11 @@ import {
 } from '../../src/index.ts';
 import { embed } from '../embed.ts';
 import { Weights } from '../weights.ts';
-import { channelMix } from './channel-mix.ts';
-import { Memory, type Part } from './memory.ts';
+import { channelMix, channelMix7 } from './channel-mix.ts';
+import { Memory, type Part, type Passed } from './memory.ts';
 import { timeMix4 } from './time-mix-4.ts';
 import { timeMix5 } from './time-mix-5.ts';
+import { timeMix7 } from './time-mix-7.ts';
 
 /** The versions of RWKV by a weight that no other one has. */
 const versions: readonly {
@@ -22,6 +23,7 @@ const versions: readonly {
 }[] = [
   { name: 'RWKV-4', mark: 'att.time_first', timeMix: timeMix4, channelMix },
   { name: 'RWKV-5.2', mark: 'att.time_mix_g', timeMix: timeMix5, channelMix },
+  { name: 'RWKV-7', mark: 'att.x_rwkvag', timeMix: timeMix7, channelMix: channelMix7 },
 ];
 
 type Norm = Required<Omit<LayerNormInputs, 'x'>>;
@@ -94,12 +96,14 @@ export class Rwkv {
     const { rt } = this.#weights;
     return rt.scope(() => {
       let x = layerNormSync({ x: embed(rt, this.#embedding, this.width, tokens), ...this.#embeddingNorm }).o;
+      const passed: Passed = {};
       for (const [index, { norms, parts }] of this.#layers.entries()) {
         for (const [place, part] of parts.entries()) {
-          x = rt.scope(() => {
+          ({ x } = rt.scope(() => {
             const { o: normed } = layerNormSync({ x, ...norms[place] });
-            return addSync({ a: x, b: part.apply(normed, memory.layers[index]![place]!) }).o;
-          });
+            const change = part.apply(normed, memory.layers[index]![place]!, passed);
+            return { x: addSync({ a: x, b: change }).o, ...passed };
+          }));
         }
       }
       const last = x.slice(1, tokens.length - 1, tokens.length);

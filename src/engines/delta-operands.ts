@@ -104,12 +104,16 @@ export function snapshotsOf(
   return { kept: { snapshots: into }, ...(count > 0 && { snapshots: { every, into } }) };
 }
 
-/** beta [B, T, HV] with rows contiguous, or a copy of it without gaps. */
+/** beta [B, T, HV] of any strides, or a copy of it without gaps. */
 export function strengths(b: Builder, beta: Tensor): Tensor {
   if (beta.contiguous) return beta;
   const [B, T, HV] = beta.shape as [number, number, number];
-  const [strideB, strideT] = beta.strides as [number, number];
-  return packed(b, beta.restride([B, T, 1, HV], [strideB, strideT, HV, 1])).reshape([B, T, HV]);
+  const [strideB, strideT, strideH] = beta.strides as [number, number, number];
+  const rows =
+    strideH === 1
+      ? beta.restride([B, T, 1, HV], [strideB, strideT, HV, 1])
+      : beta.restride([B, T, HV, 1], [strideB, strideT, strideH, 1]);
+  return packed(b, rows).reshape([B, T, HV]);
 }
 
 /** Axes of a row gate that has either the keys' heads or the values'. */

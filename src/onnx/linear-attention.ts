@@ -3,10 +3,12 @@
  *
  * @module
  */
+import { delta } from '../engines/delta.ts';
+import { strengths } from '../engines/delta-operands.ts';
 import { type LinearCall, linear, readState } from '../engines/linear.ts';
 import { sequencesOf } from '../engines/sequences.ts';
 import { expectContiguous, expectNames, expectTypes, finite, matchShapes, whole } from '../engines/shapes.ts';
-import { OptionError, ShapeError, UnsupportedError } from '../errors.ts';
+import { OptionError, ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectTensors } from './attributes.ts';
@@ -23,9 +25,9 @@ export interface LinearAttentionInputs {
   readonly value: Tensor;
   /** [B, Hkv, K, V]: the state before the first token. Default zeros. */
   readonly past_state?: Tensor;
-  /** [B, T, Hkv] or [B, T, Hkv * K]: log decay of the state or of its rows; with `gated` alone. */
+  /** [B, T, Hkv] or [B, T, Hkv * K]: log decay of the state or of its rows; with the gated rules alone. */
   readonly decay?: Tensor;
-  /** Belongs to the delta rules. */
+  /** [B, T, Hkv] or [B, T, 1]: strength of the write; with the delta rules alone. */
   readonly beta?: Tensor;
 }
 
@@ -37,7 +39,7 @@ export interface LinearAttentionAttributes {
   /** A multiple of kv_num_heads: query head h reads the state of head floor(h / (q_num_heads / kv_num_heads)). */
   readonly q_num_heads: number;
   readonly kv_num_heads: number;
-  /** Default 'gated_delta', which is not there yet, as 'delta'. */
+  /** Default 'gated_delta'. */
   readonly update_rule?: UpdateRule;
   /** Factor on the query; 0: K^-1/2. Default 0. */
   readonly scale?: number;
@@ -57,17 +59,17 @@ const OP = 'LinearAttention';
 const RULES: readonly UpdateRule[] = ['linear', 'gated', 'delta', 'gated_delta'];
 const STORAGE = ['f32', 'f16', 'bf16'] as const;
 
-/** Whether the rule has a decay. @throws UnsupportedError for the delta rules. */
-function isGated(rule: UpdateRule): boolean {
+/** Whether the rule has a decay, and a beta. @throws OptionError if there is no such rule, or the operands are not its own. */
+function expectRule(rule: UpdateRule, { decay, beta }: LinearAttentionInputs): void {
   if (!RULES.includes(rule)) {
     throw new OptionError(`${OP}: update_rule is '${rule}', expected one of ${RULES.join(', ')}`);
   }
-  if (rule === 'delta' || rule === 'gated_delta') {
-    throw new UnsupportedError(
-      `${OP}: update_rule '${rule}' is not there yet; 'linear' and 'gated' are. The attribute's default is 'gated_delta'.`,
-    );
+  const has = { decay: rule === 'gated' || rule === 'gated_delta', beta: rule === 'delta' || rule === 'gated_delta' };
+  for (const [name, given] of Object.entries({ decay, beta }) as [keyof typeof has, Tensor | undefined][]) {
+    if (has[name] !== (given !== undefined)) {
+      throw new OptionError(`${OP}: update_rule '${rule}' ${has[name] ? 'needs' : 'has no'} ${name}`);
+    }
   }
-  return rule === 'gated';
 }
 
 /** decay as f32 [B, T, Hkv] or [B, T, Hkv, K]. */
@@ -84,6 +86,18 @@ function gateOf(b: Builder, decay: Tensor, [B, T, H, K]: readonly [number, numbe
   return perHead ? gate : gate.reshape([B, T, H, K]);
 }
 
+/** beta as f32 [B, T, Hkv]. */
+function strengthsOf(b: Builder, beta: Tensor, [B, T, H]: readonly [number, number, number, number]): Tensor {
+  const shared = beta.shape.at(-1) === 1;
+  if (beta.shape.join() !== [B, T, shared ? 1 : H].join()) {
+    throw new ShapeError(`${OP}: beta has shape [${beta.shape}], expected [${B}, ${T}, ${H}] or [${B}, ${T}, 1]`);
+  }
+  expectTypes(OP, { beta }, STORAGE);
+  expectContiguous(OP, { beta });
+  const one = widened(b, beta);
+  return strengths(b, one.broadcast([B, T, H]));
+}
+
 /** Head `g` of every group of `size`: a view of x. */
 function groupHead(x: Tensor, g: number, size: number): Tensor {
   const [B, T, H, D] = x.shape as [number, number, number, number];
@@ -91,15 +105,28 @@ function groupHead(x: Tensor, g: number, size: number): Tensor {
   return x.slice(2, g, H).restride([B, T, H / size, D], [strideB, strideT, size * strideH, strideD]);
 }
 
+/** A call of either engine; beta is the delta engine's. */
+type RuleCall = LinearCall & { q: Tensor; k: Tensor; o: Tensor; beta?: Tensor | undefined };
+
+/** Adds one pass over the tokens; `written` takes what the delta rule writes. */
+function pass(b: Builder, { beta, ...call }: Omit<RuleCall, 'q' | 'o'> & Partial<RuleCall>, written?: Tensor): void {
+  if (!beta) {
+    linear(b, call);
+    return;
+  }
+  delta(b, { ...call, beta, written, initial: call.initial?.state, final: call.final.state });
+}
+
 /**
- * Adds the calls for query heads that share states, `size` to each: one pass over the tokens for each query head of a group, which repeats
- * the writes; for one token a write, and a read by the heads of a group together.
+ * Adds the calls for query heads that share states, `size` to each: one pass over the tokens for each query head of a group. Those after
+ * the first repeat the writes, which are then known also where the delta rule made them. For one token: a write, and a read by the heads
+ * of a group together.
  */
-function grouped(b: Builder, call: LinearCall & { q: Tensor; o: Tensor }, size: number): void {
+function grouped(b: Builder, call: RuleCall, size: number): void {
   const { q, o } = call;
   const [B, T, H, D] = q.shape as [number, number, number, number];
   if (T === 1 && size > 1) {
-    linear(b, { ...call, q: undefined, o: undefined });
+    pass(b, { ...call, q: undefined, o: undefined });
     // the heads of a group read the state as tokens would
     const asTokens = (x: Tensor, d: number) =>
       x.restride([B, size, H / size, d], [x.strides[0]!, x.strides[2]!, size * x.strides[2]!, x.strides[3]!]);
@@ -109,11 +136,14 @@ function grouped(b: Builder, call: LinearCall & { q: Tensor; o: Tensor }, size: 
     readState(b, { ...call, ...tokens, v, sequences, initial: call.final });
     return;
   }
-  let { final } = call;
-  for (let g = 0; g < size; ++g) {
-    linear(b, { ...call, q: groupHead(q, g, size), o: groupHead(o, g, size), final });
-    // the state of the other heads is the same
-    if (g === 0 && size > 1) final = { state: b.temporary(final.state.shape) };
+  const written = call.beta && size > 1 ? b.temporary(call.v.shape) : undefined;
+  pass(b, { ...call, q: groupHead(q, 0, size), o: groupHead(o, 0, size) }, written);
+  if (size === 1) return;
+  // the state of the other heads is the same
+  const final = { state: b.temporary(call.final.state.shape) };
+  const { beta: _, ...rest } = call;
+  for (let g = 1; g < size; ++g) {
+    linear(b, { ...rest, v: written ?? call.v, q: groupHead(q, g, size), o: groupHead(o, g, size), final });
   }
 }
 
@@ -127,12 +157,8 @@ function plan(
   expectTensors(OP, inputs, ['query', 'key', 'value']);
   const { query, key, value, past_state, decay, beta } = inputs;
   const { q_num_heads, kv_num_heads, update_rule = 'gated_delta', chunk_size } = attributes;
-  const gated = isGated(update_rule);
+  expectRule(update_rule, inputs);
   whole(OP, 'chunk_size', chunk_size, 64, 1);
-  if (gated !== (decay !== undefined)) {
-    throw new OptionError(`${OP}: update_rule '${update_rule}' ${gated ? 'needs' : 'has no'} decay`);
-  }
-  if (beta) throw new OptionError(`${OP}: update_rule '${update_rule}' has no beta`);
   matchShapes(OP, { query, key, value }, { query: 'B T Wq', key: 'B T Wk', value: 'B T Wv' });
   const q = splitHeads(OP, 'query', query, 'q_num_heads', q_num_heads);
   const k = splitHeads(OP, 'key', key, 'kv_num_heads', kv_num_heads);
@@ -163,6 +189,7 @@ function plan(
     k,
     v,
     g,
+    beta: beta && strengthsOf(b, beta, [B, T, H, K]),
     scale: scale === 0 ? K ** -0.5 : scale,
     initial: past_state && { state: widened(b, past_state) },
     final: { state },
@@ -176,15 +203,16 @@ function plan(
 }
 
 /**
- * Linear attention with the state that streaming needs: S_t = e^decay_t S_{t-1} + key_t value_t, output_t = scale query_t S_t; without the
- * decay where update_rule is 'linear'.
+ * Linear attention with the state that streaming needs, by four update rules: S_t = S*_t + key_t value_t (linear, gated) or
+ * S*_t + key_t beta_t (value_t - key_t S*_t) (delta, gated_delta), where S*_t = e^decay_t S_{t-1}, and S_{t-1} in the rules that are not
+ * gated; output_t = scale query_t S_t.
  *
  * Source: ONNX LinearAttention-27.
  *
- * @throws ShapeError, DTypeError, OptionError for operands or attributes that do not fit; UnsupportedError for the delta rules.
+ * @throws ShapeError, DTypeError, OptionError for operands or attributes that do not fit.
  * @example
  * const heads = { q_num_heads: 8, kv_num_heads: 8 }
- * const { output, present_state } = await LinearAttention({ query, key, value, decay }, { ...heads, update_rule: 'gated' })
+ * const { output, present_state } = await LinearAttention({ query, key, value, decay, beta }, heads)
  */
 export function LinearAttention(
   inputs: LinearAttentionInputs,

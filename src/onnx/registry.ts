@@ -79,7 +79,7 @@ export const ONNX_OPS: readonly OpEntry[] = [
   },
   {
     name: 'onnx:LinearAttention',
-    doc: 'Linear attention with the state that streaming needs; the update rules linear and gated.',
+    doc: 'Linear attention with the state that streaming needs, by the update rules linear, gated, delta and gated_delta.',
     paper: 'ONNX LinearAttention-27',
     inputs: ['query', 'key', 'value', 'past_state?', 'decay?', 'beta?'],
     attributes: ['q_num_heads', 'kv_num_heads', 'update_rule', 'scale', 'chunk_size'],

@@ -82,6 +82,6 @@ export function combaSync(inputs: CombaInputs, options: NormalizingOptions = {})
  * @example combaStep({ q, k, v, p, g, beta, state, o })
  */
 export function combaStep(inputs: Stepped<CombaInputs>, options: NormalizingOptions = {}): { o: Tensor } {
-  const shape = { op: OP, timed: ['v', 'q', 'k', 'p', 'g', 'beta'], states: { state: 'initialState' } };
+  const shape = { op: OP, options, timed: ['v', 'q', 'k', 'p', 'g', 'beta'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planComba(b, lifted, options, into));
 }

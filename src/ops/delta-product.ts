@@ -146,6 +146,7 @@ export function gatedDeltaProductStep(
   const { v } = inputs;
   const shape = {
     op: OP,
+    options: options ?? {},
     timed: ['q', 'g'],
     states: { state: 'initialState' },
     // v has the axis of steps in the place of time

@@ -87,7 +87,7 @@ export function deltaRuleSync(inputs: DeltaInputs, options: DeltaOptions = {}): 
  * @example deltaRuleStep({ q, k, v, beta, state, o })
  */
 export function deltaRuleStep(inputs: Stepped<DeltaInputs>, options: NormalizingOptions = {}): { o: Tensor } {
-  const shape = { op: 'deltaRule', timed: ['v', 'q', 'k', 'beta'], states: { state: 'initialState' } };
+  const shape = { op: 'deltaRule', options, timed: ['v', 'q', 'k', 'beta'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planDeltaRule(b, lifted, options, into));
 }
 
@@ -119,6 +119,11 @@ export function gatedDeltaRuleStep(
   inputs: Stepped<GatedDeltaRuleInputs>,
   options: NormalizingOptions = {},
 ): { o: Tensor } {
-  const shape = { op: 'gatedDeltaRule', timed: ['v', 'q', 'k', 'g', 'beta'], states: { state: 'initialState' } };
+  const shape = {
+    op: 'gatedDeltaRule',
+    options,
+    timed: ['v', 'q', 'k', 'g', 'beta'],
+    states: { state: 'initialState' },
+  };
   return runStep(shape, inputs, (b, lifted, into) => planGatedDeltaRule(b, lifted, options, into));
 }

@@ -81,7 +81,7 @@ export function dplrSync(inputs: DplrInputs, options: LinearOptions = {}): Linea
  * @example dplrStep({ q, k, v, a, b, gk, state, o })
  */
 export function dplrStep(inputs: Stepped<DplrInputs>, options: LinearOptions = {}): { o: Tensor } {
-  const shape = { op: 'dplr', timed: ['v', 'q', 'k', 'a', 'b', 'gk'], states: { state: 'initialState' } };
+  const shape = { op: 'dplr', options, timed: ['v', 'q', 'k', 'a', 'b', 'gk'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planDplr(b, lifted, options, into));
 }
 
@@ -109,6 +109,6 @@ export function iplrSync(inputs: IplrInputs, options: LinearOptions = {}): Linea
  * @example iplrStep({ q, k, v, a, b, state, o })
  */
 export function iplrStep(inputs: Stepped<IplrInputs>, options: LinearOptions = {}): { o: Tensor } {
-  const shape = { op: 'iplr', timed: ['v', 'q', 'k', 'a', 'b'], states: { state: 'initialState' } };
+  const shape = { op: 'iplr', options, timed: ['v', 'q', 'k', 'a', 'b'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planIplr(b, lifted, options, into));
 }

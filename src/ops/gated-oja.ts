@@ -84,6 +84,6 @@ export function gatedOjaSync(inputs: GatedOjaInputs, options: NormalizingOptions
  */
 export function gatedOjaStep(inputs: Stepped<GatedOjaInputs>, options: NormalizingOptions = {}): { o: Tensor } {
   const timed = ['v', 'q', 'k', 'beta', ...(inputs.gv ? ['gv'] : [])];
-  const shape = { op: OP, timed, states: { state: 'initialState' } };
+  const shape = { op: OP, options, timed, states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planGatedOja(b, lifted, options, into));
 }

@@ -61,6 +61,6 @@ export function gdn2Sync(inputs: Gdn2Inputs, options: LinearOptions = {}): Linea
  * @example gdn2Step({ q, k, v, g, b, w, state, o })
  */
 export function gdn2Step(inputs: Stepped<Gdn2Inputs>, options: LinearOptions = {}): { o: Tensor } {
-  const shape = { op: OP, timed: ['v', 'q', 'k', 'g', 'b', 'w'], states: { state: 'initialState' } };
+  const shape = { op: OP, options, timed: ['v', 'q', 'k', 'g', 'b', 'w'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planGdn2(b, lifted, options, into));
 }

@@ -69,6 +69,6 @@ export function kdaSync(inputs: KdaInputs, options: DeltaOptions = {}): DeltaRes
  * @example kdaStep({ q, k, v, g, beta, state, o })
  */
 export function kdaStep(inputs: Stepped<KdaInputs>, options: NormalizingOptions = {}): { o: Tensor } {
-  const shape = { op: OP, timed: ['v', 'q', 'k', 'g', 'beta'], states: { state: 'initialState' } };
+  const shape = { op: OP, options, timed: ['v', 'q', 'k', 'g', 'beta'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planKda(b, lifted, options, into));
 }

@@ -105,9 +105,10 @@ export function planPrecond(
 }
 
 /** How both rules' steps become the sequence form. */
-function stepShape(op: string) {
+function stepShape(op: string, options: PrecondOptions) {
   return {
     op,
+    options,
     timed: ['v', 'q', 'k', 'g', 'beta', 'gAtk', 'betaAtk'],
     states: { state: 'initialState', aState: 'initialAState' },
   };
@@ -142,7 +143,7 @@ export function precondGatedDeltaRuleSync(inputs: PrecondInputs, options: Precon
  */
 export function precondGatedDeltaRuleStep(inputs: PrecondStepInputs, options: PrecondOptions = {}): { o: Tensor } {
   const op = 'precondGatedDeltaRule';
-  return runStep(stepShape(op), inputs, (b, lifted, into) => planPrecond(b, op, lifted, options, into));
+  return runStep(stepShape(op, options), inputs, (b, lifted, into) => planPrecond(b, op, lifted, options, into));
 }
 
 /**
@@ -171,5 +172,5 @@ export function precondKdaSync(inputs: PrecondInputs, options: PrecondOptions = 
  */
 export function precondKdaStep(inputs: PrecondStepInputs, options: PrecondOptions = {}): { o: Tensor } {
   const op = 'precondKda';
-  return runStep(stepShape(op), inputs, (b, lifted, into) => planPrecond(b, op, lifted, options, into));
+  return runStep(stepShape(op, options), inputs, (b, lifted, into) => planPrecond(b, op, lifted, options, into));
 }

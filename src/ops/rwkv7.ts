@@ -72,6 +72,6 @@ export function rwkv7Sync(inputs: Rwkv7Inputs, options: LinearOptions = {}): Lin
  * @example rwkv7Step({ r, w, k, v, kk, a, state, o })
  */
 export function rwkv7Step(inputs: Stepped<Rwkv7Inputs>, options: LinearOptions = {}): { o: Tensor } {
-  const shape = { op: OP, timed: ['v', 'r', 'w', 'k', 'kk', 'a'], states: { state: 'initialState' } };
+  const shape = { op: OP, options, timed: ['v', 'r', 'w', 'k', 'kk', 'a'], states: { state: 'initialState' } };
   return runStep(shape, inputs, (b, lifted, into) => planRwkv7(b, lifted, options, into));
 }
