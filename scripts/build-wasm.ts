@@ -1,5 +1,5 @@
 /**
- * Compiles the four wasm builds, checks what the ABI promises of them, and writes src/generated/.
+ * Compiles the wasm builds, checks what the ABI promises of them, and writes src/generated/.
  *
  * @module
  */
@@ -7,7 +7,10 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 const ARENA_START = 8192;
-const TARGETS = ['simd', 'relaxed', 'simd-shared', 'relaxed-shared'];
+const TARGETS = ['simd', 'relaxed'];
+/** Limits of an imported memory: least and most pages; the same of a shared one. */
+const PRIVATE = 1;
+const SHARED = 3;
 const GENERATED = '// Written by scripts/build-wasm.ts from assembly/. Not for editing.\n';
 
 interface Field {
@@ -58,6 +61,14 @@ function checkModule(target: string): void {
   }
 }
 
+/** Where a module says what kind of memory it imports: the kernels have no other trace of it. */
+function memoryFlagAt(target: string, module: Uint8Array): number {
+  const entry = Buffer.from('\x03env\x06memory\x02', 'latin1');
+  const at = Buffer.from(module).indexOf(entry) + entry.length;
+  if (module[at] !== PRIVATE) throw new Error(`${target}.wasm does not import a private memory with a limit`);
+  return at;
+}
+
 mkdirSync('build/wasm', { recursive: true });
 mkdirSync('src/generated', { recursive: true });
 const modules = new Map<string, Uint8Array<ArrayBuffer>>();
@@ -67,6 +78,12 @@ for (const target of TARGETS) {
   modules.set(target, new Uint8Array(readFileSync(`build/wasm/${target}.wasm`)));
 }
 for (const target of TARGETS) checkModule(target);
+const flags = new Map([...modules].map(([target, module]) => [target, memoryFlagAt(target, module)]));
+for (const [target, module] of modules) {
+  const shared = module.slice();
+  shared[flags.get(target)!] = SHARED;
+  writeFileSync(`build/wasm/${target}-shared.wasm`, shared);
+}
 
 let params = GENERATED;
 for (const [name, fields] of readParams(readFileSync('assembly/params.ts', 'utf8'))) {
@@ -93,5 +110,8 @@ writeFileSync(
   `${GENERATED}
 export const WASM = {
 ${TARGETS.map((t) => `  '${t}': '${Buffer.from(modules.get(t)!).toString('base64')}',\n`).join('')}} as const;
+/** Byte that says what kind of memory a build imports, and its value for a shared one. */
+export const MEMORY_FLAG = { ${TARGETS.map((t) => `${t}: ${flags.get(t)}`).join(', ')} } as const;
+export const SHARED_MEMORY = ${SHARED};
 `,
 );

@@ -1,17 +1,17 @@
 /**
- * Choice among the four wasm builds.
+ * Choice among the wasm builds: two instruction sets, each on private and on shared memory.
  *
  * @module
  */
 import { UnsupportedError } from '../errors.ts';
-import { WASM } from '../generated/wasm.ts';
+import { MEMORY_FLAG, SHARED_MEMORY, WASM } from '../generated/wasm.ts';
 import type { Host } from './features.ts';
 
 /** Instruction set of a build. */
 export type Variant = 'simd' | 'relaxed';
 
 /** A build, as it is named in the package. */
-export type Build = keyof typeof WASM;
+export type Build = Variant | `${Variant}-shared`;
 
 /** A kernel as the builds export it. */
 export type KernelFunction = (params: number, begin: number, end: number, scratch: number) => void;
@@ -38,8 +38,11 @@ export function variantsToTry(host: Host, asked: Variant | undefined): Variant[]
 export function compileBuild(build: Build): Promise<WebAssembly.Module> {
   let module = compiled.get(build);
   if (!module) {
-    const text = atob(WASM[build]);
-    module = WebAssembly.compile(Uint8Array.from(text, (c) => c.charCodeAt(0)));
+    const variant: Variant = build.startsWith('relaxed') ? 'relaxed' : 'simd';
+    const bytes = Uint8Array.from(atob(WASM[variant]), (c) => c.charCodeAt(0));
+    // builds for private and for shared memory differ in this byte alone
+    if (build !== variant) bytes[MEMORY_FLAG[variant]] = SHARED_MEMORY;
+    module = WebAssembly.compile(bytes);
     compiled.set(build, module);
     module.catch(() => compiled.delete(build));
   }
