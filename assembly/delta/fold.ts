@@ -1,12 +1,11 @@
 import { copyRow, fillRow } from '../linear/decay';
 import { rowDecays, scalarDecays } from '../linear/decays';
-import { paddedRow, rowAt, tokenValue } from '../linear/rows';
+import { operandRow, tokenValue } from '../linear/rows';
 import { GATE_ROWS, GATE_SCALAR } from '../linear/workspace';
 import { DeltaParams } from '../params';
 import { fma } from '../simd/fma';
 import { sum4, sum4x4 } from '../simd/reduce';
 import { squareRow } from '../simd/row';
-import { elementBytes } from '../simd/storage';
 import { outputOf } from './output';
 import { SINGLE_A, SINGLE_B, SINGLE_K, SINGLE_Q } from './single';
 import { DeltaScratch } from './workspace';
@@ -77,32 +76,24 @@ function inverseNorm(p: DeltaParams, row: usize): f32 {
 }
 
 function keyRow(p: DeltaParams, w: DeltaScratch, token: i32, row: usize): usize {
-  const bytes = elementBytes(p.kType);
   const head = w.head / p.keyGroup;
-  const at = rowAt(p.k, p.kStrideB, p.kStrideT, p.kStrideH, bytes, w.batch, w.start + token, head);
-  return paddedRow(at, p.kType, p.dk, (p.dk & 3) == 0, row);
+  return operandRow(p.k, p.kStrideB, p.kStrideT, p.kStrideH, p.kType, w, token, head, p.dk, row);
 }
 
 function eraseRow(p: DeltaParams, w: DeltaScratch, token: i32): usize {
-  const bytes = elementBytes(p.aType);
   const head = w.head / p.aGroup;
-  const at = rowAt(p.a, p.aStrideB, p.aStrideT, p.aStrideH, bytes, w.batch, w.start + token, head);
-  return paddedRow(at, p.aType, p.dk, (p.dk & 3) == 0, w.aRow);
+  return operandRow(p.a, p.aStrideB, p.aStrideT, p.aStrideH, p.aType, w, token, head, p.dk, w.aRow);
 }
 
 function alongRow(p: DeltaParams, w: DeltaScratch, token: i32): usize {
-  const bytes = elementBytes(p.bType);
   const head = w.head / p.bGroup;
-  const at = rowAt(p.b, p.bStrideB, p.bStrideT, p.bStrideH, bytes, w.batch, w.start + token, head);
-  return paddedRow(at, p.bType, p.dk, (p.dk & 3) == 0, w.bRow);
+  return operandRow(p.b, p.bStrideB, p.bStrideT, p.bStrideH, p.bType, w, token, head, p.dk, w.bRow);
 }
 
 function queryRow(p: DeltaParams, w: DeltaScratch, token: i32, row: usize): usize {
   const t = p.q ? outputOf(p, w, token) : -1;
   if (t < 0) return w.zeros;
-  const bytes = elementBytes(p.qType);
-  const at = rowAt(p.q, p.qStrideB, p.qStrideT, p.qStrideH, bytes, w.batch, t, w.keyHead);
-  return paddedRow(at, p.qType, p.dk, (p.dk & 3) == 0, row);
+  return operandRow(p.q, p.qStrideB, p.qStrideT, p.qStrideH, p.qType, w, t - w.start, w.keyHead, p.dk, row);
 }
 
 /**

@@ -2,10 +2,10 @@ import { LinearParams } from '../params';
 import { fma } from '../simd/fma';
 import { sum4 } from '../simd/reduce';
 import { sigmoid4 } from '../simd/sigmoid';
-import { elementBytes, F32, widenRow } from '../simd/storage';
+import { F32, widenRow } from '../simd/storage';
 import { advanceRow, copyRow, decayOf, decayRow, fillRow, multiplyRow } from './decay';
 import { rowDecays, scalarDecays } from './decays';
-import { paddedRow, queryRow, rowAt, tokenValue, valueRow } from './rows';
+import { operandRow, queryRow, rowAt, tokenValue, valueRow } from './rows';
 import { fadeKeySum } from './state';
 import { BLOCK, GATE_ROWS, GATE_SCALAR, PANEL, Workspace, WRITE } from './workspace';
 
@@ -18,9 +18,7 @@ const NORMALIZER_STABILIZED: i32 = 3;
 function keyRow(p: LinearParams, w: Workspace, token: i32, n: i32, row: usize): usize {
   if (token < 0) return w.zeros;
   if (p.tied) return w.tiedKeys + <usize>n * ((<usize>w.groups) << 4);
-  const bytes = elementBytes(p.kType);
-  const at = rowAt(p.k, p.kStrideB, p.kStrideT, p.kStrideH, bytes, w.batch, w.start + token, w.keyHead);
-  return paddedRow(at, p.kType, p.dk, (p.dk & 3) == 0, row);
+  return operandRow(p.k, p.kStrideB, p.kStrideT, p.kStrideH, p.kType, w, token, w.keyHead, p.dk, row);
 }
 
 /** As `scalarDecays` for a gate a column. */

@@ -36,12 +36,27 @@ export function tokenValue(base: usize, p: LinearParams, w: ItemScratch, token: 
   return load<f32>(base + (at << 2));
 }
 
+/** Row [token of the item's sequence, head] of an operand of n values; `row` takes it where it cannot be read in place. */
+export function operandRow(
+  base: usize,
+  strideB: i32,
+  strideT: i32,
+  strideH: i32,
+  type: i32,
+  w: ItemScratch,
+  token: i32,
+  head: i32,
+  n: i32,
+  row: usize,
+): usize {
+  const at = rowAt(base, strideB, strideT, strideH, elementBytes(type), w.batch, w.start + token, head);
+  return paddedRow(at, type, n, (n & 3) == 0, row);
+}
+
 /** The query of a token that may be behind the last; `row` takes it where it cannot be read in place. */
 export function queryRow(p: LinearParams, w: ItemScratch, token: i32, row: usize): usize {
   if (token >= w.length || !p.q) return w.zeros;
-  const bytes = elementBytes(p.qType);
-  const at = rowAt(p.q, p.qStrideB, p.qStrideT, p.qStrideH, bytes, w.batch, w.start + token, w.keyHead);
-  return paddedRow(at, p.qType, p.dk, (p.dk & 3) == 0, row);
+  return operandRow(p.q, p.qStrideB, p.qStrideT, p.qStrideH, p.qType, w, token, w.keyHead, p.dk, row);
 }
 
 /** The item's columns of a token's value; `row` takes it where it cannot be read in place. */

@@ -1,5 +1,5 @@
 import type { Runtime, Tensor } from '../../../index.ts';
-import { type BenchCase, type Entry, fmaProbe, peerEntries, recurrenceEntry } from '../case.ts';
+import { type BenchCase, type Entry, type Floor, fmaProbe, peerEntries, recurrenceEntry } from '../case.ts';
 import { flopsOf, type LinearProblem, withState } from '../problem.ts';
 
 /** Tensors of a problem in a runtime's memory; what the problem has not is not there. */
@@ -78,6 +78,40 @@ export function stepEntry(
 
 /** A case's names. */
 type Named = Pick<BenchCase, 'op' | 'name' | 'title'>;
+
+/** What a case of all gates has for each of them. */
+export interface Gated {
+  /** What the tables call it. */
+  readonly label: string;
+  readonly method: Method;
+  /** What it must reach over onnxruntime-web with the same gate. */
+  readonly overPeer: number;
+}
+
+/** A method of each gate next to the peers' form of the same problem; that of the scalar gate must reach a share of the FMA peak. */
+export function gatesCase(
+  named: Named,
+  makeProblem: (gate: LinearProblem['gate']) => LinearProblem,
+  gates: Readonly<Record<LinearProblem['gate'], Gated>>,
+  ofPeak: number,
+): BenchCase {
+  return {
+    ...named,
+    async prepare({ rt, probes, peers }) {
+      const entries: Entry[] = [];
+      const goals: Floor[] = [];
+      for (const gate of ['none', 'scalar', 'vector'] as const) {
+        const { label, method, overPeer } = gates[gate];
+        const problem = makeProblem(gate);
+        const of = `wattn, ${label}`;
+        entries.push(methodEntry(rt, of, problem, method), ...(await peerEntries(peers, problem, { label })));
+        goals.push({ of, against: `onnxruntime-web, ${label}`, floor: { relaxed: overPeer } });
+      }
+      goals.push({ of: `wattn, ${gates.scalar.label}`, against: { peak: 'fma' }, floor: { relaxed: ofPeak } });
+      return { entries, goals, probes: [fmaProbe(probes)] };
+    },
+  };
+}
 
 /** Two threads next to one. */
 export function threadsCase(named: Named, makeProblem: () => LinearProblem, method: Method): BenchCase {
