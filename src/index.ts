@@ -188,6 +188,7 @@ export {
   pagedAttentionSync,
 } from './ops/paged.ts';
 export { type ParallaxInputs, parallax, parallaxSync } from './ops/parallax.ts';
+export { type PathAttnInputs, type PathAttnOptions, pathAttn, pathAttnSync } from './ops/path.ts';
 export {
   type PerformerInputs,
   type PerformerOptions,
@@ -311,6 +312,7 @@ export {
   ssdStep,
   ssdSync,
 } from './ops/ssd.ts';
+export { type TriSolveInputs, triSolve, triSolveSync } from './ops/tri-solve.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
 export type { Explanation } from './runtime/program.ts';

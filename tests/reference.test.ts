@@ -24,6 +24,7 @@ import { mlstm } from './reference/mlstm.ts';
 import { float32, float32Base2, float64, type NdArray, type Round } from './reference/ndarray.ts';
 import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
+import { pathAttn } from './reference/path.ts';
 import { lightningAttn, retention } from './reference/retention.ts';
 import { rgLru } from './reference/rg-lru.ts';
 import { rope } from './reference/rope.ts';
@@ -55,6 +56,7 @@ const references: Record<string, Reference[]> = {
   mlstm: [mlstm],
   paged_attention: [pagedAttention],
   parallax: [parallax],
+  path_attn: [pathAttn],
   performer: [performer],
   rebased: [rebased, rebasedRecurrent],
   retention: [retention],

@@ -57,6 +57,7 @@ import { mom, planMom } from './mom.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
+import { pathAttn, planPath } from './path.ts';
 import { performer, planPerformer } from './performer.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
 import { planRgLru, rgLru } from './rg-lru.ts';
@@ -70,6 +71,7 @@ import { joinSegment, linearSegment, planJoinSegment, planSegment } from './segm
 import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
 import { planSsd, ssd } from './ssd.ts';
+import { planTriSolve, triSolve } from './tri-solve.ts';
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -215,6 +217,24 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['windowSize', 'scale'],
     outputs: ['o'],
     ...calls(forgettingAttn, planForgetting),
+  },
+  {
+    name: 'pathAttn',
+    doc: 'Causal softmax attention whose positions are products of Householder-like transitions, with forget gates.',
+    paper: 'PaTH Attention, Yang 2025',
+    inputs: ['q', 'k', 'v', 'w', 'beta', 'g?', 'cuSeqlens?'],
+    attributes: ['scale', 'scaleGates'],
+    outputs: ['o'],
+    ...calls(pathAttn, planPath),
+  },
+  {
+    name: 'triSolve',
+    doc: 'Systems of unit lower triangular matrices, or the inverses.',
+    paper: 'UT transform, Joffrain 2006',
+    inputs: ['a', 'b?'],
+    attributes: [],
+    outputs: ['x'],
+    ...calls(triSolve, planTriSolve),
   },
   {
     name: 'parallax',

@@ -2,7 +2,8 @@ import type { BenchCase } from './case.ts';
 import { attentionCases } from './cases/attention.ts';
 import { linearCases } from './cases/linear.ts';
 import { matmulCases } from './cases/matmul.ts';
+import { pathCases } from './cases/path.ts';
 import { scanCases } from './cases/scan.ts';
 
 /** Every case of `wattn bench`, in the order of the report. */
-export const benchCases: BenchCase[] = [...attentionCases, ...matmulCases, ...linearCases, ...scanCases];
+export const benchCases: BenchCase[] = [...attentionCases, ...matmulCases, ...linearCases, ...scanCases, ...pathCases];
