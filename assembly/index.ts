@@ -2,6 +2,7 @@ export { causalConv, causalConvScratchBytes } from './conv/causal';
 export { depthwiseConv2d } from './conv/depthwise2d';
 export { decode, decodeMerge, decodeScratchBytes } from './decode/decode';
 export { mergeState } from './decode/merge-state';
+export { deltaformer, deltaformerScratchBytes } from './delta/deltaformer';
 export { path, pathScratchBytes } from './delta/path';
 export { pathBlocks, pathBlocksScratchBytes } from './delta/path-blocks';
 export { triSolve, triSolveScratchBytes } from './delta/trisolve';

@@ -986,3 +986,12 @@ export class PathParams extends FlashParams {
   carryBlock: usize;
   carrySpan: usize;
 }
+
+/** DeltaFormer over packed keys, see delta/deltaformer.ts. `vPack` takes the new values, packed by query head. */
+@unmanaged
+export class DeltaformerParams extends FlashParams {
+  beta: usize;
+  betaStrideB: i32;
+  betaStrideT: i32;
+  betaStrideH: i32;
+}

@@ -42,6 +42,7 @@ export {
   cosformerStep,
   cosformerSync,
 } from './ops/cosformer.ts';
+export { type DeltaformerInputs, type DeltaformerOptions, deltaformer, deltaformerSync } from './ops/deltaformer.ts';
 export {
   type DifferentialAttentionInputs,
   differentialAttention,

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readSafetensors, tensorValues } from '../src/cli/safetensors.ts';
 import { attention } from './reference/attention.ts';
+import { deltaformer } from './reference/deltaformer.ts';
 import { differentialAttention } from './reference/differential.ts';
 import {
   based,
@@ -43,6 +44,7 @@ const references: Record<string, Reference[]> = {
   attention: [attention],
   based: [based, basedRecurrent],
   cosformer: [cosformer, cosformerRecurrent],
+  deltaformer: [deltaformer],
   differential_attention: [differentialAttention],
   forgetting_attn: [forgettingAttn],
   gla: [gla],

@@ -11,6 +11,7 @@ import { attention, planAttention } from './attention.ts';
 import { based, planBased, rebased } from './based.ts';
 import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
 import { cosformer, planCosformer } from './cosformer.ts';
+import { deltaformer, planDeltaformer } from './deltaformer.ts';
 import { differentialAttention, planDifferential } from './differential.ts';
 import { dwConv2d, planDwConv2d } from './dw-conv2d.ts';
 import { add, mul, planBinary } from './elementwise.ts';
@@ -226,6 +227,15 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['scale', 'scaleGates'],
     outputs: ['o'],
     ...calls(pathAttn, planPath),
+  },
+  {
+    name: 'deltaformer',
+    doc: 'Causal softmax attention over values that the delta rule has changed.',
+    paper: 'DeltaFormer, Zhong 2025',
+    inputs: ['q', 'k', 'v', 'beta', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o'],
+    ...calls(deltaformer, planDeltaformer),
   },
   {
     name: 'triSolve',
