@@ -20,6 +20,7 @@ export { featureL2Norm } from './features/l2norm';
 export { featurePointwise } from './features/pointwise';
 export { featurePolynomial } from './features/polynomial';
 export { featureSoftmax } from './features/softmax';
+export { mesa, mesaScratchBytes, mesaStates } from './fastweight/mesa';
 export { fftConv, fftConvScratchBytes } from './fft/convolve';
 export { nplrKernel, nplrKernelScratchBytes } from './fft/nplr';
 export { flash, flashScratchBytes } from './flash/flash';

@@ -995,3 +995,53 @@ export class DeltaformerParams extends FlashParams {
   betaStrideT: i32;
   betaStrideH: i32;
 }
+
+/** MesaNet, see fastweight/mesa.ts. */
+@unmanaged
+export class MesaParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  v: usize;
+  vStrideB: i32;
+  vStrideT: i32;
+  vStrideH: i32;
+  vType: i32;
+  beta: usize;
+  betaStrideB: i32;
+  betaStrideT: i32;
+  betaStrideH: i32;
+  g: usize;
+  gStrideB: i32;
+  gStrideT: i32;
+  gStrideH: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  lamb: usize;
+  sequences: usize;
+  sequenceCount: i32;
+  heads: i32;
+  dk: i32;
+  dv: i32;
+  maxIterations: i32;
+  tolerance: f32;
+  /** 1: iterations start from q / (diagonal of H_kk + lamb), not from 0. */
+  jacobi: i32;
+  /** Tokens of one work item, a multiple of the chunk. */
+  segment: i32;
+  /** f32 [items of mesa, dk, dk + dv] states before segments but the first of a sequence. */
+  segmentStates: usize;
+  kkIn: usize;
+  kvIn: usize;
+  kkOut: usize;
+  kvOut: usize;
+}

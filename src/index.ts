@@ -153,6 +153,15 @@ export {
   packMatrixSync,
 } from './ops/matmul.ts';
 export { type MergeStateInputs, mergeState, mergeStateSync } from './ops/merge.ts';
+export {
+  type MesaNetInputs,
+  type MesaNetOptions,
+  type MesaNetResult,
+  type MesaNetStepInputs,
+  mesaNet,
+  mesaNetStep,
+  mesaNetSync,
+} from './ops/mesa-net.ts';
 export { type MetalaInputs, metala, metalaStep, metalaSync } from './ops/metala.ts';
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {

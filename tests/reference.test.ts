@@ -20,6 +20,7 @@ import { gla, hgrn2, simpleGla } from './reference/gla.ts';
 import { hgrn } from './reference/hgrn.ts';
 import { linearAttn } from './reference/linear-attn.ts';
 import { logLinearAttn } from './reference/log-linear.ts';
+import { mesaNet } from './reference/mesa-net.ts';
 import { mla, mlaAbsorbed } from './reference/mla.ts';
 import { mlstm } from './reference/mlstm.ts';
 import { float32, float32Base2, float64, type NdArray, type Round } from './reference/ndarray.ts';
@@ -54,6 +55,7 @@ const references: Record<string, Reference[]> = {
   linear_attn: [linearAttn],
   log_linear_attn: [logLinearAttn],
   hgrn: [hgrn],
+  mesa_net: [mesaNet],
   mla: [mla, mlaAbsorbed],
   mlstm: [mlstm],
   paged_attention: [pagedAttention],

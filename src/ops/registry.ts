@@ -51,6 +51,7 @@ import { logLinearAttn, planLogLinear } from './log-linear.ts';
 import { mamba3, planMamba3 } from './mamba3.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
+import { mesaNet, planMesaNet } from './mesa-net.ts';
 import { metala, planMetala } from './metala.ts';
 import { mla, planMla } from './mla.ts';
 import { mlstm, planMlstm } from './mlstm.ts';
@@ -236,6 +237,15 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['scale'],
     outputs: ['o'],
     ...calls(deltaformer, planDeltaformer),
+  },
+  {
+    name: 'mesaNet',
+    doc: 'Ridge regression on all tokens so far, solved for every query by conjugate gradients.',
+    paper: 'MesaNet, von Oswald 2025',
+    inputs: ['q', 'k', 'v', 'g?', 'beta', 'lamb', 'initialHKk?', 'initialHKv?', 'cuSeqlens?'],
+    attributes: ['maxIterations', 'tolerance'],
+    outputs: ['o', 'hKk', 'hKv'],
+    ...calls(mesaNet, planMesaNet),
   },
   {
     name: 'triSolve',
