@@ -160,8 +160,8 @@ function solveBlock(p: PathBlocksParams, s: Workspace): void {
   for (let i: usize = 0; i < <usize>BLOCK_K; ++i) {
     const row = s.rows + i * rowBytes;
     const to = s.x + (i << 5);
-    for (let c = 0; c < dk; c += NR) {
-      memory.copy(to + <usize>(c >> 3) * STRIP, row + ((<usize>c) << 2), (<usize>min(NR, dk - c)) << 2);
+    for (let c = 0; c < dk; ++c) {
+      store<f32>(to + <usize>(c >> 3) * STRIP + ((<usize>(c & 7)) << 2), load<f32>(row + ((<usize>c) << 2)));
     }
   }
   for (let c = 0; c < strips; ++c) solveStrip(s.square, SQUARE_ROW, s.x + <usize>c * STRIP, BLOCK_K, 0);

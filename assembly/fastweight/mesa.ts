@@ -114,11 +114,20 @@ function loadState(from: usize, dk: i32, d: i32, strips: usize, tall: usize): vo
 
 /** The other way. */
 function storeState(strips: usize, tall: usize, dk: i32, d: i32, to: usize): void {
-  for (let i = 0; i < dk; ++i) {
-    const row = to + ((<usize>(i * d)) << 2);
-    for (let c = 0; c < d; c += NR) {
-      const from = strips + <usize>(c >> 3) * tall + ((<usize>i) << 5);
-      memory.copy(row + ((<usize>c) << 2), from, (<usize>min(NR, d - c)) << 2);
+  const rowBytes = (<usize>d) << 2;
+  for (let c = 0; c < d; c += NR) {
+    let from = strips + <usize>(c >> 3) * tall;
+    let row = to + ((<usize>c) << 2);
+    const whole = c + NR <= d;
+    for (let i = 0; i < dk; ++i) {
+      if (whole) {
+        v128.store(row, v128.load(from));
+        v128.store(row, v128.load(from, 16), 16);
+      } else {
+        for (let j: usize = 0; j < (<usize>(d - c)) << 2; j += 4) store<f32>(row + j, load<f32>(from + j));
+      }
+      from += 32;
+      row += rowBytes;
     }
   }
 }
@@ -212,6 +221,64 @@ function advance(p: MesaParams, s: Workspace, rows: i32): void {
   const decay = load<f32>(s.faded + ((<usize>(rows - 1)) << 2));
   advanceState(s, s.kk, p.dk, stripsK, s.kStrips, decay, rows);
   advanceState(s, s.kv, p.dk, stripsV, s.vStrips, decay, rows);
+}
+
+/**
+ * One token's S = decay S + k (beta x) from memory to memory and into the strips, in one sweep: x is the first row of `right`.
+ *
+ *   from, to  f32 [dk, d]   may be the same; from 0: zeros
+ */
+function advanceToken(
+  s: Workspace,
+  from: usize,
+  to: usize,
+  dk: i32,
+  d: i32,
+  state: usize,
+  right: usize,
+  decay: f32,
+  beta: f32,
+): void {
+  const tall = (<usize>roundUpMR(dk)) << 5;
+  const rowBytes = (<usize>d) << 2;
+  const faded = f32x4.splat(decay);
+  const least = v128.load(STATE_FLUSH);
+  const weight = f32x4.splat(beta);
+  for (let c = 0; c < d; c += NR) {
+    const strip = state + <usize>(c >> 3) * tall;
+    const x = right + <usize>(c >> 3) * STRIP;
+    const x0 = f32x4.mul(v128.load(x), weight);
+    const x1 = f32x4.mul(v128.load(x, 16), weight);
+    const columns = min(NR, d - c);
+    let at = (<usize>c) << 2;
+    let key = s.kT;
+    for (let i = 0; i < dk; ++i) {
+      const row = strip + ((<usize>i) << 5);
+      if (!from) {
+        v128.store(row, i32x4.splat(0));
+        v128.store(row, i32x4.splat(0), 16);
+      } else if (columns == NR) {
+        v128.store(row, v128.load(from + at));
+        v128.store(row, v128.load(from + at, 16), 16);
+      } else {
+        for (let j: usize = 0; j < (<usize>columns) << 2; j += 4) store<f32>(row + j, load<f32>(from + at + j));
+        memory.fill(row + ((<usize>columns) << 2), 0, (<usize>(NR - columns)) << 2);
+      }
+      const k = v128.load_splat<f32>(key);
+      const s0 = fma(k, x0, flushedBelow(f32x4.mul(v128.load(row), faded), least));
+      const s1 = fma(k, x1, flushedBelow(f32x4.mul(v128.load(row, 16), faded), least));
+      v128.store(row, s0);
+      v128.store(row, s1, 16);
+      if (columns == NR) {
+        v128.store(to + at, s0);
+        v128.store(to + at, s1, 16);
+      } else {
+        for (let j: usize = 0; j < (<usize>columns) << 2; j += 4) store<f32>(to + at + j, load<f32>(row + j));
+      }
+      key += CHUNK_ROW;
+      at += rowBytes;
+    }
+  }
 }
 
 /** Whether a row of the group from `first` on still iterates. */
@@ -446,6 +513,14 @@ function stateAt(states: usize, n: i32, size: i32): usize {
   return states ? states + ((<usize>n * <usize>size) << 2) : 0;
 }
 
+/** Zeroes what chunks leave unwritten of their operands. */
+function openOperands(p: MesaParams, s: Workspace): void {
+  const dk = p.dk;
+  memory.fill(s.kStrips, 0, <usize>(roundUpNR(dk) >> 3) * STRIP);
+  memory.fill(s.kPanels, 0, (<usize>(CHUNK * dk)) << 2);
+  memory.fill(s.kT, 0, <usize>roundUpMR(dk) * CHUNK_ROW);
+}
+
 /** Loads the states before a segment: those of the sequence, or what mesaStates has left. */
 function openSegment(p: MesaParams, s: Workspace, state: i32, item: i32, segment: i32): void {
   const dk = p.dk;
@@ -458,9 +533,22 @@ function openSegment(p: MesaParams, s: Workspace, state: i32, item: i32, segment
   }
   loadState(kk, dk, dk, s.kk, tall);
   loadState(kv, dk, p.dv, s.kv, tall);
-  memory.fill(s.kStrips, 0, <usize>(roundUpNR(dk) >> 3) * STRIP);
-  memory.fill(s.kPanels, 0, (<usize>(CHUNK * dk)) << 2);
-  memory.fill(s.kT, 0, <usize>roundUpMR(dk) * CHUNK_ROW);
+}
+
+/** A sequence of one token, as in a step: its states go from memory to memory once. */
+function solveToken(p: MesaParams, s: Workspace, sequence: Sequence, state: i32, h: i32): void {
+  const dk = p.dk;
+  const token = sequence.qStart;
+  loadChunk(p, s, sequence.batch, token, 1, h);
+  openRows(p, s, sequence.batch, token, 1, h);
+  const decay = load<f32>(s.faded);
+  const beta = load<f32>(s.decays);
+  const kkIn = stateAt(p.kkIn, state, dk * dk);
+  const kvIn = stateAt(p.kvIn, state, dk * p.dv);
+  advanceToken(s, kkIn, stateAt(p.kkOut, state, dk * dk), dk, dk, s.kk, s.kStrips, decay, beta);
+  advanceToken(s, kvIn, stateAt(p.kvOut, state, dk * p.dv), dk, p.dv, s.kv, s.vStrips, decay, beta);
+  solveRows(p, s, 1, true);
+  writeRows(p, s, sequence.batch, token, 1, h, true);
 }
 
 /**
@@ -484,6 +572,7 @@ export function mesa(params: usize, begin: i32, end: i32, scratch: usize): void 
   const s = carve(p, scratch);
   const dk = p.dk;
   const tall = (<usize>roundUpMR(dk)) << 5;
+  openOperands(p, s);
   for (let item = begin; item < end; ++item) {
     const index = sequenceOfItem(p.sequences, p.sequenceCount, item);
     const sequence = sequenceAt(p.sequences, index);
@@ -491,9 +580,13 @@ export function mesa(params: usize, begin: i32, end: i32, scratch: usize): void 
     const segment = local / p.heads;
     const h = local - segment * p.heads;
     const state = index * p.heads + h;
-    openSegment(p, s, state, item, segment);
     memory.fill(s.lamb, 0, (<usize>roundUpNR(dk)) << 2);
     memory.copy(s.lamb, p.lamb + ((<usize>(h * dk)) << 2), (<usize>dk) << 2);
+    if (sequence.qLength == 1) {
+      solveToken(p, s, sequence, state, h);
+      continue;
+    }
+    openSegment(p, s, state, item, segment);
     const stop = min(sequence.qLength, (segment + 1) * p.segment);
     for (let t0 = segment * p.segment; t0 < stop; t0 += CHUNK) {
       const rows = min(CHUNK, stop - t0);
@@ -524,6 +617,7 @@ export function mesaStates(params: usize, begin: i32, end: i32, scratch: usize):
   const s = carve(p, scratch);
   const dk = p.dk;
   const tall = (<usize>roundUpMR(dk)) << 5;
+  openOperands(p, s);
   for (let item = begin; item < end; ++item) {
     const index = item / p.heads;
     const h = item - index * p.heads;
