@@ -3,7 +3,6 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import {
   attention,
-  createRuntime,
   DTypeError,
   deltaformer,
   deltaformerSync,
@@ -19,9 +18,10 @@ import { variants } from './runtimes.ts';
 import { floats, ints, mapped, normal, randomFrom, roundToBfloat, roundToHalf } from './samples.ts';
 
 const runtimes = await variants();
-const threaded = await createRuntime({ variant: 'simd', threads: 2 });
+/** The same variants with more threads. */
+const teams = await Promise.all([2, 3].map(variants));
 after(() => {
-  for (const rt of [...runtimes, threaded]) rt.dispose();
+  for (const rt of [...runtimes, ...teams.flat()]) rt.dispose();
 });
 
 interface Shape {
@@ -98,6 +98,12 @@ test('a key, or a row of its own key, far above the others', async () => {
   }
 });
 
+test('the widest heads', async () => {
+  const inputs = operands({ seed: 18, batch: 1, t: 140, hkv: 1, group: 2, d: 200, dv: 256 });
+  const wanted = expected((round) => reference(inputs, {}, round));
+  for (const rt of runtimes) assertAccurate(await call(rt, deltaformer, inputs), wanted, rt.variant);
+});
+
 test('packed sequences, some of them empty', async () => {
   for (const bounds of [
     [0, 0, 1, 64, 64, 129, 200, 200],
@@ -132,14 +138,18 @@ test('16-bit storage', async () => {
 
 test('the same bits for any number of threads, and from the sync twin', async () => {
   const inputs = operands({ seed: 15, batch: 2, t: 300, hkv: 2, group: 2, d: 32 });
-  const one = runtimes.find(({ variant }) => variant === 'simd')!;
-  const alone = await call(one, deltaformer, inputs);
-  assertSameBits((await call(threaded, deltaformer, inputs)).o, alone.o, 'two threads');
-  one.scope(() => {
-    const tensors = Object.fromEntries(Object.entries(inputs).map(([name, x]) => [name, one.tensor(x.data, x.shape)]));
-    const { o } = deltaformerSync(tensors as never);
-    assertSameBits({ shape: o.shape, data: o.dataSync() }, alone.o, 'sync');
-  });
+  for (const [n, one] of runtimes.entries()) {
+    const alone = await call(one, deltaformer, inputs);
+    for (const team of teams)
+      assertSameBits((await call(team[n]!, deltaformer, inputs)).o, alone.o, `${one.variant}: threads`);
+    one.scope(() => {
+      const tensors = Object.fromEntries(
+        Object.entries(inputs).map(([name, x]) => [name, one.tensor(x.data, x.shape)]),
+      );
+      const { o } = deltaformerSync(tensors as never);
+      assertSameBits({ shape: o.shape, data: o.dataSync() }, alone.o, 'sync');
+    });
+  }
 });
 
 test('operands and options that do not fit are refused, and nothing stays behind', () => {

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import {
-  createRuntime,
   DTypeError,
   explain,
   mesaNet,
@@ -21,9 +20,10 @@ import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, mapped, normal, randomFrom, roundToBfloat, roundToHalf } from './samples.ts';
 
 const runtimes = await variants();
-const threaded = await createRuntime({ variant: 'simd', threads: 2 });
+/** The same variants with more threads. */
+const teams = await Promise.all([2, 3].map(variants));
 after(() => {
-  for (const rt of [...runtimes, threaded]) rt.dispose();
+  for (const rt of [...runtimes, ...teams.flat()]) rt.dispose();
 });
 
 /** x [..., D] with rows of length 1. */
@@ -91,6 +91,12 @@ const shapes = fc
 
 test('one head of 64', async () => {
   const inputs = operands({ seed: 1, batch: 1, t: 50, h: 1, k: 64, v: 64 });
+  const wanted = wantedOf(inputs);
+  for (const rt of runtimes) assertAccurate(await call(rt, mesaNet, inputs), wanted, rt.variant);
+});
+
+test('the widest heads', async () => {
+  const inputs = operands({ seed: 2, batch: 1, t: 26, h: 1, k: 256, v: 200 });
   const wanted = wantedOf(inputs);
   for (const rt of runtimes) assertAccurate(await call(rt, mesaNet, inputs), wanted, rt.variant);
 });
@@ -293,17 +299,20 @@ test('16-bit storage', async () => {
 
 test('the same bits for any number of threads, and from the sync twin', async () => {
   const inputs = operands({ seed: 15, batch: 1, t: 1000, h: 3, k: 16, v: 16 });
-  const one = runtimes.find(({ variant }) => variant === 'simd')!;
-  const alone = await call(one, mesaNet, inputs);
-  const two = await call(threaded, mesaNet, inputs);
-  one.scope(() => {
-    const tensors = Object.fromEntries(Object.entries(inputs).map(([name, x]) => [name, one.tensor(x.data, x.shape)]));
-    const sync = mesaNetSync(tensors as never);
-    for (const name of ['o', 'hKk', 'hKv'] as const) {
-      assertSameBits(two[name], alone[name], `two threads: ${name}`);
-      assertSameBits({ shape: sync[name].shape, data: sync[name].dataSync() }, alone[name], `sync: ${name}`);
-    }
-  });
+  for (const [n, one] of runtimes.entries()) {
+    const alone = await call(one, mesaNet, inputs);
+    const others = await Promise.all(teams.map((team) => call(team[n]!, mesaNet, inputs)));
+    one.scope(() => {
+      const tensors = Object.fromEntries(
+        Object.entries(inputs).map(([name, x]) => [name, one.tensor(x.data, x.shape)]),
+      );
+      const sync = mesaNetSync(tensors as never);
+      for (const name of ['o', 'hKk', 'hKv'] as const) {
+        for (const other of others) assertSameBits(other[name], alone[name], `${one.variant}: threads: ${name}`);
+        assertSameBits({ shape: sync[name].shape, data: sync[name].dataSync() }, alone[name], `sync: ${name}`);
+      }
+    });
+  }
 });
 
 test('operands and options that do not fit are refused, and nothing stays behind', () => {

@@ -3,7 +3,6 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import {
   attention,
-  createRuntime,
   DTypeError,
   explain,
   forgettingAttn,
@@ -21,9 +20,10 @@ import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, mapped, normal, randomFrom, roundToBfloat, roundToHalf } from './samples.ts';
 
 const runtimes = await variants();
-const threaded = await createRuntime({ variant: 'simd', threads: 2 });
+/** The same variants with more threads. */
+const teams = await Promise.all([2, 3].map(variants));
 after(() => {
-  for (const rt of [...runtimes, threaded]) rt.dispose();
+  for (const rt of [...runtimes, ...teams.flat()]) rt.dispose();
 });
 
 /** x [..., D] with rows of length 1. */
@@ -134,6 +134,38 @@ test('reflections that repeat, and directions that stay', async () => {
   }
 });
 
+test('transitions that shrink queries to nothing', async () => {
+  for (const d of [1, 2, 12]) {
+    const inputs = operands({ seed: 17, batch: 1, t: 600, hkv: 1, group: 1, d });
+    const beta = floats([1, 600, 1], () => 1);
+    const wanted = expected((round) => reference({ ...inputs, beta }, {}, round));
+    for (const rt of runtimes)
+      assertAccurate(await call(rt, pathAttn, { ...inputs, beta }), wanted, `${rt.variant}: D ${d}`);
+  }
+});
+
+test('the widest heads', async () => {
+  const inputs = operands({ seed: 18, batch: 1, t: 140, hkv: 1, group: 2, d: 256, dv: 200 });
+  const wanted = expected((round) => reference(inputs, {}, round));
+  for (const rt of runtimes) assertAccurate(await call(rt, pathAttn, inputs), wanted, rt.variant);
+});
+
+test('views with heads first', async () => {
+  const { beta, ...rest } = operands({ seed: 19, batch: 2, t: 70, hkv: 2, group: 1, d: 12 });
+  const wanted = expected((round) => reference({ ...rest, beta }, {}, round));
+  for (const rt of runtimes) {
+    await rt.scope(async () => {
+      const views = Object.fromEntries(
+        Object.entries(rest).map(([name, { shape, data }]) => {
+          const turned = rt.tensor(data, shape).permute([0, 2, 1, 3]);
+          return [name, rt.tensor(turned.dataSync() as Float32Array<ArrayBuffer>, turned.shape).permute([0, 2, 1, 3])];
+        }),
+      );
+      assertAccurate(await call(rt, pathAttn, { ...views, beta }), wanted, rt.variant);
+    });
+  }
+});
+
 test('large scores, and a key far above the others within and across blocks', async () => {
   for (const where of [0, 5, 63, 64, 100, 128]) {
     const inputs = operands({ seed: 9, batch: 1, t: 140, hkv: 1, group: 1, d: 18 });
@@ -186,14 +218,18 @@ test('16-bit storage', async () => {
 
 test('the same bits for any number of threads, and from the sync twin', async () => {
   const inputs = operands({ seed: 15, batch: 1, t: 700, hkv: 2, group: 2, d: 32 });
-  const one = runtimes.find(({ variant }) => variant === 'simd')!;
-  const alone = await call(one, pathAttn, inputs);
-  assertSameBits((await call(threaded, pathAttn, inputs)).o, alone.o, 'two threads');
-  one.scope(() => {
-    const tensors = Object.fromEntries(Object.entries(inputs).map(([name, x]) => [name, one.tensor(x.data, x.shape)]));
-    const { o } = pathAttnSync(tensors as never);
-    assertSameBits({ shape: o.shape, data: o.dataSync() }, alone.o, 'sync');
-  });
+  for (const [n, one] of runtimes.entries()) {
+    const alone = await call(one, pathAttn, inputs);
+    for (const team of teams)
+      assertSameBits((await call(team[n]!, pathAttn, inputs)).o, alone.o, `${one.variant}: threads`);
+    one.scope(() => {
+      const tensors = Object.fromEntries(
+        Object.entries(inputs).map(([name, x]) => [name, one.tensor(x.data, x.shape)]),
+      );
+      const { o } = pathAttnSync(tensors as never);
+      assertSameBits({ shape: o.shape, data: o.dataSync() }, alone.o, 'sync');
+    });
+  }
 });
 
 test('explain says how queries are carried', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { createRuntime, DTypeError, OptionError, ShapeError, triSolve, triSolveSync } from '../src/index.ts';
+import { DTypeError, OptionError, ShapeError, triSolve, triSolveSync } from '../src/index.ts';
 import { assertAccurate, assertNear, assertSameBits, expected } from './accuracy.ts';
 import { call } from './call.ts';
 import { property } from './property.ts';
@@ -10,9 +10,10 @@ import { variants } from './runtimes.ts';
 import { floats, mapped, normal, randomFrom, roundToBfloat, roundToHalf } from './samples.ts';
 
 const runtimes = await variants();
-const threaded = await createRuntime({ variant: 'simd', threads: 2 });
+/** The same variants with more threads. */
+const teams = await Promise.all([2, 3].map(variants));
 after(() => {
-  for (const rt of [...runtimes, threaded]) rt.dispose();
+  for (const rt of [...runtimes, ...teams.flat()]) rt.dispose();
 });
 
 /** Matrices whose upper parts hold NaN: nothing may read them. */
@@ -81,16 +82,18 @@ test('views and 16-bit storage', async () => {
 
 test('the same bits for any number of threads, and from the sync twin', async () => {
   const inputs = { a: systems(7, 9, 64, 0.2), b: normal(randomFrom(8), [9, 64, 200]) };
-  const one = runtimes.find(({ variant }) => variant === 'simd')!;
-  const alone = await call(one, triSolve, inputs);
-  assertSameBits((await call(threaded, triSolve, inputs)).x, alone.x, 'two threads');
-  one.scope(() => {
-    const { x } = triSolveSync({
-      a: one.tensor(inputs.a.data, inputs.a.shape),
-      b: one.tensor(inputs.b.data, inputs.b.shape),
+  for (const [n, one] of runtimes.entries()) {
+    const alone = await call(one, triSolve, inputs);
+    for (const team of teams)
+      assertSameBits((await call(team[n]!, triSolve, inputs)).x, alone.x, `${one.variant}: threads`);
+    one.scope(() => {
+      const { x } = triSolveSync({
+        a: one.tensor(inputs.a.data, inputs.a.shape),
+        b: one.tensor(inputs.b.data, inputs.b.shape),
+      });
+      assertSameBits({ shape: x.shape, data: x.dataSync() }, alone.x, 'sync');
     });
-    assertSameBits({ shape: x.shape, data: x.dataSync() }, alone.x, 'sync');
-  });
+  }
 });
 
 test('operands that do not fit are refused', () => {

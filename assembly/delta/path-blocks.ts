@@ -3,7 +3,8 @@ import { sequenceAt, sequenceOfItem } from '../flash/sequence';
 import { MR, NR, panel, panels } from '../gemm/panel';
 import { transposePanel } from '../gemm/transpose';
 import { PathBlocksParams, Sequence } from '../params';
-import { LOG2E } from '../simd/constants';
+import { FOLDED_FLUSH, LOG2E } from '../simd/constants';
+import { flushedBelow } from '../simd/flush';
 import { elementBytes, widenRow } from '../simd/storage';
 import { firstTileRow, roundUpMR, solveStrip } from './trisolve';
 
@@ -233,6 +234,12 @@ function storeStrips(strips: usize, step: usize, count: i32, d: i32, dst: usize)
   for (let c: usize = 0; c < <usize>count; ++c) memory.copy(dst + c * bytes, strips + c * step, bytes);
 }
 
+/** Below 2^-80 to zero: many transitions that shrink would leave denormal numbers, which are slow. */
+function flushSmall(x: usize, bytes: usize): void {
+  const least = v128.load(FOLDED_FLUSH);
+  for (const end = x + bytes; x < end; x += 16) v128.store(x, flushedBelow(v128.load(x), least));
+}
+
 /** Keys of the block carried on to the end of the span, and the transitions from the block to there. */
 function carryOn(p: PathBlocksParams, s: Workspace, last: bool, keys: usize): void {
   const dk = p.dk;
@@ -249,6 +256,8 @@ function carryOn(p: PathBlocksParams, s: Workspace, last: bool, keys: usize): vo
     panels(8, rows, wide, s.kPanels, tall, s.kEnd + ((<usize>d) << 5), tall, 32, dk, 0);
     panels(strips, rows, wide, s.carry, tall, s.next + <usize>d * wide, 32, wide, dk, 0);
   }
+  flushSmall(s.kEnd, tall << 3);
+  flushSmall(s.next, <usize>dk * wide);
   storeStrips(s.kEnd, tall, 8, dk, keys);
   const swap = s.later;
   s.later = s.next;

@@ -4,6 +4,8 @@ import { sequenceAt, sequenceOfItem } from '../flash/sequence';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR, rowGroups } from '../flash/tile';
 import { MR, panels } from '../gemm/panel';
 import { PathParams, Sequence } from '../params';
+import { FOLDED_FLUSH } from '../simd/constants';
+import { flushedBelow } from '../simd/flush';
 import { spanIndex } from './path-blocks';
 
 /** Queries times a transition, in place: they are carried to the start of its block or span. */
@@ -12,10 +14,16 @@ function carryQueries(p: PathParams, t: Tiles, rows: i32, carry: usize, tile: us
   const rowBytes = (<usize>dk) << 2;
   const strips = roundUpNR(dk) >> 3;
   const wide = (<usize>strips) << 5;
+  const least = v128.load(FOLDED_FLUSH);
   for (let g = 0; g < rowGroups(rows); ++g) {
     const q = t.q + <usize>(g * MR) * rowBytes;
     panels(strips, q, rowBytes, carry, rowBytes << 3, tile, 32, wide, dk, 0);
-    for (let r: usize = 0; r < <usize>MR; ++r) memory.copy(q + r * rowBytes, tile + r * wide, rowBytes);
+    for (let r: usize = 0; r < <usize>MR; ++r) {
+      const row = tile + r * wide;
+      // transitions that shrink a query again and again would make it denormal, which is slow
+      for (let c: usize = 0; c < wide; c += 16) v128.store(row + c, flushedBelow(v128.load(row + c), least));
+      memory.copy(q + r * rowBytes, row, rowBytes);
+    }
   }
   measureQueries(p, t, rows);
 }
