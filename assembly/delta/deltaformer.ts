@@ -78,8 +78,8 @@ function weighOwn(p: DeltaformerParams, s: Sequence, t: Tiles, b: Block, h: i32,
 }
 
 /**
- * The block's new values: (I + diag(beta / l) P) u = v - beta / l acc, P being the weights of the block's own keys, acc and l the sums over
- * all keys before.
+ * The block's new values: (I + diag(beta / l) P) u = v - beta / l acc, P being the weights of the block's own keys,
+ * acc and l the sums over all keys before.
  */
 function solveValues(p: DeltaformerParams, s: Sequence, t: Tiles, b: Block, h: i32, q0: i32, rows: i32): void {
   const bytes = elementBytes(p.vType);
@@ -148,7 +148,8 @@ function finishRows(p: DeltaformerParams, s: Sequence, t: Tiles, b: Block, h: i3
 }
 
 /**
- * DeltaFormer: u_i = v_i - beta_i sum_{j < i} softmax_{j < i}(scale q_i k_j) u_j, o_i = sum_{j <= i} softmax_{j <= i}(scale q_i k_j) u_j.
+ * DeltaFormer: u_i = v_i - beta_i sum_{j < i} softmax_{j < i}(scale q_i k_j) u_j,
+ * o_i = sum_{j <= i} softmax_{j <= i}(scale q_i k_j) u_j.
  *
  *   q     [B, T, Hq, dk], v [B, T, Hkv, dv]   f32, f16 or bf16; any strides, last axis contiguous
  *   kPack as flashPack writes it, kNorms with it
@@ -156,9 +157,10 @@ function finishRows(p: DeltaformerParams, s: Sequence, t: Tiles, b: Block, h: i3
  *   vPack f32 [Hq, blocks, ceil8(dv) / 8, 64, 8]  receives u
  *   o     f32 [B, T, Hq, dv]; aliases nothing
  *
- * Both softmaxes have the same scores, so one pass over the keys before a row gives the sum that u_i needs and, with the row's own key
- * added, o_i. Blocks of 64 rows attend to finished blocks with flash's tiles; within a block a triangular system is solved. The sequence
- * table's offset is -1: a row does not see its own key. DeltaFormer (Zhong 2025).
+ * Both softmaxes have the same scores, so one pass over the keys before a row gives the sum that u_i needs and, with
+ * the row's own key added, o_i. Blocks of 64 rows attend to finished blocks with flash's tiles; within a block a
+ * triangular system is solved. The sequence table's offset is -1: a row does not see its own key.
+ * DeltaFormer (Zhong 2025).
  *
  * Item: one (sequence, query head). Scratch: deltaformerScratchBytes.
  */

@@ -200,7 +200,10 @@ function carryKeys(p: PathBlocksParams, s: Workspace): void {
   }
 }
 
-/** The queries of one head: carried to the start of the block, q + tril(q w^T) X, and scores within it, q k^T + tril(q w^T) Z. */
+/**
+ * The queries of one head: carried to the start of the block, q + tril(q w^T) X, and scores within it,
+ * q k^T + tril(q w^T) Z.
+ */
 function carryQueries(p: PathBlocksParams, s: Workspace, rows: i32, carried: usize, local: usize): void {
   const dk = p.dk;
   const rowBytes = (<usize>dk) << 2;
@@ -270,7 +273,7 @@ function carryOn(p: PathBlocksParams, s: Workspace, last: bool, keys: usize): vo
  *   q     [B, T, Hq, dk], k, w [B, T, Hkv, dk]   f32, f16 or bf16; any strides, last axis contiguous
  *   beta  f32 [B, T, Hkv]
  *   qCarried  f32 [Hq, blocks, 64, dk]     q_t H_t ... H_s, s the block's first token; times scale and log2 e
- *   local     f32 [Hq, blocks, 64, 64]     scores q_i H_i ... H_{j+1} k_j within the block, log2 units; from tiles on or below the diagonal
+ *   local     f32 [Hq, blocks, 64, 64]     scores q_i H_i ... H_{j+1} k_j, log2 units; tiles on or below the diagonal
  *   kBlock    f32 [Hkv, blocks, 8, dk, 8]  H_e ... H_{j+1} k_j, e the block's last token; packed
  *   kSpan     likewise                     e the last token of the block's span
  *   carryBlock f32 [Hkv, blocks, ceil8(dk) / 8, dk, 8]  H_e ... H_s of the block, packed as a right operand

@@ -64,8 +64,9 @@ function attendBlocks(
  *   keyBias  f64 [B, T, Hq]   added to a key's scores
  *   o        f32 [B, T, Hq, dv]; aliases nothing
  *
- * A block of queries starts with scores within its own block and is carried from right to left: over the blocks of its own span,
- * then over whole spans, whose keys wait at their ends, so that a carry serves all keys of a span. PaTH attention (Yang 2025).
+ * A block of queries starts with scores within its own block and is carried from right to left: over the blocks of its
+ * own span, then over whole spans, whose keys wait at their ends, so that a carry serves all keys of a span. PaTH
+ * attention (Yang 2025).
  *
  * Item: one (sequence, query head, block of 64 queries), late blocks first. Scratch: pathScratchBytes.
  */

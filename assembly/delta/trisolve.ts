@@ -29,8 +29,8 @@ function substitute(a: usize, aStride: usize, x: usize): void {
 }
 
 /**
- * X <- (I - A)^-1 X in place for one 8-wide strip, A strictly lower: x_i = b_i + sum_{j < i} a_ij x_j, forward substitution by tiles,
- * so that all but the tiles on the diagonal is the micro-kernel's work.
+ * X <- (I - A)^-1 X in place for one 8-wide strip, A strictly lower: x_i = b_i + sum_{j < i} a_ij x_j, forward
+ * substitution by tiles, so that all but the tiles on the diagonal is the micro-kernel's work.
  *
  *   a  f32 [roundUpMR(n)][n]   rows `aStride` bytes apart; what lies on and above the diagonal is not used
  *   x  f32 [roundUpMR(n)][8]   right-hand side in, solution out; must not alias a

@@ -18,7 +18,7 @@ const CHUNK: i32 = 24;
 /** Bytes of a row of a chunk by a chunk, and of an 8-wide strip of a chunk. */
 const CHUNK_ROW: usize = (<usize>CHUNK) << 2;
 const STRIP: usize = (<usize>CHUNK) << 5;
-/** Iterations end where squared residuals are this share of the right-hand side's, whatever the tolerance: nothing is left of them. */
+/** Iterations end where squared residuals are this share of the right-hand side's, whatever the tolerance. */
 const LEAST_SQUARE: f32 = 1e-24;
 
 /** Scratch of one thread. K is dk and V dv rounded up to 8; tall is dk rounded up to whole tiles. */
@@ -224,7 +224,7 @@ function advance(p: MesaParams, s: Workspace, rows: i32): void {
 }
 
 /**
- * One token's S = decay S + k (beta x) from memory to memory and into the strips, in one sweep: x is the first row of `right`.
+ * One token's S = decay S + k (beta x) from memory to memory and into the strips, in one sweep; x is row 0 of `right`.
  *
  *   from, to  f32 [dk, d]   may be the same; from 0: zeros
  */
@@ -561,9 +561,9 @@ function solveToken(p: MesaParams, s: Workspace, sequence: Sequence, state: i32,
  *   kkIn, kkOut f32 [N, H, dk, dk], kvIn, kvOut f32 [N, H, dk, dv]   contiguous; in absent: zeros; out may be in
  *   segmentStates  as mesaStates writes them
  *
- *   H_kk,t = e^g_t H_kk,t-1 + beta_t k_t k_t, H_kv,t = e^g_t H_kv,t-1 + beta_t k_t v_t. Systems are solved by conjugate gradients
- *   (Hestenes and Stiefel 1952), 24 tokens at a time, so that a product with all H_t is a matrix product with the state before the chunk
- *   and one with its keys. MesaNet (von Oswald 2025).
+ *   H_kk,t = e^g_t H_kk,t-1 + beta_t k_t k_t, H_kv,t = e^g_t H_kv,t-1 + beta_t k_t v_t. Systems are solved by conjugate
+ *   gradients (Hestenes and Stiefel 1952), 24 tokens at a time, so that a product with all H_t is a matrix product with
+ *   the state before the chunk and one with its keys. MesaNet (von Oswald 2025).
  *
  * Item: one (sequence, segment, head). Scratch: mesaScratchBytes.
  */
@@ -607,8 +607,8 @@ export function mesa(params: usize, begin: i32, end: i32, scratch: usize): void 
 }
 
 /**
- * The states before the segments of `mesa`, but the first of each sequence: solving takes far longer than the states do, and can then
- * begin anywhere. Operands and scratch of mesa; writes segmentStates.
+ * The states before the segments of `mesa`, but the first of each sequence: solving takes far longer than the states
+ * do, and can then begin anywhere. Operands and scratch of mesa; writes segmentStates.
  *
  * Item: one (sequence, head).
  */

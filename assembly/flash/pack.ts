@@ -81,7 +81,8 @@ function packValues(p: FlashPackParams, s: Sequence, h: i32, first: i32, rows: i
  *   vPack  f32 [Hkv, blocks, ceil8(dv) / 8, 64, 8]
  *   kNorms f32 [Hkv, blocks]
  *
- * Without kPack only values are packed, without vPack only keys. Item: one (64-key block, key/value head). Scratch: f32 [64, 1 + max(dk, dv)].
+ * Without kPack only values are packed, without vPack only keys.
+ * Item: one (64-key block, key/value head). Scratch: f32 [64, 1 + max(dk, dv)].
  */
 export function flashPack(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<FlashPackParams>(params);

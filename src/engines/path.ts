@@ -20,8 +20,8 @@ export interface PathCall extends AttentionCall {
 }
 
 /**
- * Blocks of a span. Queries are carried over the blocks of their own span one by one and over every earlier span at once, so the
- * carries of a sequence of n blocks are fewest near the square root of n.
+ * Blocks of a span. Queries are carried over the blocks of their own span one by one and over every earlier span at
+ * once, so the carries of a sequence of n blocks are fewest near the square root of n.
  */
 function spanBlocksOf(longest: number): number {
   return longest <= 64 ? 4 : 2 ** Math.round(Math.log2(longest) / 2);

@@ -62,7 +62,8 @@ export function planDeltaformer(b: Builder, inputs: DeltaformerInputs, options: 
 }
 
 /**
- * Causal softmax attention over values that the delta rule has changed: u_i = v_i - beta_i sum_{j < i} softmax_{j < i}(scale q_i k_j) u_j,
+ * Causal softmax attention over values that the delta rule has changed:
+ * u_i = v_i - beta_i sum_{j < i} softmax_{j < i}(scale q_i k_j) u_j,
  * o_i = sum_{j <= i} softmax_{j <= i}(scale q_i k_j) u_j.
  *
  * Source: DeltaFormer (Zhong 2025, arXiv 2505.19488); reference implementation fla, naive_deltaformer_attn.

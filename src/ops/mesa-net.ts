@@ -47,8 +47,8 @@ export interface MesaNetOptions {
   /** Most steps of conjugate gradients. Default 30. */
   readonly maxIterations?: number;
   /**
-   * A token's steps end when the residual |q - (H_kk + diag lamb) x| that they keep track of is this share of |q|, 0 to 1. Its rounding
-   * errors are about 1e-7; a smaller tolerance only takes more steps. Default 1e-7.
+   * A token's steps end when the residual |q - (H_kk + diag lamb) x| that they keep track of is this share of |q|, 0 to
+   * 1. Its rounding errors are about 1e-7; a smaller tolerance only takes more steps. Default 1e-7.
    */
   readonly tolerance?: number;
 }
@@ -141,10 +141,12 @@ export function planMesaNet(
 
 /**
  * MesaNet: what a layer reads is the value that ridge regression on all tokens so far predicts for its query:
- * H_kk,t = e^g_t H_kk,t-1 + beta_t k_t k_t, H_kv,t = e^g_t H_kv,t-1 + beta_t k_t v_t, o_t = q_t (H_kk,t + diag(lamb))^-1 H_kv,t.
+ * H_kk,t = e^g_t H_kk,t-1 + beta_t k_t k_t, H_kv,t = e^g_t H_kv,t-1 + beta_t k_t v_t,
+ * o_t = q_t (H_kk,t + diag(lamb))^-1 H_kv,t.
  *
- * The systems are solved by conjugate gradients from 0. They end at `tolerance` or after `maxIterations`, which are enough where H_kk is
- * well conditioned; o is the best estimate so far, so raise maxIterations where lamb is small beside H_kk.
+ * The systems are solved by conjugate gradients from 0. They end at `tolerance` or after `maxIterations`, which are
+ * enough where H_kk is well conditioned; o is the best estimate so far, so raise maxIterations where lamb is small
+ * beside H_kk.
  *
  * Source: MesaNet (von Oswald 2025); reference implementation fla, naive_mesa_net_exact.
  *

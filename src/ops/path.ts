@@ -34,7 +34,7 @@ export interface PathAttnInputs {
 export interface PathAttnOptions {
   /** Factor on q k. Default D^-1/2. */
   readonly scale?: number;
-  /** Whether scale multiplies the forget gates too, as in fla. Default true; false adds them as `forgettingAttn` does. */
+  /** Whether scale multiplies the gates too, as in fla. Default true; false adds them as `forgettingAttn` does. */
   readonly scaleGates?: boolean;
 }
 

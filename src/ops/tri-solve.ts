@@ -39,7 +39,7 @@ export function planTriSolve(builder: Builder, inputs: TriSolveInputs, options: 
 }
 
 /**
- * Solves (I + A) x = b for a batch of matrices, A being what a has below its diagonal; without b, x is the inverse of I + A.
+ * Solves (I + A) x = b for a batch of matrices, A being what a has below its diagonal; without b, x is the inverse.
  *
  * Source: the UT transform (Joffrain 2006) of DeltaNet (Yang 2024); reference implementation fla, solve_tril.
  *

@@ -4,8 +4,8 @@ import { at, float64, type NdArray, type Result, type Round, zeros } from './nda
 import { spansOf } from './sequences.ts';
 
 /**
- * u_i = v_i - beta_i sum_{j<i} softmax_{j<i}(scale q_i k_j) u_j, the first row's sum being 0; o [B,T,Hq,Dv] is causal softmax attention of
- * q, k and u; beta [B,T,Hq] (DeltaFormer, arXiv 2505.19488).
+ * u_i = v_i - beta_i sum_{j<i} softmax_{j<i}(scale q_i k_j) u_j, the first row's sum being 0; o [B,T,Hq,Dv] is causal
+ * softmax attention of q, k and u; beta [B,T,Hq] (DeltaFormer, arXiv 2505.19488).
  */
 export function deltaformer(
   { q, k, v, beta, cuSeqlens }: { q: NdArray; k: NdArray; v: NdArray; beta: NdArray; cuSeqlens?: NdArray | undefined },

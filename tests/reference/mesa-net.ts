@@ -77,8 +77,8 @@ export function conjugateGradients(steps: number, tolerance = 0, jacobi = false)
 }
 
 /**
- * H_kk,t = e^g_t H_kk,t-1 + beta_t k_t k_t, H_kv likewise with v_t; x_t solves (H_kk,t + diag lamb) x_t = q_t, o_t = x_t H_kv,t:
- * o [B,T,H,V], hKk [N,H,K,K], hKv [N,H,K,V] (MesaNet, arXiv 2506.05233).
+ * H_kk,t = e^g_t H_kk,t-1 + beta_t k_t k_t, H_kv likewise with v_t; x_t solves (H_kk,t + diag lamb) x_t = q_t,
+ * o_t = x_t H_kv,t: o [B,T,H,V], hKk [N,H,K,K], hKv [N,H,K,V] (MesaNet, arXiv 2506.05233).
  */
 export function mesaNet(
   { q, k, v, g, beta, lamb, initialHKk, initialHKv, cuSeqlens }: MesaOperands,

@@ -29,8 +29,9 @@ function mean(
 }
 
 /**
- * Causal softmax attention with scores q_i H_i H_{i-1} ... H_{j+1} k_j, H_t = I - beta_t w_t^T w_t, the query carried back one token at
- * a time; g [B,T,Hq] decays from key to query, times scale unless scaleGates is false (PaTH attention, arXiv 2505.16381).
+ * Causal softmax attention with scores q_i H_i H_{i-1} ... H_{j+1} k_j, H_t = I - beta_t w_t^T w_t, the query carried
+ * back one token at a time; g [B,T,Hq] decays from key to query, times scale unless scaleGates is false (PaTH
+ * attention, arXiv 2505.16381).
  */
 export function pathAttn(
   { q, k, v, w, beta, g, cuSeqlens }: PathOperands,
@@ -62,8 +63,9 @@ export function pathAttn(
 }
 
 /**
- * The same by the UT transform of the whole sequence, as the paper writes it, of one sequence and without gates: all scores at once,
- * tril(q k^T) - tril(q w^T) (I + tril_<(beta w w^T))^-1 tril_<(beta w k^T). It takes small scores as differences of large ones.
+ * The same by the UT transform of the whole sequence, as the paper writes it, of one sequence and without gates: all
+ * scores at once, tril(q k^T) - tril(q w^T) (I + tril_<(beta w w^T))^-1 tril_<(beta w k^T). It takes small scores as
+ * differences of large ones.
  */
 export function pathAttnTransformed(
   { q, k, v, w, beta }: PathOperands,
