@@ -1007,3 +1007,132 @@ export class ProbeParams {
   address: usize;
   steps: i32;
 }
+
+/** Unit lower triangular systems, see delta/trisolve.ts. */
+@unmanaged
+export class TriSolveParams {
+  a: usize;
+  aStrideB: i32;
+  aStrideT: i32;
+  aType: i32;
+  b: usize;
+  bStrideB: i32;
+  bStrideT: i32;
+  bType: i32;
+  x: usize;
+  n: i32;
+  columns: i32;
+}
+
+/** What the blocks of PaTH attention are prepared from and leave behind, see delta/path-blocks.ts. */
+@unmanaged
+export class PathBlocksParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  w: usize;
+  wStrideB: i32;
+  wStrideT: i32;
+  wStrideH: i32;
+  wType: i32;
+  beta: usize;
+  betaStrideB: i32;
+  betaStrideT: i32;
+  betaStrideH: i32;
+  sequences: usize;
+  sequenceCount: i32;
+  kvHeads: i32;
+  group: i32;
+  dk: i32;
+  /** Packed 64-key blocks of one head, all sequences together, and those of a span. */
+  blocks: i32;
+  spanBlocks: i32;
+  /** Spans of one head. */
+  spans: i32;
+  /** Factor on q. */
+  scale: f32;
+  qCarried: usize;
+  local: usize;
+  kBlock: usize;
+  kSpan: usize;
+  carryBlock: usize;
+  carrySpan: usize;
+}
+
+/** PaTH attention over prepared blocks, see delta/path.ts. `kPack` holds keys carried to the ends of spans. */
+@unmanaged
+export class PathParams extends FlashParams {
+  spanBlocks: i32;
+  spans: i32;
+  qCarried: usize;
+  local: usize;
+  kBlock: usize;
+  carryBlock: usize;
+  carrySpan: usize;
+}
+
+/** DeltaFormer over packed keys, see delta/deltaformer.ts. `vPack` takes the new values, packed by query head. */
+@unmanaged
+export class DeltaformerParams extends FlashParams {
+  beta: usize;
+  betaStrideB: i32;
+  betaStrideT: i32;
+  betaStrideH: i32;
+}
+
+/** MesaNet, see fastweight/mesa.ts. */
+@unmanaged
+export class MesaParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  v: usize;
+  vStrideB: i32;
+  vStrideT: i32;
+  vStrideH: i32;
+  vType: i32;
+  beta: usize;
+  betaStrideB: i32;
+  betaStrideT: i32;
+  betaStrideH: i32;
+  g: usize;
+  gStrideB: i32;
+  gStrideT: i32;
+  gStrideH: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  lamb: usize;
+  sequences: usize;
+  sequenceCount: i32;
+  heads: i32;
+  dk: i32;
+  dv: i32;
+  maxIterations: i32;
+  tolerance: f32;
+  /** 1: iterations start from q / (diagonal of H_kk + lamb), not from 0. */
+  jacobi: i32;
+  /** Tokens of one work item, a multiple of the chunk. */
+  segment: i32;
+  /** f32 [items of mesa, dk, dk + dv] states before segments but the first of a sequence. */
+  segmentStates: usize;
+  kkIn: usize;
+  kvIn: usize;
+  kkOut: usize;
+  kvOut: usize;
+}

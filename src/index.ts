@@ -71,6 +71,7 @@ export {
   joinDeltaSegment,
   joinDeltaSegmentSync,
 } from './ops/delta-segment.ts';
+export { type DeltaformerInputs, type DeltaformerOptions, deltaformer, deltaformerSync } from './ops/deltaformer.ts';
 export {
   type DifferentialAttentionInputs,
   differentialAttention,
@@ -194,6 +195,15 @@ export {
   packMatrixSync,
 } from './ops/matmul.ts';
 export { type MergeStateInputs, mergeState, mergeStateSync } from './ops/merge.ts';
+export {
+  type MesaNetInputs,
+  type MesaNetOptions,
+  type MesaNetResult,
+  type MesaNetStepInputs,
+  mesaNet,
+  mesaNetStep,
+  mesaNetSync,
+} from './ops/mesa-net.ts';
 export { type MetalaInputs, metala, metalaStep, metalaSync } from './ops/metala.ts';
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
@@ -230,6 +240,7 @@ export {
   pagedAttentionSync,
 } from './ops/paged.ts';
 export { type ParallaxInputs, parallax, parallaxSync } from './ops/parallax.ts';
+export { type PathAttnInputs, type PathAttnOptions, pathAttn, pathAttnSync } from './ops/path.ts';
 export {
   type PerformerInputs,
   type PerformerOptions,
@@ -366,6 +377,7 @@ export {
   ssdStep,
   ssdSync,
 } from './ops/ssd.ts';
+export { type TriSolveInputs, triSolve, triSolveSync } from './ops/tri-solve.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
 export type { Explanation } from './runtime/program.ts';

@@ -7,6 +7,7 @@ import { attention } from './reference/attention.ts';
 import { comba, combaDplr } from './reference/comba.ts';
 import { gatedDeltaProduct, gatedDeltaProductDplr } from './reference/delta-product.ts';
 import { deltaRule, deltaRuleDplr, gatedDeltaRule, gatedDeltaRuleDplr } from './reference/delta-rule.ts';
+import { deltaformer } from './reference/deltaformer.ts';
 import { differentialAttention } from './reference/differential.ts';
 import { dplr, iplr } from './reference/dplr.ts';
 import {
@@ -25,11 +26,13 @@ import { hgrn } from './reference/hgrn.ts';
 import { kda, kdaDplr } from './reference/kda.ts';
 import { linearAttn } from './reference/linear-attn.ts';
 import { logLinearAttn } from './reference/log-linear.ts';
+import { mesaNet } from './reference/mesa-net.ts';
 import { mla, mlaAbsorbed } from './reference/mla.ts';
 import { mlstm } from './reference/mlstm.ts';
 import { float32, float32Base2, float64, type NdArray, type Round } from './reference/ndarray.ts';
 import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
+import { pathAttn } from './reference/path.ts';
 import { lightningAttn, retention } from './reference/retention.ts';
 import { rgLru } from './reference/rg-lru.ts';
 import { rope } from './reference/rope.ts';
@@ -51,6 +54,7 @@ const references: Record<string, Reference[]> = {
   comba: [comba, combaDplr],
   cosformer: [cosformer, cosformerRecurrent],
   delta_rule: [deltaRule, deltaRuleDplr],
+  deltaformer: [deltaformer],
   differential_attention: [differentialAttention],
   dplr: [dplr],
   forgetting_attn: [forgettingAttn],
@@ -66,10 +70,12 @@ const references: Record<string, Reference[]> = {
   linear_attn: [linearAttn],
   log_linear_attn: [logLinearAttn],
   hgrn: [hgrn],
+  mesa_net: [mesaNet],
   mla: [mla, mlaAbsorbed],
   mlstm: [mlstm],
   paged_attention: [pagedAttention],
   parallax: [parallax],
+  path_attn: [pathAttn],
   performer: [performer],
   rebased: [rebased, rebasedRecurrent],
   retention: [retention],

@@ -60,6 +60,19 @@ const others: Readonly<Record<string, Omit<Step, 'label' | 'step'>>> = {
     },
     states: { state: 'initialState', position: 'initialPosition' },
   },
+  mesaNet: {
+    inputs: {
+      q: sample(2, 3, 5),
+      k: sample(2, 3, 5),
+      v: sample(2, 3, 7),
+      g: floats([2, 3], () => -1),
+      beta: floats([2, 3], () => 1),
+      lamb: floats([3, 5], () => 1),
+      hKk: floats([2, 3, 5, 5], () => 0),
+      hKv: sample(2, 3, 5, 7),
+    },
+    states: { hKk: 'initialHKk', hKv: 'initialHKv' },
+  },
   rgLru: {
     inputs: { x: rows, inputGate: rows, recurrentGate: rows, recurrentParam: channels, state: rows },
     states: state,

@@ -15,7 +15,7 @@ const STRIP: usize = <usize>MR * 32;
 
 /** Scratch of one thread, carved into the tiles of a query block. */
 @unmanaged
-class Tiles {
+export class Tiles {
   /** f32 [groups * MR, dk], scaled; then r likewise where there is one. */
   q: usize;
   r: usize;
@@ -34,11 +34,17 @@ class Tiles {
   keyBias: usize;
   rowEnd: usize;
   end: usize;
+  /** The block of keys at hand: packed keys, the largest of their norms, packed values. */
+  keys: usize;
+  keyNorm: f32;
+  values: usize;
+  /** f32 [rows, 64] scores of the block at hand where they are known already, else 0. */
+  given: usize;
 }
 
 const TILES_BYTES: usize = 80;
 
-function carve(p: FlashParams, at: usize): Tiles {
+export function carve(p: FlashParams, at: usize): Tiles {
   const t = changetype<Tiles>(at);
   const rows = <usize>(rowGroups(p.blockQ) * MR);
   const strips = roundUpNR(p.dv) >> 3;
@@ -55,6 +61,7 @@ function carve(p: FlashParams, at: usize): Tiles {
   t.keyBias = t.qNorms + ((rows * 4 + 15) & ~15);
   t.rowEnd = t.keyBias + SCORE_ROW * 2;
   t.end = t.rowEnd + 16;
+  t.given = 0;
   return t;
 }
 
@@ -64,7 +71,7 @@ export function flashScratchBytes(params: usize, scratch: usize): i32 {
 }
 
 /** Rows of a query block, scaled and contiguous, zero past the end. */
-function packRows(src: usize, type: i32, stride: i32, rows: i32, dst: usize, d: i32, scale: f32): void {
+export function packRows(src: usize, type: i32, stride: i32, rows: i32, dst: usize, d: i32, scale: f32): void {
   const bytes = elementBytes(type);
   const rowBytes = (<usize>d) << 2;
   for (let i = 0; i < rows; ++i) {
@@ -82,19 +89,58 @@ function leastReference(m: usize, rows: i32): f32 {
   return least;
 }
 
+/** Points at packed block `block` of a sequence for head h. */
+function selectBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, block: i32): void {
+  const packed = <usize>((h / p.group) * p.blocks + s.packBlock + block);
+  t.keys = p.kPack + packed * <usize>(BLOCK_K * p.dk * 4);
+  t.keyNorm = load<f32>(p.kNorms + (packed << 2));
+  t.values = p.vPack + packed * <usize>(roundUpNR(p.dv) >> 3) * <usize>(BLOCK_K * 32);
+}
+
+/** Rows of the score tile that are known already; the rows of a tile past `live` have no weight. */
+function takeScores(given: usize, live: i32, scores: usize): void {
+  memory.copy(scores, given, <usize>live * SCORE_ROW);
+  memory.fill(scores + <usize>live * SCORE_ROW, 0, <usize>(MR - live) * SCORE_ROW);
+}
+
+/** Empties the sums of a query block of packed rows. */
+export function openBlock(p: FlashParams, t: Tiles, rows: i32): void {
+  const padded = rowGroups(rows) * MR;
+  measureQueries(p, t, rows);
+  memory.fill(t.o, 0, <usize>(padded * t.strips) * 32);
+  memory.fill(t.l, 0, (<usize>padded) << 4);
+  for (let i = 0; i < padded; ++i) store<f32>(t.m + ((<usize>i) << 2), -Infinity);
+}
+
+/** Norms of the groups of packed query rows. */
+export function measureQueries(p: FlashParams, t: Tiles, rows: i32): void {
+  for (let g = 0; g < rowGroups(rows); ++g) {
+    const rowsQ = t.q + <usize>(g * MR * p.dk) * 4;
+    store<f32>(t.qNorms + ((<usize>g) << 2), largestNorm(rowsQ, (<usize>p.dk) << 2, MR, p.dk));
+  }
+}
+
 /**
- * One 64-key block against every row group of a query block.
+ * The 64-key block at hand against every row group of a query block.
  *
  * @param bits u64 [rows] of a partial block, 0 where no row hides any of its keys by a list
  */
-function attendBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, rows: i32, block: i32, bits: usize): void {
+export function attendBlock(
+  p: FlashParams,
+  s: Sequence,
+  t: Tiles,
+  h: i32,
+  q0: i32,
+  rows: i32,
+  block: i32,
+  bits: usize,
+): void {
   const dk = p.dk;
   const rowBytes = (<usize>dk) << 2;
   const strips = roundUpNR(p.dv) >> 3;
-  const packed = <usize>((h / p.group) * p.blocks + s.packBlock + block);
-  const kPanels = p.kPack + packed * <usize>BLOCK_K * rowBytes;
-  const vPanels = p.vPack + packed * <usize>strips * <usize>(BLOCK_K * 32);
-  const kNorm = load<f32>(p.kNorms + (packed << 2));
+  const kPanels = t.keys;
+  const vPanels = t.values;
+  const kNorm = t.keyNorm;
   const first = block << BLOCK_K_SHIFT;
   const plain = !bits && plainScores(p);
   for (let g = 0; g < rowGroups(rows); ++g) {
@@ -109,7 +155,8 @@ function attendBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, row
 
     const qRows = t.q + <usize>(g * MR) * rowBytes;
     const scores = t.s + ((<usize>from) << 2);
-    panels(n >> 3, qRows, rowBytes, kPanels + <usize>from * rowBytes, rowBytes << 3, scores, 32, SCORE_ROW, dk, 0);
+    if (t.given) takeScores(t.given + <usize>(g * MR) * SCORE_ROW, live, t.s);
+    else panels(n >> 3, qRows, rowBytes, kPanels + <usize>from * rowBytes, rowBytes << 3, scores, 32, SCORE_ROW, dk, 0);
     // the last row begins, or the first row ends, inside the tile: some key of it is hidden from some row
     const ragged = firstKey(p, s, i0 + live - 1) > first + from || endKey(p, s, i0) < first + from + n;
     if (!plain || ragged) {
@@ -163,7 +210,7 @@ function attendSecond(
 }
 
 /** Divides by the weights' sum and writes o and lse of one query block. */
-function finishBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, rows: i32): void {
+export function finishBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, rows: i32): void {
   const strips = roundUpNR(p.dv) >> 3;
   const gain: f32 = p.outScale ? load<f32>(p.outScale + ((<usize>h) << 2)) : 1;
   const end = changetype<RowEnd>(t.rowEnd);
@@ -230,14 +277,7 @@ export function flash(params: usize, begin: i32, end: i32, scratch: usize): void
     const qStart = s.batch * p.qStrideB + (s.qStart + q0) * p.qStrideT + h * p.qStrideH;
     packRows(p.q + <usize>qStart * elementBytes(p.qType), p.qType, p.qStrideT, rows, t.q, p.dk, factor);
     if (p.r) packRows(p.r + ((<usize>qStart) << 2), 0, p.qStrideT, rows, t.r, p.dk, 1);
-    const padded = rowGroups(rows) * MR;
-    for (let g = 0; g < rowGroups(rows); ++g) {
-      const rowsQ = t.q + <usize>(g * MR * p.dk) * 4;
-      store<f32>(t.qNorms + ((<usize>g) << 2), largestNorm(rowsQ, (<usize>p.dk) << 2, MR, p.dk));
-    }
-    memory.fill(t.o, 0, <usize>(padded * t.strips) * 32);
-    memory.fill(t.l, 0, (<usize>padded) << 4);
-    for (let i = 0; i < padded; ++i) store<f32>(t.m + ((<usize>i) << 2), -Infinity);
+    openBlock(p, t, rows);
 
     const lowest = p.scores ? 0 : firstKey(p, s, q0);
     const highest = p.scores ? s.kLength : endKey(p, s, q0 + rows - 1);
@@ -249,12 +289,14 @@ export function flash(params: usize, begin: i32, end: i32, scratch: usize): void
         const block = entry >> 1;
         const bits: usize = entry & 1 ? 0 : p.listBits + <usize>(e * p.blockQ) * 8;
         if (p.keyBias) loadKeyBias(p, s, h, block, t.keyBias);
+        selectBlock(p, s, t, h, block);
         attendBlock(p, s, t, h, q0, rows, block, bits);
       }
     } else {
       const last = (highest + BLOCK_K - 1) >> BLOCK_K_SHIFT;
       for (let block = lowest >> BLOCK_K_SHIFT; block < last; ++block) {
         if (p.keyBias) loadKeyBias(p, s, h, block, t.keyBias);
+        selectBlock(p, s, t, h, block);
         attendBlock(p, s, t, h, q0, rows, block, 0);
       }
     }

@@ -4,7 +4,7 @@ import { fma } from '../simd/fma';
 import { MR, NR, panel, panels } from './panel';
 
 /** c[8] = a[k] B[k][8]: one row, its products in four independent chains. */
-function panelRow(a: usize, b: usize, c: usize, k: i32): void {
+export function panelRow(a: usize, b: usize, c: usize, k: i32): void {
   let acc0 = i32x4.splat(0);
   let acc1 = acc0;
   let acc2 = acc0;

@@ -101,6 +101,7 @@ function formulate(problem: Problem): Formulation | undefined {
       return attention(problem);
     case 'linear':
       return linear(problem);
+    case 'path':
     case 'scan':
       return undefined;
   }

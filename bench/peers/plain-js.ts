@@ -103,6 +103,7 @@ export const plainJavaScript: Peer = {
         return matmul(problem);
       case 'attention':
         return attention(problem);
+      case 'path':
       case 'linear':
         return undefined;
       case 'scan':

@@ -15,6 +15,7 @@ import { cosformer, planCosformer } from './cosformer.ts';
 import { gatedDeltaProduct, planGatedDeltaProduct } from './delta-product.ts';
 import { deltaRule, gatedDeltaRule, planDeltaRule, planGatedDeltaRule } from './delta-rule.ts';
 import { deltaSegment, joinDeltaSegment, planDeltaSegment, planJoinDeltaSegment } from './delta-segment.ts';
+import { deltaformer, planDeltaformer } from './deltaformer.ts';
 import { differentialAttention, planDifferential } from './differential.ts';
 import { dplr, iplr, planDplr, planIplr } from './dplr.ts';
 import { dwConv2d, planDwConv2d } from './dw-conv2d.ts';
@@ -58,6 +59,7 @@ import { logLinearAttn, planLogLinear } from './log-linear.ts';
 import { mamba3, planMamba3 } from './mamba3.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
+import { mesaNet, planMesaNet } from './mesa-net.ts';
 import { metala, planMetala } from './metala.ts';
 import { mla, planMla } from './mla.ts';
 import { mlstm, planMlstm } from './mlstm.ts';
@@ -65,6 +67,7 @@ import { mom, planMom } from './mom.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
+import { pathAttn, planPath } from './path.ts';
 import { performer, planPerformer } from './performer.ts';
 import { planPrecond, precondGatedDeltaRule, precondKda } from './precond-delta.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
@@ -80,6 +83,7 @@ import { joinSegment, linearSegment, planJoinSegment, planSegment } from './segm
 import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
 import { planSsd, ssd } from './ssd.ts';
+import { planTriSolve, triSolve } from './tri-solve.ts';
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -251,6 +255,42 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['windowSize', 'scale'],
     outputs: ['o'],
     ...calls(forgettingAttn, planForgetting),
+  },
+  {
+    name: 'pathAttn',
+    doc: 'Causal softmax attention whose positions are products of Householder-like transitions, with forget gates.',
+    paper: 'PaTH Attention, Yang 2025',
+    inputs: ['q', 'k', 'v', 'w', 'beta', 'g?', 'cuSeqlens?'],
+    attributes: ['scale', 'scaleGates'],
+    outputs: ['o'],
+    ...calls(pathAttn, planPath),
+  },
+  {
+    name: 'deltaformer',
+    doc: 'Causal softmax attention over values that the delta rule has changed.',
+    paper: 'DeltaFormer, Zhong 2025',
+    inputs: ['q', 'k', 'v', 'beta', 'cuSeqlens?'],
+    attributes: ['scale'],
+    outputs: ['o'],
+    ...calls(deltaformer, planDeltaformer),
+  },
+  {
+    name: 'mesaNet',
+    doc: 'Ridge regression on all tokens so far, solved for every query by conjugate gradients.',
+    paper: 'MesaNet, von Oswald 2025',
+    inputs: ['q', 'k', 'v', 'g?', 'beta', 'lamb', 'initialHKk?', 'initialHKv?', 'cuSeqlens?'],
+    attributes: ['maxIterations', 'tolerance'],
+    outputs: ['o', 'hKk', 'hKv'],
+    ...calls(mesaNet, planMesaNet),
+  },
+  {
+    name: 'triSolve',
+    doc: 'Systems of unit lower triangular matrices, or the inverses.',
+    paper: 'UT transform, Joffrain 2006',
+    inputs: ['a', 'b?'],
+    attributes: [],
+    outputs: ['x'],
+    ...calls(triSolve, planTriSolve),
   },
   {
     name: 'parallax',

@@ -12,6 +12,13 @@ export interface AttentionProblem {
   v: Float32Array;
 }
 
+/** PaTH attention over random q, k, v in [1, T, H, D], with unit directions w [1, T, H, D] and strengths beta [1, T, H]. */
+export interface PathProblem extends Omit<AttentionProblem, 'kind'> {
+  kind: 'path';
+  w: Float32Array;
+  beta: Float32Array;
+}
+
 /** a [m, k] times b [k, n], row-major. */
 export interface MatmulProblem {
   kind: 'matmul';
@@ -62,7 +69,7 @@ export interface ScanProblem {
   c: Float32Array;
 }
 
-export type Problem = AttentionProblem | MatmulProblem | LinearProblem | ScanProblem;
+export type Problem = AttentionProblem | PathProblem | MatmulProblem | LinearProblem | ScanProblem;
 
 /** Uniform numbers of mean 0 and the given standard deviation, the same for the same seed (xorshift32). */
 export function randomArray(length: number, deviation: number, seed: number): Float32Array {
@@ -109,6 +116,19 @@ export function attentionProblem({
     k: randomArray(keys * heads * dim, 1, 2),
     v: randomArray(keys * heads * dim, 1, 3),
   };
+}
+
+/** An attention problem, which is then causal, with random unit directions and strengths from 0 to 2. */
+export function pathProblem(attention: AttentionProblem): PathProblem {
+  const { queries, heads, dim } = attention;
+  const w = randomArray(queries * heads * dim, 1, 4);
+  for (let row = 0; row < w.length; row += dim) {
+    const direction = w.subarray(row, row + dim);
+    const length = Math.hypot(...direction);
+    for (let d = 0; d < dim; d++) direction[d]! /= length;
+  }
+  const beta = randomArray(queries * heads, 1 / Math.sqrt(3), 5).map((x) => 1 + x);
+  return { ...attention, kind: 'path', causal: true, w, beta };
 }
 
 /** A random matrix product. */
@@ -236,14 +256,15 @@ export function withState(o: ArrayLike<number>, state: ArrayLike<number>): Float
 }
 
 /** How many of the keys query row `i` sees. */
-export function visibleKeys({ queries, keys, causal }: AttentionProblem, i: number): number {
+export function visibleKeys({ queries, keys, causal }: AttentionProblem | PathProblem, i: number): number {
   return causal ? Math.max(0, Math.min(keys, i + 1 + keys - queries)) : keys;
 }
 
 /**
  * The operations of a problem, a multiply and an add counted as two. Causal attention counts the pairs that are visible,
- * so the same figure is fair to a kernel that skips the rest and to one that computes and masks it. A recurrence counts the
- * two multiply-adds of each state element and token (three with the delta rule; a scan also the products dt A and dt u B), but not its gates and
+ * so the same figure is fair to a kernel that skips the rest and to one that computes and masks it; PaTH attention counts no more:
+ * what it takes beside that is its own affair. A recurrence counts the two multiply-adds of each state element and token (three with the
+ * delta rule; a scan also the products dt A and dt u B), but not its gates and
  * exponentials.
  */
 export function flopsOf(problem: Problem): number {
@@ -254,6 +275,7 @@ export function flopsOf(problem: Problem): number {
       return (problem.beta ? 6 : 4) * problem.tokens * problem.heads * problem.keyDim * problem.valueDim;
     case 'scan':
       return 6 * problem.tokens * problem.channels * problem.states;
+    case 'path':
     case 'attention': {
       let pairs = 0;
       for (let i = 0; i < problem.queries; i++) pairs += visibleKeys(problem, i);

@@ -2,6 +2,7 @@ import {
   type AttentionProblem,
   type LinearProblem,
   type MatmulProblem,
+  type PathProblem,
   type Problem,
   type ScanProblem,
   visibleKeys,
@@ -42,12 +43,10 @@ interface PlacedRow extends RowPair {
 
 const rowPair = (length: number): RowPair => ({ exact: new Float64Array(length), naive: new Float32Array(length) });
 
-function attentionRow(problem: AttentionProblem, i: number, h: number, { exact, naive }: RowPair, scores: RowPair) {
-  const { heads, dim, q, k, v, scale } = problem;
+function attentionRow(problem: AttentionProblem, i: number, h: number, out: RowPair, scores: RowPair) {
+  const { heads, dim, q, k, scale } = problem;
   const visible = visibleKeys(problem, i);
   const row = (i * heads + h) * dim;
-  let max = Number.NEGATIVE_INFINITY;
-  let naiveMax = max;
   for (let j = 0; j < visible; j++) {
     const key = (j * heads + h) * dim;
     let dot = 0;
@@ -59,9 +58,47 @@ function attentionRow(problem: AttentionProblem, i: number, h: number, { exact, 
     }
     scores.exact[j] = dot * scale;
     scores.naive[j] = rounded * scale;
-    max = Math.max(max, scores.exact[j]!);
-    naiveMax = Math.max(naiveMax, scores.naive[j]!);
   }
+  weighValues(problem, visible, h, out, scores);
+}
+
+/** Scores against a query that each token's transition changes on the way back from row i. */
+function pathRow(problem: PathProblem, i: number, h: number, out: RowPair, scores: RowPair) {
+  const { heads, dim, q, k, w, beta, scale } = problem;
+  const row = (i * heads + h) * dim;
+  const exact = Float64Array.from(q.subarray(row, row + dim));
+  const naive = q.slice(row, row + dim);
+  for (let j = i; j >= 0; j--) {
+    const key = (j * heads + h) * dim;
+    let [dot, rounded, along, roundedAlong] = [0, 0, 0, 0];
+    for (let d = 0; d < dim; d++) {
+      dot += exact[d]! * k[key + d]!;
+      rounded = Math.fround(rounded + Math.fround(naive[d]! * k[key + d]!));
+      along += exact[d]! * w[key + d]!;
+      roundedAlong = Math.fround(roundedAlong + Math.fround(naive[d]! * w[key + d]!));
+    }
+    scores.exact[j] = dot * scale;
+    scores.naive[j] = rounded * scale;
+    along *= beta[j * heads + h]!;
+    roundedAlong = Math.fround(roundedAlong * beta[j * heads + h]!);
+    for (let d = 0; d < dim; d++) {
+      exact[d] = exact[d]! - along * w[key + d]!;
+      naive[d] = naive[d]! - Math.fround(roundedAlong * w[key + d]!);
+    }
+  }
+  weighValues(problem, i + 1, h, out, scores);
+}
+
+/** The mean of the visible values, weighted by the softmax of their scores. */
+function weighValues(
+  { heads, dim, v }: AttentionProblem | PathProblem,
+  visible: number,
+  h: number,
+  { exact, naive }: RowPair,
+  scores: RowPair,
+) {
+  const max = scores.exact.subarray(0, visible).reduce((most, x) => Math.max(most, x), Number.NEGATIVE_INFINITY);
+  const naiveMax = scores.naive.subarray(0, visible).reduce((most, x) => Math.max(most, x), Number.NEGATIVE_INFINITY);
   let sum = 0;
   let naiveSum = 0;
   exact.fill(0);
@@ -97,12 +134,13 @@ function matmulRow({ k, n, a, b }: MatmulProblem, i: number, { exact, naive }: R
   }
 }
 
-function attentionRows(problem: AttentionProblem): PlacedRow[] {
+function attentionRows(problem: AttentionProblem | PathProblem): PlacedRow[] {
   const { heads, queries, keys, dim } = problem;
   const scores = rowPair(keys);
   return spread(queries * heads, ROW_LIMIT).map((row) => {
     const pair = rowPair(dim);
-    attentionRow(problem, Math.floor(row / heads), row % heads, pair, scores);
+    if (problem.kind === 'path') pathRow(problem, Math.floor(row / heads), row % heads, pair, scores);
+    else attentionRow(problem, Math.floor(row / heads), row % heads, pair, scores);
     return { offset: row * dim, stride: 1, ...pair };
   });
 }
@@ -213,6 +251,7 @@ function scanRows(problem: ScanProblem): PlacedRow[] {
 
 function rowsOf(problem: Problem): { length: number; rows: PlacedRow[] } {
   switch (problem.kind) {
+    case 'path':
     case 'attention':
       return { length: problem.queries * problem.heads * problem.dim, rows: attentionRows(problem) };
     case 'matmul':

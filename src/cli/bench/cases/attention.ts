@@ -27,7 +27,7 @@ const readProbe = (rt: Runtime, { caches = [], bytes = 0 }: Entry): Probe => ({
 });
 
 /** An entry that calls attention on tensors that are already in the runtime's memory. */
-function attentionEntry(
+export function attentionEntry(
   rt: Runtime,
   name: string,
   problem: AttentionProblem,
