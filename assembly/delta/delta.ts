@@ -2,13 +2,13 @@ import { openHead, openItem } from '../linear/item';
 import { valueRow } from '../linear/rows';
 import { loadState, storeState, writeState } from '../linear/state';
 import { touchRows } from '../linear/touch';
-import { BLOCK, selectHead } from '../linear/workspace';
+import { selectHead } from '../linear/workspace';
 import { DeltaParams } from '../params';
 import { foldTokens, openRows } from './fold';
 import { copyOutput, copyWritten, outputAt } from './output';
 import { closePair, openPair, sweepPair } from './pair';
 import { openSingle, SINGLE_A, sweepSingle } from './single';
-import { carve, DeltaScratch } from './workspace';
+import { BLOCK, carve, DeltaScratch } from './workspace';
 
 /** Takes the tokens of a folded block in pairs; the panels of the state take turns, so that one's sums need not be waited for. */
 function runPairs(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): void {

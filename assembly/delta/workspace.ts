@@ -1,6 +1,8 @@
-import { BLOCK, carveItem, ItemScratch } from '../linear/workspace';
+import { carveItem, ItemScratch } from '../linear/workspace';
 import { DeltaParams } from '../params';
 
+/** Tokens of one block: what its first and last pass over the state cost beside the others is shared by them. */
+export const BLOCK: i32 = 64;
 /** Rows of a record: what is written by two tokens, what reads the state for them; in order for one, with its two writes. */
 export const ROWS: usize = 6;
 /** Numbers behind the rows of a record, in two vectors. */
@@ -33,7 +35,7 @@ const DELTA_SCRATCH_BYTES: usize = (offsetof<DeltaScratch>() + 15) & ~15;
 /** Lays the scratch out at `at`. */
 export function carve(p: DeltaParams, at: usize): DeltaScratch {
   const w = changetype<DeltaScratch>(at);
-  carveItem(p, w, at + DELTA_SCRATCH_BYTES);
+  carveItem(p, w, at + DELTA_SCRATCH_BYTES, BLOCK);
   const columnBytes = (<usize>((min(p.blockV, p.dv) + 7) >> 3)) << 5;
   w.stride = p.b ? 1 : 2;
   w.rowBytes = (<usize>((p.dk + 3) >> 2)) << 4;

@@ -78,13 +78,13 @@ export class ItemScratch {
   touched: i32;
 }
 
-/** Lays out what is common from `at` on; `end` is the first byte behind it. */
-export function carveItem(p: LinearParams, w: ItemScratch, at: usize): void {
+/** Lays out what is common from `at` on, for blocks of at most `block` tokens; `end` is the first byte behind it. */
+export function carveItem(p: LinearParams, w: ItemScratch, at: usize, block: i32): void {
   const groups = (p.dk + 3) >> 2;
   const panels = (min(p.blockV, p.dv) + 7) >> 3;
   const rowBytes = (<usize>groups) << 4;
   const columnBytes = (<usize>panels) << 5;
-  const products = p.gateKind == GATE_ROWS ? <usize>BLOCK * rowBytes : <usize>BLOCK * 4;
+  const products = p.gateKind == GATE_ROWS ? <usize>block * rowBytes : <usize>block * 4;
   w.heads = at;
   w.headBytes = (rowBytes * columnBytes) / 4 + 4 * rowBytes + columnBytes + 16;
   w.products = w.heads + <usize>p.blockH * w.headBytes;
@@ -131,7 +131,7 @@ export function carve(p: LinearParams, at: usize): Workspace {
   const w = changetype<Workspace>(at);
   const groups = <usize>((p.dk + 3) >> 2);
   const panels = <usize>((min(p.blockV, p.dv) + 7) >> 3);
-  carveItem(p, w, at + WORKSPACE_BYTES);
+  carveItem(p, w, at + WORKSPACE_BYTES, BLOCK);
   w.qk = w.end;
   w.v = w.qk + (groups + 1) * PANEL;
   w.o = w.v + panels * PANEL;
