@@ -16,6 +16,7 @@ export { featureL2Norm } from './features/l2norm';
 export { featurePointwise } from './features/pointwise';
 export { featurePolynomial } from './features/polynomial';
 export { featureSoftmax } from './features/softmax';
+export { fastWeight, fastWeightScratchBytes } from './fastweight/fast-weight';
 export { fftConv, fftConvScratchBytes } from './fft/convolve';
 export { nplrKernel, nplrKernelScratchBytes } from './fft/nplr';
 export { flash, flashScratchBytes } from './flash/flash';

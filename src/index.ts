@@ -3,6 +3,7 @@
  *
  * @module
  */
+export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';
 export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engines/linear-operands.ts';
 export * from './errors.ts';
@@ -311,6 +312,40 @@ export {
   ssdStep,
   ssdSync,
 } from './ops/ssd.ts';
+export {
+  type TitansInputs,
+  type TitansLinearInputs,
+  type TitansLinearStepInputs,
+  type TitansMemoryInputs,
+  type TitansMemoryOptions,
+  type TitansMemoryStepInputs,
+  type TitansOptions,
+  type TitansResult,
+  titans,
+  titansLinear,
+  titansLinearStep,
+  titansLinearSync,
+  titansStep,
+  titansSync,
+} from './ops/titans.ts';
+export {
+  type TttInputs,
+  type TttLinearInputs,
+  type TttLinearOptions,
+  type TttLinearResult,
+  type TttLinearStepInputs,
+  type TttMlpInputs,
+  type TttMlpResult,
+  type TttMlpStepInputs,
+  type TttOptions,
+  type TttResult,
+  tttLinear,
+  tttLinearStep,
+  tttLinearSync,
+  tttMlp,
+  tttMlpStep,
+  tttMlpSync,
+} from './ops/ttt.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
 export type { Explanation } from './runtime/program.ts';

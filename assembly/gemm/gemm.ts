@@ -3,8 +3,8 @@ import { activate4, NONE } from '../simd/activation';
 import { fma } from '../simd/fma';
 import { MR, NR, panel, panels } from './panel';
 
-/** c[8] = a[k] B[k][8]: one row, its products in four independent chains. */
-function panelRow(a: usize, b: usize, c: usize, k: i32): void {
+/** c[8] (+)= a[k] B[k][8]: one row, its products in four independent chains. Overwrites c when `accumulate` is 0. */
+export function panelRow(a: usize, b: usize, c: usize, k: i32, accumulate: i32): void {
   let acc0 = i32x4.splat(0);
   let acc1 = acc0;
   let acc2 = acc0;
@@ -13,6 +13,10 @@ function panelRow(a: usize, b: usize, c: usize, k: i32): void {
   let acc5 = acc0;
   let acc6 = acc0;
   let acc7 = acc0;
+  if (accumulate) {
+    acc0 = v128.load(c);
+    acc1 = v128.load(c, 16);
+  }
   for (let left = k >> 2; left > 0; --left) {
     let x = v128.load_splat<f32>(a);
     acc0 = fma(x, v128.load(b), acc0);
@@ -121,7 +125,7 @@ export function gemm(params: usize, begin: i32, end: i32, scratch: usize): void 
       for (let column = n0; column < columnsEnd; column += NR) {
         const columns = b + <usize>(column >> 3) * panelBytes;
         const out = o + ((<usize>(whole * MR * p.oStride + column)) << 2);
-        if (rest == 1) panelRow(a + <usize>(whole * MR) * aStride, columns, tile, k);
+        if (rest == 1) panelRow(a + <usize>(whole * MR) * aStride, columns, tile, k, 0);
         else panel(scratch, (<usize>k) << 2, columns, tile, 32, k, 0);
         storeTile(p, tile, out, rest, column);
       }
