@@ -975,6 +975,8 @@ export class FastWeightParams {
   /** FastWeights [layerCount, 6]: weights before and after, gradients or momentum before and after, weights at the start before and after. */
   weights: usize;
   layerCount: i32;
+  /** 128 bytes for each layer, to lay out its scratch in while that is measured. */
+  records: usize;
   /** Between layers; 1: relu, 2: silu, 3: gelu by its tanh form. */
   activation: i32;
   /** Tokens whose gradients are taken at the same weights. */

@@ -336,7 +336,7 @@ function closeItem(p: FastWeightParams, w: FastWork, changed: bool): void {
  */
 export function fastWeight(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<FastWeightParams>(params);
-  const w = carveFastWeight(p, scratch);
+  const w = carveFastWeight(p, scratch, 0);
   for (let item = begin; item < end; ++item) {
     openItem(p, w, item);
     let changed = w.position == 0;
@@ -355,5 +355,6 @@ export function fastWeight(params: usize, begin: i32, end: i32, scratch: usize):
 
 /** Bytes of scratch that `fastWeight` needs. */
 export function fastWeightScratchBytes(params: usize, scratch: usize): i32 {
-  return <i32>(carveFastWeight(changetype<FastWeightParams>(params), scratch).end - scratch);
+  const p = changetype<FastWeightParams>(params);
+  return <i32>(carveFastWeight(p, scratch, p.records).end - scratch);
 }

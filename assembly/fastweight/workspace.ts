@@ -123,14 +123,14 @@ function tiles(n: i32): usize {
   return <usize>(((n + MR - 1) / MR) * MR);
 }
 
-/** Lays the scratch out at `at`. */
-export function carveFastWeight(p: FastWeightParams, at: usize): FastWork {
+/** Lays the scratch out at `at`, with the records of layers there or, while it is only measured, at `records`. */
+export function carveFastWeight(p: FastWeightParams, at: usize, records: usize): FastWork {
   const w = changetype<FastWork>(at);
   const part = min(p.miniBatch, PART);
   const partBytes = padded(part);
   const tokens = <usize>(part + MR);
-  w.layers = at + WORK_BYTES;
-  let next = (w.layers + <usize>p.layerCount * LAYER_BYTES + 15) & ~15;
+  w.layers = records ? records : at + WORK_BYTES;
+  let next = (at + WORK_BYTES + <usize>p.layerCount * LAYER_BYTES + 15) & ~15;
   let widest = p.d;
   let most: usize = 0;
   let panels: usize = 0;

@@ -139,6 +139,8 @@ export interface FastWeightCall {
   readonly position: Tensor;
 }
 
+/** Words of a layer's record in the kernel's scratch, at most. */
+const RECORD_WORDS = 32;
 const RULES = { rates: 0, momentum: 2 } as const;
 
 /** The tables of layers and of their weights. */
@@ -186,6 +188,7 @@ export function fastWeight(b: Builder, call: FastWeightCall): void {
     d,
     layers: b.table(layers),
     weights: b.table(weights),
+    records: b.table(new Int32Array(RECORD_WORDS * shapes.length)),
     layerCount: shapes.length,
     activation: 1 + ACTIVATIONS.indexOf(call.activation),
     miniBatch,
@@ -208,7 +211,9 @@ export function fastWeight(b: Builder, call: FastWeightCall): void {
     scratchBytes: b.runtime.scratchBytes('fastWeightScratchBytes', params),
     flops: flopsOf(call),
   });
-  b.note(() => `fast-weight engine: ${table.items} items, ${shapes.length} layers, mini-batches of ${miniBatch} tokens`);
+  b.note(
+    () => `fast-weight engine: ${table.items} items, ${shapes.length} layers, mini-batches of ${miniBatch} tokens`,
+  );
 }
 
 /** Operands that all methods have. */
@@ -252,7 +257,10 @@ export function openFastWeight(
   op: string,
   inputs: FastWeightInputs,
   gates: Readonly<Record<string, Tensor | undefined>>,
-  { miniBatch, carried }: { readonly miniBatch: number; readonly carried: Readonly<Record<string, Tensor | undefined>> },
+  {
+    miniBatch,
+    carried,
+  }: { readonly miniBatch: number; readonly carried: Readonly<Record<string, Tensor | undefined>> },
   into: StepTarget | undefined,
 ): OpenFastWeight {
   const { q, k, v, lnWeight, lnBias, initialPosition, cuSeqlens } = inputs;

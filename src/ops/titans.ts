@@ -88,10 +88,7 @@ export interface TitansResult {
 }
 
 /** Operands of a step: those of the method without the T axis, and the states, which are updated in place. */
-type TitansStep<I> = Omit<
-  I,
-  'initialState' | 'initialMomentum' | 'initialAnchor' | 'initialPosition' | 'cuSeqlens'
-> & {
+type TitansStep<I> = Omit<I, 'initialState' | 'initialMomentum' | 'initialAnchor' | 'initialPosition' | 'cuSeqlens'> & {
   /** The memory, f32 [B, H, D, D] or [B, H, P]. */
   readonly state: Tensor;
   /** Of its shape: zeros before the first token. */
@@ -161,7 +158,10 @@ function planMemory(
   const shape = [N, H, ...stateShape(D)];
   const place = (name: keyof typeof before) => {
     const tensor = carried(b, op, name, before[name], shape, into);
-    return { tensor, network: { initial: before[name] && packed(before[name], shapes), final: packed(tensor, shapes) } };
+    return {
+      tensor,
+      network: { initial: before[name] && packed(before[name], shapes), final: packed(tensor, shapes) },
+    };
   };
   const [state, momentum, anchor] = [place('initialState'), place('initialMomentum'), place('initialAnchor')];
   const { eta: stay, theta: rate, alpha: forget } = open.gates;
