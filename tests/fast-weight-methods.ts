@@ -69,13 +69,16 @@ const norm = (random: Random, { h, d }: Lengths): Samples => ({
   lnBias: normal(random, [h, d], 0.2),
 });
 const rates = (random: Random, { b, t, h, d }: Lengths): Samples => ({
-  eta: floats([b, t, h], () => (0.5 * random()) / d),
+  // fast enough to matter, slow enough that rounding errors do not grow from token to token
+  eta: floats([b, t, h], () => (0.05 * random()) / d),
 });
 const momenta = (random: Random, { b, t, h, d }: Lengths): Samples => ({
-  eta: floats([b, t, h, 1], () => random()),
-  theta: floats([b, t, h, 1], () => (0.2 * random()) / d),
-  alpha: floats([b, t, h, 1], () => 0.3 * random()),
+  eta: floats([b, t, h, 1], () => 0.9 * random()),
+  theta: floats([b, t, h, 1], () => (0.01 * random()) / d),
+  alpha: floats([b, t, h, 1], () => 0.1 * random()),
 });
+/** A norm of few elements may meet rows that hardly vary, whose rounding errors it blows up; a larger eps keeps them small. */
+const conditioned = (d: number) => (d < 8 ? { eps: 0.1 } : {});
 const tokenIdx = (random: Random, { c }: Lengths): Samples => ({
   tokenIdx: floats([c], (i) => Math.max(1 / (i + 1) + 0.1 * random(), 0)),
 });
@@ -90,7 +93,7 @@ function linear(label: string, options: object, more: Partial<FastMethod>): Fast
     step: tttLinearStep,
     reference: tttLinearReference,
     forms: [tttLinearDual],
-    options: ({ c }) => ({ miniBatchSize: c, ...options }),
+    options: ({ c, d }) => ({ miniBatchSize: c, ...conditioned(d), ...options }),
     work: ({ d }) => d * d,
     tokens: (random, lengths) => ({ ...rows(random, lengths), ...rates(random, lengths) }),
     constants: norm,
@@ -130,7 +133,7 @@ function mlp(label: string, options: object, more: Partial<FastMethod>): FastMet
     step: tttMlpStep,
     reference: tttMlpReference,
     forms: [tttMlpDual],
-    options: ({ c }) => ({ miniBatchSize: c, ...options }),
+    options: ({ c, d }) => ({ miniBatchSize: c, ...conditioned(d), ...options }),
     work: ({ d, m }) => 3 * d * m,
     tokens: (random, lengths) => ({ ...rows(random, lengths), ...rates(random, lengths) }),
     constants: norm,
@@ -173,7 +176,7 @@ function memory(
     step: linear ? titansLinearStep : titansStep,
     reference: linear ? titansLinearReference : titansReference,
     forms: [],
-    options: ({ c }) => ({ chunkSize: c, ...options }),
+    options: ({ c, d }) => ({ chunkSize: c, ...conditioned(d), ...options }),
     work: ({ d }) => 2 * shape(d).reduce((product, n) => product * n, 1),
     tokens: (random, lengths) => ({ ...rows(random, lengths), ...momenta(random, lengths) }),
     constants: norm,
