@@ -910,7 +910,6 @@ export class NplrKernelParams {
   m: i32;
 }
 
-
 /** One layer of a network of fast weights: a table of these. */
 @unmanaged
 export class FastLayer {
@@ -969,6 +968,8 @@ export class FastWeightParams {
   sequences: usize;
   sequenceCount: i32;
   heads: i32;
+  /** Heads of one work item. */
+  blockH: i32;
   /** Elements of q, k, v and o. */
   d: i32;
   layers: usize;

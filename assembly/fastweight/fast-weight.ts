@@ -8,15 +8,24 @@ import { KEY_RATE, MOMENTUM, readCoefficients, weighScores } from './coefficient
 import { lossRow, outputRow } from './loss';
 import { addPanels, loadPanels, storePanels, transposePanels, turnPanels } from './panels';
 import { product } from './product';
-import { ANCHOR, carveFastWeight, FastWork, layerAt, LayerWork, PART, SECOND, STATE, weightsAt } from './workspace';
+import {
+  ANCHOR,
+  carveFastWeight,
+  FastWork,
+  layerAt,
+  LayerWork,
+  PART,
+  SECOND,
+  selectHead,
+  STATE,
+  weightsAt,
+} from './workspace';
 
 /** Elements before a token of the item in a tensor [B, T, H, d]. */
 // @ts-ignore: decorator
 @inline
 function elementAt(w: FastWork, strideB: i32, strideT: i32, strideH: i32, token: i32): usize {
-  return (
-    <usize>w.batch * <usize>strideB + <usize>(w.start + token) * <usize>strideT + <usize>w.head * <usize>strideH
-  );
+  return <usize>w.batch * <usize>strideB + <usize>(w.start + token) * <usize>strideT + <usize>w.head * <usize>strideH;
 }
 
 /** Address of the item's part of weights or biases, 0 if they are absent. */
@@ -101,9 +110,8 @@ function learn(p: FastWeightParams, w: FastWork, count: i32): void {
   }
   const top = layerAt(w, last);
   const targetBytes = (<usize>((p.d + 7) >> 3)) << 5;
-  const weight = p.lnWeight ? w.lnWeight : 0;
   for (let t = 0; t < count; ++t) {
-    lossRow(top.g + <usize>t * top.gBytes, w.target + <usize>t * targetBytes, weight, w.lnBias, p.d, p.eps);
+    lossRow(top.g + <usize>t * top.gBytes, w.target + <usize>t * targetBytes, w.lnWeight, w.lnBias, p.d, p.eps);
   }
   for (let i = last; i > 0; --i) {
     const l = layerAt(w, i);
@@ -230,7 +238,6 @@ function advanceLayer(p: FastWeightParams, w: FastWork, l: LayerWork, count: i32
 /** Writes the outputs of a part. */
 function writeOutputs(p: FastWeightParams, w: FastWork, z: usize, token: i32, count: i32): void {
   const bytes = elementBytes(p.qType);
-  const weight = p.lnWeight ? w.lnWeight : 0;
   for (let t = 0; t < count; ++t) {
     const row = z + <usize>t * w.rowBytes;
     let residual: usize = 0;
@@ -240,7 +247,7 @@ function writeOutputs(p: FastWeightParams, w: FastWork, z: usize, token: i32, co
       const q = p.q + elementAt(w, p.qStrideB, p.qStrideT, p.qStrideH, token + t) * bytes;
       widenRow(q, p.qType, residual, p.d, p.scale);
     }
-    outputRow(row, residual, weight, w.lnBias, p.d, p.eps);
+    outputRow(row, residual, w.lnWeight, w.lnBias, p.d, p.eps);
     memory.copy(p.o + (elementAt(w, p.oStrideB, p.oStrideT, p.oStrideH, token + t) << 2), row, (<usize>p.d) << 2);
   }
 }
@@ -272,19 +279,23 @@ function takePart(p: FastWeightParams, w: FastWork, token: i32, count: i32, ends
   writeOutputs(p, w, z, token, count);
 }
 
-/** Prepares the workspace for an item. */
+/** Prepares the workspace for an item: one sequence and group of heads. */
 function openItem(p: FastWeightParams, w: FastWork, item: i32): void {
   w.sequence = sequenceOfItem(p.sequences, p.sequenceCount, item);
   const sequence = sequenceAt(p.sequences, w.sequence);
-  w.head = item - sequence.firstItem;
+  w.firstHead = (item - sequence.firstItem) * p.blockH;
+  w.headCount = min(p.blockH, p.heads - w.firstHead);
   w.batch = sequence.batch;
   w.start = sequence.qStart;
   w.length = sequence.qLength;
   w.position = sequence.offset;
+}
+
+/** Loads the states of the head that is selected. */
+function openHead(p: FastWeightParams, w: FastWork): void {
   if (p.lnWeight) {
     const bytes = (<usize>p.d) << 2;
-    memory.fill(w.lnWeight, 0, (bytes + 31) & ~31);
-    memory.fill(w.lnBias, 0, (bytes + 31) & ~31);
+    memory.fill(w.lnWeight, 0, (w.lnBias - w.lnWeight) << 1);
     memory.copy(w.lnWeight, p.lnWeight + <usize>w.head * bytes, bytes);
     memory.copy(w.lnBias, p.lnBias + <usize>w.head * bytes, bytes);
   }
@@ -300,8 +311,8 @@ function openItem(p: FastWeightParams, w: FastWork, item: i32): void {
   }
 }
 
-/** Writes the states after the item's tokens; without `changed` the weights that a mini-batch starts with are those it came with. */
-function closeItem(p: FastWeightParams, w: FastWork, changed: bool): void {
+/** Writes the states of the head that is selected after its tokens; without `changed` the weights that a mini-batch starts with are those it came with. */
+function closeHead(p: FastWeightParams, w: FastWork, changed: bool): void {
   const momentum = p.rule == MOMENTUM;
   for (let i = 0; i < p.layerCount; ++i) {
     const l = layerAt(w, i);
@@ -332,24 +343,35 @@ function closeItem(p: FastWeightParams, w: FastWork, changed: bool): void {
  * G sums the gradients of the mini-batch's tokens before the call; parts of at most 64 tokens take turns within a mini-batch. The
  * mini-batch ends with F = what its last query read. States: [N, H, ...] at FastLayer's addresses; an output may be its input.
  *
- * Item: one sequence and head. Scratch: fastWeightScratchBytes.
+ * Item: one sequence and group of heads, which take turns by mini-batches so that the rows of a token are read together. Scratch:
+ * fastWeightScratchBytes.
  */
 export function fastWeight(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<FastWeightParams>(params);
   const w = carveFastWeight(p, scratch, 0);
   for (let item = begin; item < end; ++item) {
     openItem(p, w, item);
+    for (let i = 0; i < w.headCount; ++i) {
+      selectHead(p, w, i);
+      openHead(p, w);
+    }
     let changed = w.position == 0;
     for (let token = 0; token < w.length;) {
       const count = min(PART, min(p.miniBatch - w.position, w.length - token));
       const after = w.position + count;
       const ends = after == p.miniBatch || (p.flush != 0 && token + count == w.length);
-      takePart(p, w, token, count, ends);
+      for (let i = 0; i < w.headCount; ++i) {
+        selectHead(p, w, i);
+        takePart(p, w, token, count, ends);
+      }
       w.position = ends ? 0 : after;
       changed = changed || ends;
       token += count;
     }
-    closeItem(p, w, changed);
+    for (let i = 0; i < w.headCount; ++i) {
+      selectHead(p, w, i);
+      closeHead(p, w, changed);
+    }
   }
 }
 

@@ -15,6 +15,9 @@ export class LayerWork {
   panels: i32;
   panelBytes: usize;
   bytes: usize;
+  /** What the item's heads hold, and how much a head does; the four below are those of the head that is selected. */
+  heads: usize;
+  headBytes: usize;
   /** Weights that gradients are taken at. */
   frozen: usize;
   /** Weights that queries read: `frozen` itself, or those of Titans. */
@@ -60,7 +63,8 @@ export class FastWork {
   endSecond: usize;
   /** f32 [PART][part8]: weights of the keys in what a query reads. */
   coefficients: usize;
-  /** f32 [d8] */
+  /** f32 [heads][2][d8]: weights and biases of the norm; those of the head that is selected. */
+  norms: usize;
   lnWeight: usize;
   lnBias: usize;
   end: usize;
@@ -68,6 +72,8 @@ export class FastWork {
   // the item
   sequence: i32;
   batch: i32;
+  firstHead: i32;
+  headCount: i32;
   head: i32;
   start: i32;
   length: i32;
@@ -145,20 +151,9 @@ export function carveFastWeight(p: FastWeightParams, at: usize, records: usize):
     l.bytes = <usize>l.panels * l.panelBytes;
     l.xBytes = padded(l.rows);
     l.gBytes = padded(t.dout);
-    l.frozen = next;
-    next += l.bytes;
-    l.base = l.frozen;
-    if (p.rule == 2) {
-      l.base = next;
-      next += l.bytes;
-    }
-    l.second = next;
-    next += l.bytes;
-    l.back = 0;
-    if (i > 0) {
-      l.back = next;
-      next += padded(t.din) * <usize>t.dout;
-    }
+    l.heads = next;
+    l.headBytes = l.bytes * (p.rule == 2 ? 3 : 2) + (i > 0 ? padded(t.din) * <usize>t.dout : 0);
+    next += <usize>p.blockH * l.headBytes;
     l.x = next;
     next += tokens * l.xBytes;
     l.g = next;
@@ -183,8 +178,21 @@ export function carveFastWeight(p: FastWeightParams, at: usize, records: usize):
   w.endBase = w.secondOf + partBytes;
   w.endSecond = w.endBase + partBytes;
   w.coefficients = w.endSecond + partBytes;
-  w.lnWeight = w.coefficients + <usize>part * partBytes;
-  w.lnBias = w.lnWeight + padded(p.d);
-  w.end = w.lnBias + padded(p.d);
+  w.norms = w.coefficients + <usize>part * partBytes;
+  w.end = w.norms + (p.lnWeight ? <usize>p.blockH * 2 * padded(p.d) : 0);
   return w;
+}
+
+/** Points the workspace at head i of the item. */
+export function selectHead(p: FastWeightParams, w: FastWork, i: i32): void {
+  w.head = w.firstHead + i;
+  w.lnWeight = p.lnWeight ? w.norms + <usize>i * 2 * padded(p.d) : 0;
+  w.lnBias = w.lnWeight + padded(p.d);
+  for (let n = 0; n < p.layerCount; ++n) {
+    const l = layerAt(w, n);
+    l.frozen = l.heads + <usize>i * l.headBytes;
+    l.base = p.rule == 2 ? l.frozen + l.bytes : l.frozen;
+    l.second = l.base + l.bytes;
+    l.back = n > 0 ? l.second + l.bytes : 0;
+  }
 }

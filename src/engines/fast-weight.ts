@@ -170,13 +170,23 @@ function flopsOf({ q, shapes, miniBatch, rule, sequences }: FastWeightCall): num
   return 2 * tokens * q.shape[2]! * perToken;
 }
 
+/** Elements of the weights of an item that stay in the second-level cache. */
+const CACHED_WEIGHTS = 2 ** 16;
+
+/** Heads of a work item; it changes no result, and so may depend on the number of threads. */
+function headsOf(b: Builder, states: number, heads: number, size: number): number {
+  const cached = Math.floor(CACHED_WEIGHTS / Math.max(1, size));
+  return Math.max(1, Math.min(heads, cached, Math.floor(states / b.runtime.threads)));
+}
+
 /** Adds a call. */
 export function fastWeight(b: Builder, call: FastWeightCall): void {
   const { q, k, v, o, rule, shapes, miniBatch, sequences } = call;
   const [, , heads, d] = q.shape as [number, number, number, number];
   const tokenIdx = rule.kind === 'rates' ? rule.tokenIdx : undefined;
   const { theta, alpha } = rule.kind === 'momentum' ? rule : { theta: undefined, alpha: undefined };
-  const table = sequenceTable(sequences, () => heads, 1);
+  const blockH = headsOf(b, sequences.length * heads, heads, parameters(shapes));
+  const table = sequenceTable(sequences, () => Math.ceil(heads / blockH), 1);
   const { layers, weights } = tablesOf(call);
   const params = encode(FastWeightParams, {
     qType: storageOf(q),
@@ -185,6 +195,7 @@ export function fastWeight(b: Builder, call: FastWeightCall): void {
     sequences: b.table(table.words),
     sequenceCount: sequences.length,
     heads,
+    blockH,
     d,
     layers: b.table(layers),
     weights: b.table(weights),
