@@ -17,6 +17,7 @@ export { featurePointwise } from './features/pointwise';
 export { featurePolynomial } from './features/polynomial';
 export { featureSoftmax } from './features/softmax';
 export { fastWeight, fastWeightScratchBytes } from './fastweight/fast-weight';
+export { swiglu, swigluScratchBytes } from './fastweight/swiglu';
 export { fftConv, fftConvScratchBytes } from './fft/convolve';
 export { nplrKernel, nplrKernelScratchBytes } from './fft/nplr';
 export { flash, flashScratchBytes } from './flash/flash';

@@ -1001,6 +1001,79 @@ export class FastWeightParams {
   positionOut: usize;
 }
 
+/** SwiGLU fast weights, see fastweight/swiglu.ts. */
+@unmanaged
+export class SwigluParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  v: usize;
+  vStrideB: i32;
+  vStrideT: i32;
+  vStrideH: i32;
+  vType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  /** Learning rates of w0, w1, w2. */
+  lr0: usize;
+  lr0StrideB: i32;
+  lr0StrideT: i32;
+  lr0StrideH: i32;
+  lr1: usize;
+  lr1StrideB: i32;
+  lr1StrideT: i32;
+  lr1StrideH: i32;
+  lr2: usize;
+  lr2StrideB: i32;
+  lr2StrideT: i32;
+  lr2StrideH: i32;
+  /** f32 [B, T, H]: what of a chunk's momentum stays, averaged over it; absent without momentum. */
+  momentum: usize;
+  momentumStrideB: i32;
+  momentumStrideT: i32;
+  momentumStrideH: i32;
+  /** `offset` of a sequence: its place in the chunk. */
+  sequences: usize;
+  sequenceCount: i32;
+  heads: i32;
+  /** Elements of q and k, between the layers, of v and o. */
+  dk: i32;
+  dh: i32;
+  dv: i32;
+  chunk: i32;
+  /** 1: updates are made orthogonal. */
+  muon: i32;
+  /** f32 [N, H, dh, dk], [N, H, dv, dh], [N, H, dh, dk] before and after. */
+  w0In: usize;
+  w1In: usize;
+  w2In: usize;
+  w0Out: usize;
+  w1Out: usize;
+  w2Out: usize;
+  /** f32 [N, H, dh + dv + dh]: norms of the rows of w0, w1, w2 that they keep; made of the weights where there are none. */
+  normsIn: usize;
+  normsOut: usize;
+  /** f32 [N, H, (2 dk + dv) dh]: gradients of the chunk so far, as w0, w1, w2; the momentum, likewise. */
+  gradientIn: usize;
+  gradientOut: usize;
+  momentumIn: usize;
+  momentumOut: usize;
+  /** f32 [N, H]: sum of the chunk's momentum factors so far. */
+  factorIn: usize;
+  factorOut: usize;
+  /** i32 [N] */
+  positionOut: usize;
+}
+
 
 @unmanaged
 export class ProbeParams {

@@ -104,6 +104,15 @@ export {
 } from './ops/gla.ts';
 export { type HgrnInputs, type HgrnResult, type HgrnStepInputs, hgrn, hgrnStep, hgrnSync } from './ops/hgrn.ts';
 export {
+  type LactInputs,
+  type LactOptions,
+  type LactResult,
+  type LactStepInputs,
+  lact,
+  lactStep,
+  lactSync,
+} from './ops/lact.ts';
+export {
   type LightnetInputs,
   type LightnetResult,
   type LightnetStepInputs,

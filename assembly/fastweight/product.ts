@@ -1,9 +1,9 @@
 import { panelRow } from '../gemm/gemm';
-import { MR, panels } from '../gemm/panel';
+import { ADD_LAST, MR, OVERWRITE, panels } from '../gemm/panel';
 
 /**
- * C[rows][8 count] (+)= A[rows][k] B[k][8 count] for any number of rows; all but the only or the last row of C may be written up to
- * whole tiles, so A, C have room for MR - 1 rows more.
+ * C[rows][8 count] (+)= A[rows][k] B[k][8 count] for any number of rows. Whole tiles of A are read and of C written, unless the last
+ * has a single row: both have room for MR - 1 rows more. What is added to is added last: sums of gradients are small beside weights.
  *
  *   a  f32 [rows][k]         row stride `aStride` bytes
  *   b  f32 [count][k][8]     panels `bStep` bytes apart
@@ -22,9 +22,10 @@ export function product(
   k: i32,
   accumulate: i32,
 ): void {
+  const mode = accumulate ? ADD_LAST : OVERWRITE;
   let left = rows;
   for (; left > 1; left -= MR) {
-    panels(count, a, aStride, b, bStep, c, cStep, cStride, k, accumulate);
+    panels(count, a, aStride, b, bStep, c, cStep, cStride, k, mode);
     a += <usize>MR * aStride;
     c += <usize>MR * cStride;
   }

@@ -3,7 +3,7 @@ import { activate4, NONE } from '../simd/activation';
 import { fma } from '../simd/fma';
 import { MR, NR, panel, panels } from './panel';
 
-/** c[8] (+)= a[k] B[k][8]: one row, its products in four independent chains. Overwrites c when `accumulate` is 0. */
+/** c[8] (+)= a[k] B[k][8]: one row, its products in four independent chains; with `accumulate` their sum is added to c. */
 export function panelRow(a: usize, b: usize, c: usize, k: i32, accumulate: i32): void {
   let acc0 = i32x4.splat(0);
   let acc1 = acc0;
@@ -13,10 +13,6 @@ export function panelRow(a: usize, b: usize, c: usize, k: i32, accumulate: i32):
   let acc5 = acc0;
   let acc6 = acc0;
   let acc7 = acc0;
-  if (accumulate) {
-    acc0 = v128.load(c);
-    acc1 = v128.load(c, 16);
-  }
   for (let left = k >> 2; left > 0; --left) {
     let x = v128.load_splat<f32>(a);
     acc0 = fma(x, v128.load(b), acc0);
@@ -40,8 +36,14 @@ export function panelRow(a: usize, b: usize, c: usize, k: i32, accumulate: i32):
     a += 4;
     b += 32;
   }
-  v128.store(c, f32x4.add(f32x4.add(acc0, acc2), f32x4.add(acc4, acc6)));
-  v128.store(c, f32x4.add(f32x4.add(acc1, acc3), f32x4.add(acc5, acc7)), 16);
+  acc0 = f32x4.add(f32x4.add(acc0, acc2), f32x4.add(acc4, acc6));
+  acc1 = f32x4.add(f32x4.add(acc1, acc3), f32x4.add(acc5, acc7));
+  if (accumulate) {
+    acc0 = f32x4.add(acc0, v128.load(c));
+    acc1 = f32x4.add(acc1, v128.load(c, 16));
+  }
+  v128.store(c, acc0);
+  v128.store(c, acc1, 16);
 }
 
 /** o[rows][columns] = activation(tile[rows][8] + bias), rows and columns inside the matrix. */

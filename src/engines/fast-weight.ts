@@ -286,7 +286,7 @@ export function openFastWeight(
     lnBias: '?H D',
   }) as OpenFastWeight['sizes'];
   const { B, T, H, D } = sizes;
-  if (D < 1 || D > MOST_DIM) throw new ShapeError(`${op}: q has ${D} elements a head, expected 1 to ${MOST_DIM}`);
+  expectHeadDim(op, 'q', D);
   if (!lnWeight !== !lnBias) {
     const [given, missing] = lnWeight ? ['lnWeight', 'lnBias'] : ['lnBias', 'lnWeight'];
     throw new ShapeError(`${op}: ${given} was given without ${missing}; pass both, or none for no norm`);
@@ -307,8 +307,17 @@ export function openFastWeight(
   };
 }
 
-/** Tokens of the unfinished mini-batches before the call. */
-function positionsOf(
+/** @throws ShapeError if heads have no elements, or too many. */
+export function expectHeadDim(op: string, name: string, d: number): void {
+  if (d < 1 || d > MOST_DIM) throw new ShapeError(`${op}: ${name} has ${d} elements a head, expected 1 to ${MOST_DIM}`);
+}
+
+/**
+ * Tokens of the unfinished mini-batches before the call; `carried` names the states that go with a position other than zero.
+ *
+ * @throws ShapeError, DTypeError
+ */
+export function positionsOf(
   op: string,
   initialPosition: Tensor | undefined,
   N: number,

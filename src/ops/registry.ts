@@ -43,6 +43,7 @@ import * as features from './features.ts';
 import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
 import { hgrn, planHgrn } from './hgrn.ts';
+import { lact, planLact } from './lact.ts';
 import { lightnet, planLightnet } from './lightnet.ts';
 import { linearAttn, planLinearAttn } from './linear-attn.ts';
 import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
@@ -582,6 +583,32 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['chunkSize', 'eps', 'scale', 'target', 'residual', 'depth', 'expansion', 'activation'],
     outputs: ['o', 'finalState', 'finalMomentum', 'anchor', 'position'],
     ...calls(titans, planTitans),
+  },
+  {
+    name: 'lact',
+    doc: 'SwiGLU fast weights that learn from large chunks.',
+    paper: 'LaCT, Zhang 2025',
+    inputs: [
+      'q',
+      'k',
+      'v',
+      'lr0',
+      'lr1',
+      'lr2',
+      'momentum?',
+      'w0',
+      'w1',
+      'w2',
+      'initialNorms?',
+      'initialGradient?',
+      'initialMomentum?',
+      'initialFactor?',
+      'initialPosition?',
+      'cuSeqlens?',
+    ],
+    attributes: ['chunkSize', 'useMuon'],
+    outputs: ['o', 'w0', 'w1', 'w2', 'norms', 'gradient', 'position', 'finalMomentum', 'factor'],
+    ...calls(lact, planLact),
   },
   {
     name: 'logLinearAttn',
