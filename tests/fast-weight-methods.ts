@@ -1,5 +1,8 @@
 // The methods of the fast-weight engine: their operands, states and references.
 import {
+  lact,
+  lactStep,
+  lactSync,
   titans,
   titansLinear,
   titansLinearStep,
@@ -13,6 +16,7 @@ import {
   tttMlpStep,
   tttMlpSync,
 } from '../src/index.ts';
+import { lact as lactReference } from './reference/lact.ts';
 import type { NdArray, Round } from './reference/ndarray.ts';
 import { titansLinear as titansLinearReference, titans as titansReference } from './reference/titans.ts';
 import {
@@ -194,6 +198,59 @@ function memory(
   };
 }
 
+/** LaCT; values have as many elements as keys. */
+function chunks(label: string, options: object, momentum: boolean): FastMethod {
+  const size = ({ d, m }: Lengths) => 3 * d * m;
+  return {
+    label,
+    op: lact,
+    sync: lactSync,
+    step: lactStep,
+    reference: lactReference,
+    forms: [],
+    // fewer tokens than a matrix has sides leave zeros that orthogonal updates blow up
+    options: ({ c, d, m }) => ({ chunkSize: 'useMuon' in options ? Math.max(c, 2 * Math.min(d, m)) : c, ...options }),
+    work: (lengths) => 2 * size(lengths),
+    tokens: (random, lengths) => {
+      const { b, t, h, d, c } = lengths;
+      const gate = (most: number) => floats([b, t, h, 1], () => most * random());
+      const rate = 0.3 / (d * c);
+      return {
+        ...rows(random, lengths),
+        lr0: gate(rate),
+        lr1: gate(rate),
+        lr2: gate(rate),
+        ...(momentum && { momentum: gate(1) }),
+      };
+    },
+    constants: () => ({}),
+    initial: (random, { b, h, d, m }) => ({
+      w0: normal(random, [b, h, m, d], d ** -0.5),
+      w1: normal(random, [b, h, d, m], m ** -0.5),
+      w2: normal(random, [b, h, m, d], d ** -0.5),
+    }),
+    states: [
+      { initial: 'w0', final: 'w0', step: 'w0', shape: ({ d, m }) => [m, d] },
+      { initial: 'w1', final: 'w1', step: 'w1', shape: ({ d, m }) => [d, m] },
+      { initial: 'w2', final: 'w2', step: 'w2', shape: ({ d, m }) => [m, d] },
+      { initial: 'initialNorms', final: 'norms', step: 'norms', shape: ({ d, m }) => [2 * m + d] },
+      { initial: 'initialGradient', final: 'gradient', step: 'gradient', shape: (lengths) => [size(lengths)] },
+      ...(momentum
+        ? [
+            {
+              initial: 'initialMomentum',
+              final: 'finalMomentum',
+              step: 'momentumState',
+              shape: (lengths: Lengths) => [size(lengths)],
+            },
+            { initial: 'initialFactor', final: 'factor', step: 'factor', shape: () => [] },
+          ]
+        : []),
+      position,
+    ],
+  };
+}
+
 const none = () => ({});
 const withPlaces = (random: Random, lengths: Lengths) => ({ ...norm(random, lengths), ...tokenIdx(random, lengths) });
 
@@ -225,4 +282,7 @@ export const fastMethods: readonly FastMethod[] = [
     (d) => [8 * d * d],
   ),
   memory('titans of one layer', false, { depth: 1 }, (d) => [d * d]),
+  chunks('lact', {}, false),
+  chunks('lact with momentum', {}, true),
+  chunks('lact with momentum and orthogonal updates', { useMuon: true }, true),
 ];

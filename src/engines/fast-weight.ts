@@ -326,7 +326,6 @@ export function positionsOf(
 ): Int32Array | undefined {
   if (!initialPosition) return undefined;
   matchShapes(op, { initialPosition }, { initialPosition: `${N}` });
-  expectTypes(op, { initialPosition }, ['i32']);
   expectContiguous(op, { initialPosition });
   const positions = integers(op, 'initialPosition', initialPosition);
   const wrong = positions.findIndex((at) => at < 0 || at >= miniBatch);
