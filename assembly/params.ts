@@ -982,7 +982,7 @@ export class FastWeightParams {
   activation: i32;
   /** Tokens whose gradients are taken at the same weights. */
   miniBatch: i32;
-  /** Which rule; 0: the query's rate, 1: the key's rate times a factor of the query's place, 2: momentum and decay. */
+  /** Which rule; 0: the query's rate, 1: the key's rate times a factor of the query's place, 2: momentum and decay, 3: nothing is learnt. */
   rule: i32;
   /** f32 [miniBatch]: factors of the places. */
   tokenIdx: usize;

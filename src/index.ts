@@ -338,6 +338,14 @@ export {
   titansSync,
 } from './ops/titans.ts';
 export {
+  type TitansCombination,
+  type TitansLayerInputs,
+  type TitansLayerOptions,
+  type TitansLayerResult,
+  titansLayer,
+  titansLayerSync,
+} from './ops/titans-layer.ts';
+export {
   type TttInputs,
   type TttLinearInputs,
   type TttLinearOptions,

@@ -9,6 +9,8 @@ export const QUERY_RATE: i32 = 0;
 export const KEY_RATE: i32 = 1;
 /** Momentum, learning rate and decay of every token. */
 export const MOMENTUM: i32 = 2;
+/** Queries read weights that stay as they are. */
+export const READ_ONLY: i32 = 3;
 
 /** Element of a tensor [B, T, H] at a token of the item. */
 // @ts-ignore: decorator

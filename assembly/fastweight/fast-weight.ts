@@ -4,7 +4,7 @@ import { transposePanel } from '../gemm/transpose';
 import { FastWeightParams } from '../params';
 import { elementBytes, widenRow } from '../simd/storage';
 import { activateRow } from './activation';
-import { KEY_RATE, MOMENTUM, readCoefficients, weighScores } from './coefficients';
+import { MOMENTUM, READ_ONLY, readCoefficients, weighScores } from './coefficients';
 import { lossRow, outputRow } from './loss';
 import { addPanels, loadPanels, storePanels, transposePanels, turnPanels } from './panels';
 import { product } from './product';
@@ -254,16 +254,23 @@ function writeOutputs(p: FastWeightParams, w: FastWork, z: usize, token: i32, co
 
 /** A part of a mini-batch: `count` tokens from `token` on. */
 function takePart(p: FastWeightParams, w: FastWork, token: i32, count: i32, ends: bool): void {
+  const learns = p.rule != READ_ONLY;
   loadTokens(p, w, token, count);
-  learn(p, w, count);
-  readCoefficients(p, w, token, count);
+  if (learns) {
+    learn(p, w, count);
+    readCoefficients(p, w, token, count);
+  }
   let y = w.y;
   let z = w.z;
   for (let i = 0; i < p.layerCount; ++i) {
     const l = layerAt(w, i);
-    packLayer(w, l, count);
-    readLayer(p, w, l, y, z, count);
-    advanceLayer(p, w, l, count, ends);
+    if (learns) {
+      packLayer(w, l, count);
+      readLayer(p, w, l, y, z, count);
+      advanceLayer(p, w, l, count, ends);
+    } else {
+      product(count, y, w.rowBytes, l.panels, l.base, l.panelBytes, z, 32, w.rowBytes, l.rows, 0);
+    }
     if (i + 1 < p.layerCount) {
       const next = layerAt(w, i + 1);
       for (let t = 0; t < count; ++t) {
@@ -340,6 +347,7 @@ function closeHead(p: FastWeightParams, w: FastWork, changed: bool): void {
  * are key j's input and gradient in a layer. Query i reads a W_F + c S - sum_{j <= i} c_ij x_j^T g_j without it being formed:
  *   rules 0, 1 (TTT, Sun 2024):    F - rate_i (G + sum x_j^T g_j); rate_i = eta_i, or tokenIdx_i with eta_j g_j for g_j
  *   rule 2 (Titans, Behrouz 2025): M_i = (1 - alpha_i) M_{i-1} + S_i, S_i = eta_i S_{i-1} - 2 theta_i x_i^T g_i
+ *   rule 3:                        F, which stays; k and v are of no account, and there are no outputs but o
  * G sums the gradients of the mini-batch's tokens before the call; parts of at most 64 tokens take turns within a mini-batch. The
  * mini-batch ends with F = what its last query read. States: [N, H, ...] at FastLayer's addresses; an output may be its input.
  *
@@ -368,6 +376,7 @@ export function fastWeight(params: usize, begin: i32, end: i32, scratch: usize):
       changed = changed || ends;
       token += count;
     }
+    if (p.rule == READ_ONLY) continue;
     for (let i = 0; i < w.headCount; ++i) {
       selectHead(p, w, i);
       closeHead(p, w, changed);

@@ -105,7 +105,15 @@ export type FastRule =
   /** TTT. `tokenIdx` f32 [miniBatch] makes the rates those of keys, times a factor of the query's place in the mini-batch. */
   | { readonly kind: 'rates'; readonly eta: Tensor; readonly tokenIdx?: Tensor | undefined }
   /** Titans. */
-  | { readonly kind: 'momentum'; readonly eta: Tensor; readonly theta: Tensor; readonly alpha: Tensor };
+  | { readonly kind: 'momentum'; readonly eta: Tensor; readonly theta: Tensor; readonly alpha: Tensor }
+  /** Nothing is learnt: k and v may be q, and no state is written. */
+  | { readonly kind: 'read' };
+
+/** A state before the call, zeros if absent, and after it; the two may be the same. */
+export interface BeforeAndAfter {
+  readonly initial?: Network | undefined;
+  readonly final: Network;
+}
 
 /** One call of the engine; operands have been checked. */
 export interface FastWeightCall {
@@ -130,23 +138,23 @@ export interface FastWeightCall {
   /** The sequences; `offset` counts the tokens of the mini-batch before the call. */
   readonly sequences: readonly SequenceSpan[];
   /** Weights before and after; zeros where there are none before. */
-  readonly state: { readonly initial?: Network | undefined; readonly final: Network };
-  /** Gradients of the mini-batch so far; the momentum. */
-  readonly second: { readonly initial?: Network | undefined; readonly final: Network };
+  readonly state: BeforeAndAfter;
+  /** Gradients of the mini-batch so far; the momentum. Absent where nothing is learnt, as all below. */
+  readonly second?: BeforeAndAfter;
   /** With momentum: weights at the mini-batch's start. */
-  readonly anchor?: { readonly initial?: Network | undefined; readonly final: Network } | undefined;
+  readonly anchor?: BeforeAndAfter;
   /** i32 [N] */
-  readonly position: Tensor;
+  readonly position?: Tensor;
 }
 
 /** Words of a layer's record in the kernel's scratch, at most. */
 const RECORD_WORDS = 32;
-const RULES = { rates: 0, momentum: 2 } as const;
+const RULES = { rates: 0, momentum: 2, read: 3 } as const;
 
 /** The tables of layers and of their weights. */
 function tablesOf({ shapes, state, second, anchor }: FastWeightCall): { layers: Int32Array; weights: Int32Array } {
   const layers = new Int32Array(FastLayer.length * shapes.length);
-  const places = [state.initial, state.final, second.initial, second.final, anchor?.initial, anchor?.final];
+  const places = [state, second, anchor].flatMap((place) => [place?.initial, place?.final]);
   const weights = new Int32Array(FastWeights.length * places.length * shapes.length);
   for (const [i, { din, dout, bias }] of shapes.entries()) {
     encodeInto(FastLayer, { din, dout, bias: bias ? 1 : 0 }, layers, i * FastLayer.length);
@@ -164,6 +172,7 @@ function flopsOf({ q, shapes, miniBatch, rule, sequences }: FastWeightCall): num
   const momentum = rule.kind === 'momentum';
   const tokens = sequences.reduce((n, { qLength }) => n + qLength, 0);
   const perToken = shapes.reduce((n, { din, dout }, i) => {
+    if (rule.kind === 'read') return n + din * dout;
     const passes = 3 + (i > 0 ? 1 : 0) + (momentum ? 2 : 0);
     return n + din * dout * passes + (Math.min(miniBatch, 64) / 2) * (din + dout);
   }, 0);
@@ -212,9 +221,10 @@ export function fastWeight(b: Builder, call: FastWeightCall): void {
     residualTarget: call.target === 'v-k' ? 1 : 0,
     residual: RESIDUALS.indexOf(call.residual),
     flush: call.flush ? 1 : 0,
-    positionOut: call.position.address,
+    positionOut: call.position?.address ?? 0,
   });
-  encodePlaces(FastWeightParams, params, { q, k, v, o, eta: rule.eta, theta, alpha });
+  const eta = rule.kind === 'read' ? undefined : rule.eta;
+  encodePlaces(FastWeightParams, params, { q, k, v, o, eta, theta, alpha });
   b.dispatch({
     kernel: 'fastWeight',
     params,

@@ -72,6 +72,7 @@ import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
 import { planSsd, ssd } from './ssd.ts';
 import { planTitans, planTitansLinear, titans, titansLinear } from './titans.ts';
+import { planTitansLayer, titansLayer } from './titans-layer.ts';
 import { planTttLinear, planTttMlp, tttLinear, tttMlp } from './ttt.ts';
 
 /** Tensors by name. */
@@ -583,6 +584,33 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['chunkSize', 'eps', 'scale', 'target', 'residual', 'depth', 'expansion', 'activation'],
     outputs: ['o', 'finalState', 'finalMomentum', 'anchor', 'position'],
     ...calls(titans, planTitans),
+  },
+  {
+    name: 'titansLayer',
+    doc: 'A memory that learns, as context, gate or layer of attention with a window.',
+    paper: 'Titans, Behrouz 2025',
+    inputs: [
+      'x',
+      'wq',
+      'wk',
+      'wv',
+      'wo',
+      'mq',
+      'mk',
+      'mv',
+      'mo?',
+      'gates',
+      'gatesBias?',
+      'persistentK?',
+      'persistentV?',
+      'lnWeight?',
+      'lnBias?',
+      'initialState',
+      'initialMomentum?',
+    ],
+    attributes: ['combine', 'window', 'chunkSize', 'eps', 'target', 'residual', 'depth', 'expansion', 'activation'],
+    outputs: ['o', 'finalState', 'finalMomentum'],
+    ...calls(titansLayer, planTitansLayer),
   },
   {
     name: 'lact',
