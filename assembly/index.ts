@@ -25,6 +25,8 @@ export { featurePointwise } from './features/pointwise';
 export { featurePolynomial } from './features/polynomial';
 export { featureSoftmax } from './features/softmax';
 export { mesa, mesaScratchBytes, mesaStates } from './fastweight/mesa';
+export { fastWeight, fastWeightScratchBytes } from './fastweight/fast-weight';
+export { swiglu, swigluScratchBytes } from './fastweight/swiglu';
 export { fftConv, fftConvScratchBytes } from './fft/convolve';
 export { nplrKernel, nplrKernelScratchBytes } from './fft/nplr';
 export { flash, flashScratchBytes } from './flash/flash';

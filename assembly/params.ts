@@ -1001,6 +1001,170 @@ export class NplrKernelParams {
   m: i32;
 }
 
+/** One layer of a network of fast weights: a table of these. */
+@unmanaged
+export class FastLayer {
+  din: i32;
+  dout: i32;
+  /** 1: it has a bias. */
+  bias: i32;
+}
+
+/** Weights f32 [N, H, din, dout] and biases f32 [N, H, dout] of a layer, those of a head contiguous: six of these for each layer. */
+@unmanaged
+export class FastWeights {
+  w: usize;
+  /** Elements from the weights of one head to those of the next. */
+  wStride: i32;
+  b: usize;
+  bStride: i32;
+}
+
+/** Fast weights, see fastweight/fast-weight.ts. */
+@unmanaged
+export class FastWeightParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  v: usize;
+  vStrideB: i32;
+  vStrideT: i32;
+  vStrideH: i32;
+  vType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  /** Learning rates of TTT, momentum of Titans. */
+  eta: usize;
+  etaStrideB: i32;
+  etaStrideT: i32;
+  etaStrideH: i32;
+  theta: usize;
+  thetaStrideB: i32;
+  thetaStrideT: i32;
+  thetaStrideH: i32;
+  alpha: usize;
+  alphaStrideB: i32;
+  alphaStrideT: i32;
+  alphaStrideH: i32;
+  /** `offset` of a sequence: its place in the mini-batch. */
+  sequences: usize;
+  sequenceCount: i32;
+  heads: i32;
+  /** Heads of one work item. */
+  blockH: i32;
+  /** Elements of q, k, v and o. */
+  d: i32;
+  layers: usize;
+  /** FastWeights [layerCount, 6]: weights before and after, gradients or momentum before and after, weights at the start before and after. */
+  weights: usize;
+  layerCount: i32;
+  /** 128 bytes for each layer, to lay out its scratch in while that is measured. */
+  records: usize;
+  /** Between layers; 1: relu, 2: silu, 3: gelu by its tanh form. */
+  activation: i32;
+  /** Tokens whose gradients are taken at the same weights. */
+  miniBatch: i32;
+  /** Which rule; 0: the query's rate, 1: the key's rate times a factor of the query's place, 2: momentum and decay, 3: nothing is learnt. */
+  rule: i32;
+  /** f32 [miniBatch]: factors of the places. */
+  tokenIdx: usize;
+  /** f32 [H, d]; both present, or neither. */
+  lnWeight: usize;
+  lnBias: usize;
+  eps: f32;
+  scale: f32;
+  /** 1: the target is v - k, and not v. */
+  residualTarget: i32;
+  /** Added to the output; 0: nothing, 1: what the network gives, 2: the query. */
+  residual: i32;
+  /** 1: the mini-batch ends with the sequence. */
+  flush: i32;
+  /** i32 [N] */
+  positionOut: usize;
+}
+
+/** SwiGLU fast weights, see fastweight/swiglu.ts. */
+@unmanaged
+export class SwigluParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  v: usize;
+  vStrideB: i32;
+  vStrideT: i32;
+  vStrideH: i32;
+  vType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  /** Learning rates of w0, w1, w2. */
+  lr0: usize;
+  lr0StrideB: i32;
+  lr0StrideT: i32;
+  lr0StrideH: i32;
+  lr1: usize;
+  lr1StrideB: i32;
+  lr1StrideT: i32;
+  lr1StrideH: i32;
+  lr2: usize;
+  lr2StrideB: i32;
+  lr2StrideT: i32;
+  lr2StrideH: i32;
+  /** f32 [B, T, H]: what of a chunk's momentum stays, averaged over it; absent without momentum. */
+  momentum: usize;
+  momentumStrideB: i32;
+  momentumStrideT: i32;
+  momentumStrideH: i32;
+  /** `offset` of a sequence: its place in the chunk. */
+  sequences: usize;
+  sequenceCount: i32;
+  heads: i32;
+  /** Elements of q and k, between the layers, of v and o. */
+  dk: i32;
+  dh: i32;
+  dv: i32;
+  chunk: i32;
+  /** 1: updates are made orthogonal. */
+  muon: i32;
+  /** f32 [N, H, dh, dk], [N, H, dv, dh], [N, H, dh, dk] before and after. */
+  w0In: usize;
+  w1In: usize;
+  w2In: usize;
+  w0Out: usize;
+  w1Out: usize;
+  w2Out: usize;
+  /** f32 [N, H, dh + dv + dh]: norms of the rows of w0, w1, w2 that they keep; made of the weights where there are none. */
+  normsIn: usize;
+  normsOut: usize;
+  /** f32 [N, H, (2 dk + dv) dh]: gradients of the chunk so far, as w0, w1, w2; the momentum, likewise. */
+  gradientIn: usize;
+  gradientOut: usize;
+  momentumIn: usize;
+  momentumOut: usize;
+  /** f32 [N, H]: sum of the chunk's momentum factors so far. */
+  factorIn: usize;
+  factorOut: usize;
+  /** i32 [N] */
+  positionOut: usize;
+}
+
 
 @unmanaged
 export class ProbeParams {

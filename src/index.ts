@@ -4,6 +4,7 @@
  * @module
  */
 export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
+export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';
 export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engines/linear-operands.ts';
 export * from './errors.ts';
@@ -145,6 +146,15 @@ export {
 } from './ops/gla.ts';
 export { type HgrnInputs, type HgrnResult, type HgrnStepInputs, hgrn, hgrnStep, hgrnSync } from './ops/hgrn.ts';
 export { type KdaInputs, kda, kdaStep, kdaSync } from './ops/kda.ts';
+export {
+  type LactInputs,
+  type LactOptions,
+  type LactResult,
+  type LactStepInputs,
+  lact,
+  lactStep,
+  lactSync,
+} from './ops/lact.ts';
 export {
   type LightnetInputs,
   type LightnetResult,
@@ -377,7 +387,49 @@ export {
   ssdStep,
   ssdSync,
 } from './ops/ssd.ts';
+export {
+  type TitansInputs,
+  type TitansLinearInputs,
+  type TitansLinearStepInputs,
+  type TitansMemoryInputs,
+  type TitansMemoryOptions,
+  type TitansMemoryStepInputs,
+  type TitansOptions,
+  type TitansResult,
+  titans,
+  titansLinear,
+  titansLinearStep,
+  titansLinearSync,
+  titansStep,
+  titansSync,
+} from './ops/titans.ts';
+export {
+  type TitansCombination,
+  type TitansLayerInputs,
+  type TitansLayerOptions,
+  type TitansLayerResult,
+  titansLayer,
+  titansLayerSync,
+} from './ops/titans-layer.ts';
 export { type TriSolveInputs, triSolve, triSolveSync } from './ops/tri-solve.ts';
+export {
+  type TttInputs,
+  type TttLinearInputs,
+  type TttLinearOptions,
+  type TttLinearResult,
+  type TttLinearStepInputs,
+  type TttMlpInputs,
+  type TttMlpResult,
+  type TttMlpStepInputs,
+  type TttOptions,
+  type TttResult,
+  tttLinear,
+  tttLinearStep,
+  tttLinearSync,
+  tttMlp,
+  tttMlpStep,
+  tttMlpSync,
+} from './ops/ttt.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
 export type { Explanation } from './runtime/program.ts';

@@ -4,6 +4,7 @@ import { after, test } from 'node:test';
 import * as wattn from '../src/index.ts';
 import { DTypeError, OptionError, ShapeError, type Tensor } from '../src/index.ts';
 import { deltaMethods } from './delta-methods.ts';
+import { type FastMethod, fastMethods } from './fast-weight-methods.ts';
 import { exported, type Method, methods, optionsFrom, stepOf, syncOf } from './linear-methods.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, ints, normal, randomFrom, type Sample } from './samples.ts';
@@ -115,6 +116,28 @@ function stepOfMethod(method: Method): Step {
 
 const lengths = { b: 2, t: 1, h: 2, hv: 2, k: 5, v: 7, m: 3 };
 
+/** A method of fast weights with its states in the middle of a mini-batch. */
+function stepOfFast(method: FastMethod): Step {
+  const sizes = { b: 2, t: 1, h: 3, d: 4, c: 4, m: 5 };
+  const given = method.initial(random, sizes);
+  const stateOf = ({ initial, shape }: FastMethod['states'][number]) => {
+    const axes = shape(sizes);
+    if (!axes) return ints([2, 0]);
+    return given[initial] ?? sample(2, 3, ...axes);
+  };
+  return {
+    label: method.label,
+    step: method.step as AnyStep,
+    options: method.options(sizes),
+    inputs: {
+      ...tokenOf(method.tokens(random, sizes), 0),
+      ...method.constants(random, sizes),
+      ...Object.fromEntries(method.states.map((state) => [state.step, stateOf(state)])),
+    },
+    states: Object.fromEntries(method.states.map(({ step, initial }) => [step, initial])),
+  };
+}
+
 const steps: readonly Step[] = [
   ...Object.entries(others).map(([label, rest]) => ({
     label,
@@ -122,6 +145,7 @@ const steps: readonly Step[] = [
     ...rest,
   })),
   ...[...methods, ...deltaMethods].filter(({ steps }) => steps).map(stepOfMethod),
+  ...fastMethods.map(stepOfFast),
 ];
 
 test('every step that wattn exports is here', () => {

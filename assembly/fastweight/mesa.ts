@@ -316,7 +316,7 @@ function multiply(
   const aStride = (<usize>roundUpNR(dk)) << 2;
   const outStride = (<usize>strips) << 5;
   if (alone) {
-    for (let c: usize = 0; c < <usize>strips; ++c) panelRow(a, state + c * tall, out + (c << 5), dk);
+    for (let c: usize = 0; c < <usize>strips; ++c) panelRow(a, state + c * tall, out + (c << 5), dk, 0);
     return;
   }
   // a strip of the state stays in the first-level cache while the groups pass

@@ -3,8 +3,8 @@ import { activate4, NONE } from '../simd/activation';
 import { fma } from '../simd/fma';
 import { MR, NR, panel, panels } from './panel';
 
-/** c[8] = a[k] B[k][8]: one row, its products in four independent chains. */
-export function panelRow(a: usize, b: usize, c: usize, k: i32): void {
+/** c[8] (+)= a[k] B[k][8]: one row, its products in four independent chains; with `accumulate` their sum is added to c. */
+export function panelRow(a: usize, b: usize, c: usize, k: i32, accumulate: i32): void {
   let acc0 = i32x4.splat(0);
   let acc1 = acc0;
   let acc2 = acc0;
@@ -36,8 +36,14 @@ export function panelRow(a: usize, b: usize, c: usize, k: i32): void {
     a += 4;
     b += 32;
   }
-  v128.store(c, f32x4.add(f32x4.add(acc0, acc2), f32x4.add(acc4, acc6)));
-  v128.store(c, f32x4.add(f32x4.add(acc1, acc3), f32x4.add(acc5, acc7)), 16);
+  acc0 = f32x4.add(f32x4.add(acc0, acc2), f32x4.add(acc4, acc6));
+  acc1 = f32x4.add(f32x4.add(acc1, acc3), f32x4.add(acc5, acc7));
+  if (accumulate) {
+    acc0 = f32x4.add(acc0, v128.load(c));
+    acc1 = f32x4.add(acc1, v128.load(c, 16));
+  }
+  v128.store(c, acc0);
+  v128.store(c, acc1, 16);
 }
 
 /** o[rows][columns] = activation(tile[rows][8] + bias), rows and columns inside the matrix. */
@@ -121,7 +127,7 @@ export function gemm(params: usize, begin: i32, end: i32, scratch: usize): void 
       for (let column = n0; column < columnsEnd; column += NR) {
         const columns = b + <usize>(column >> 3) * panelBytes;
         const out = o + ((<usize>(whole * MR * p.oStride + column)) << 2);
-        if (rest == 1) panelRow(a + <usize>(whole * MR) * aStride, columns, tile, k);
+        if (rest == 1) panelRow(a + <usize>(whole * MR) * aStride, columns, tile, k, 0);
         else panel(scratch, (<usize>k) << 2, columns, tile, 32, k, 0);
         storeTile(p, tile, out, rest, column);
       }

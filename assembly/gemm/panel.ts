@@ -4,6 +4,10 @@ import { fma } from '../simd/fma';
 export const MR: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
 /** Columns of one packed panel. */
 export const NR: i32 = 8;
+/** What becomes of C: overwritten; the start of the sum; or added to the sum of products, which are small beside it, at its end. */
+export const OVERWRITE: i32 = 0;
+export const ACCUMULATE: i32 = 1;
+export const ADD_LAST: i32 = 2;
 
 /**
  * C[MR][8] (+)= A[MR][k] B[k][8] for `count` panels B: the micro-kernel under every matrix product.
@@ -12,7 +16,7 @@ export const NR: i32 = 8;
  *   b  f32 [count][k][8]    packed, 16-byte aligned; panels `bStep` bytes apart
  *   c  f32 [count][MR][8]   row stride `cStride` bytes, tiles `cStep` bytes apart; must not alias a or b
  *
- * Overwrites C when `accumulate` is 0.
+ * `accumulate` is one of the three above.
  */
 export function panels(
   count: i32,
@@ -58,7 +62,7 @@ function tile(a: usize, aStride: usize, b: usize, c: usize, cStride: usize, k: i
   let acc41 = acc00;
   let acc50 = acc00;
   let acc51 = acc00;
-  if (accumulate) {
+  if (accumulate == ACCUMULATE) {
     acc00 = v128.load(c);
     acc01 = v128.load(c, 16);
     acc10 = v128.load(c1);
@@ -207,6 +211,22 @@ function tile(a: usize, aStride: usize, b: usize, c: usize, cStride: usize, k: i
     a2 += 4;
     a3 += 4;
     bRow += 32;
+  }
+  if (accumulate == ADD_LAST) {
+    acc00 = f32x4.add(acc00, v128.load(c));
+    acc01 = f32x4.add(acc01, v128.load(c, 16));
+    acc10 = f32x4.add(acc10, v128.load(c1));
+    acc11 = f32x4.add(acc11, v128.load(c1, 16));
+    acc20 = f32x4.add(acc20, v128.load(c2));
+    acc21 = f32x4.add(acc21, v128.load(c2, 16));
+    acc30 = f32x4.add(acc30, v128.load(c3));
+    acc31 = f32x4.add(acc31, v128.load(c3, 16));
+    if (ASC_FEATURE_RELAXED_SIMD) {
+      acc40 = f32x4.add(acc40, v128.load(c4));
+      acc41 = f32x4.add(acc41, v128.load(c4, 16));
+      acc50 = f32x4.add(acc50, v128.load(c5));
+      acc51 = f32x4.add(acc51, v128.load(c5, 16));
+    }
   }
   v128.store(c, acc00);
   v128.store(c, acc01, 16);

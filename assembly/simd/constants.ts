@@ -170,6 +170,18 @@ const MAGNITUDES: usize = memory.data<u32>([
   0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff,
 ], 16);
 
+// prettier-ignore
+const GELU: usize = memory.data<f32>([
+  // gelu(x) = x sigmoid(x (a + b x^2)), a = 2 sqrt(2/pi), b = 0.044715 a; 3b
+  1.5957691216057308, 1.5957691216057308, 1.5957691216057308, 1.5957691216057308,
+  0.07135481627260025, 0.07135481627260025, 0.07135481627260025, 0.07135481627260025,
+  0.21406444881780076, 0.21406444881780076, 0.21406444881780076, 0.21406444881780076,
+], 16);
+
+export const GELU_1: usize = GELU;
+export const GELU_3: usize = GELU + 16;
+export const GELU_SLOPE: usize = GELU + 32;
+
 export const ROUND_INTEGER: usize = SCAN;
 export const LEAST_EXPONENT: usize = SCAN + 16;
 export const INFINITE_EXPONENT: usize = SCAN + 32;
