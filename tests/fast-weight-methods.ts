@@ -16,9 +16,14 @@ import {
   tttMlpStep,
   tttMlpSync,
 } from '../src/index.ts';
-import { lact as lactReference } from './reference/lact.ts';
+import { lactBackward, lact as lactReference } from './reference/lact.ts';
 import type { NdArray, Round } from './reference/ndarray.ts';
-import { titansLinear as titansLinearReference, titans as titansReference } from './reference/titans.ts';
+import {
+  titansDual,
+  titansLinearDual,
+  titansLinear as titansLinearReference,
+  titans as titansReference,
+} from './reference/titans.ts';
 import {
   tttLinearDual,
   tttLinear as tttLinearReference,
@@ -72,15 +77,20 @@ const norm = (random: Random, { h, d }: Lengths): Samples => ({
   lnWeight: floats([h, d], () => 0.5 + random()),
   lnBias: normal(random, [h, d], 0.2),
 });
-const rates = (random: Random, { b, t, h, d }: Lengths): Samples => ({
-  // fast enough to matter, slow enough that rounding errors do not grow from token to token
-  eta: floats([b, t, h], () => (0.05 * random()) / d),
-});
-const momenta = (random: Random, { b, t, h, d }: Lengths): Samples => ({
-  eta: floats([b, t, h, 1], () => 0.9 * random()),
-  theta: floats([b, t, h, 1], () => (0.01 * random()) / d),
-  alpha: floats([b, t, h, 1], () => 0.1 * random()),
-});
+// fast enough to matter; slow enough, for as many gradients as are added at once, that rounding errors do not grow from one to the next
+const rate = ({ d, c }: Lengths) => 1 / (d * (c + 3));
+const rates = (random: Random, lengths: Lengths): Samples => {
+  const { b, t, h } = lengths;
+  return { eta: floats([b, t, h], () => 0.2 * random() * rate(lengths)) };
+};
+const momenta = (random: Random, lengths: Lengths): Samples => {
+  const { b, t, h } = lengths;
+  return {
+    eta: floats([b, t, h, 1], () => 0.9 * random()),
+    theta: floats([b, t, h, 1], () => 0.05 * random() * rate(lengths)),
+    alpha: floats([b, t, h, 1], () => 0.1 * random()),
+  };
+};
 /** A norm of few elements may meet rows that hardly vary, whose rounding errors it blows up; a larger eps keeps them small. */
 const conditioned = (d: number) => (d < 8 ? { eps: 0.1 } : {});
 const tokenIdx = (random: Random, { c }: Lengths): Samples => ({
@@ -179,7 +189,7 @@ function memory(
     sync: linear ? titansLinearSync : titansSync,
     step: linear ? titansLinearStep : titansStep,
     reference: linear ? titansLinearReference : titansReference,
-    forms: [],
+    forms: [linear ? titansLinearDual : titansDual],
     options: ({ c, d }) => ({ chunkSize: c, ...conditioned(d), ...options }),
     work: ({ d }) => 2 * shape(d).reduce((product, n) => product * n, 1),
     tokens: (random, lengths) => ({ ...rows(random, lengths), ...momenta(random, lengths) }),
@@ -207,19 +217,24 @@ function chunks(label: string, options: object, momentum: boolean): FastMethod {
     sync: lactSync,
     step: lactStep,
     reference: lactReference,
-    forms: [],
-    // fewer tokens than a matrix has sides leave zeros that orthogonal updates blow up
-    options: ({ c, d, m }) => ({ chunkSize: 'useMuon' in options ? Math.max(c, 2 * Math.min(d, m)) : c, ...options }),
-    work: (lengths) => 2 * size(lengths),
+    forms: [lactBackward],
+    // orthogonal updates are as large as the weights: fewer tokens than a matrix has sides leave zeros that they blow up, and many of
+    // them lead nowhere in particular
+    options: ({ c, d, m }) => ({
+      chunkSize: 'useMuon' in options ? Math.max(c, 2 * Math.min(d, m), 32) : c,
+      ...options,
+    }),
+    // the orthogonal factor of a few rows is the direction of what may nearly cancel
+    work: (lengths) => ('useMuon' in options && lengths.m < 7 ? Number.POSITIVE_INFINITY : 2 * size(lengths)),
     tokens: (random, lengths) => {
       const { b, t, h, d, c } = lengths;
-      const gate = (most: number) => floats([b, t, h, 1], () => most * random());
-      const rate = 0.3 / (d * c);
+      const gate = (factor: number) => floats([b, t, h, 1], () => factor * random());
+      const most = 0.3 / (d * c);
       return {
         ...rows(random, lengths),
-        lr0: gate(rate),
-        lr1: gate(rate),
-        lr2: gate(rate),
+        lr0: gate(most),
+        lr1: gate(most),
+        lr2: gate(most),
         ...(momentum && { momentum: gate(1) }),
       };
     },

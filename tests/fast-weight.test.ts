@@ -254,6 +254,18 @@ test('momentum and decay from none to all, in long chunks: nothing becomes denor
   }
 });
 
+test('wide heads', async () => {
+  for (const label of ['tttLinear', 'titansLinear', 'lact']) {
+    const method = fastMethods.find((each) => each.label === label)!;
+    const shape = { seed: 11, b: 1, t: 21, h: 1, d: label === 'lact' ? 130 : 256, c: 16, m: 67 };
+    const { tokens, constants, initial, options } = sample(method, shape);
+    const inputs = { ...tokens, ...constants, ...initial };
+    const wanted = wantedOf(method, inputs, options);
+    for (const rt of runtimes)
+      assertAccurate(await call(rt, method.op, inputs, options), wanted, `${rt.variant}: ${label}`);
+  }
+});
+
 test('large values', async () => {
   for (const method of fastMethods) {
     const { tokens, constants, initial, options } = sample(method, { seed: 7, b: 1, t: 40, h: 2, d: 18, c: 16, m: 20 });

@@ -43,7 +43,7 @@ import { s4d } from './reference/s4d.ts';
 import { selectiveScan } from './reference/selective-scan.ts';
 import { abc, gsa } from './reference/slots.ts';
 import { ssd } from './reference/ssd.ts';
-import { titansLinear } from './reference/titans.ts';
+import { titansLinear, titansLinearDual } from './reference/titans.ts';
 import { tttLinear, tttLinearDual } from './reference/ttt.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a case's inputs and attributes are known only when it is read
@@ -91,7 +91,7 @@ const references: Record<string, Reference[]> = {
   rg_lru: [rgLru],
   rwkv4: [rwkv4],
   selective_scan: [selectiveScan],
-  titans_linear: [titansLinear],
+  titans_linear: [titansLinear, titansLinearDual],
   ttt_linear: [tttLinear, tttLinearDual],
 };
 

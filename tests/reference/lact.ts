@@ -102,13 +102,11 @@ export function newtonSchulz(g: Matrix, round: Round = float64): Matrix {
   return tall ? transposed(x) : x;
 }
 
-/**
- * Chunks of fast weights, applied to the queries, then updated by the keys (LaCT, arXiv 2505.23884; block_causal_lact_swiglu).
- */
-export function lact(
+function chunks(
+  backward: boolean,
   inputs: LactInputs,
-  { chunkSize = 2048, useMuon = false }: { chunkSize?: number; useMuon?: boolean } = {},
-  round: Round = float64,
+  { chunkSize = 2048, useMuon = false }: Options,
+  round: Round,
 ): { o: Result } & Record<string, Result> {
   const { q, k, v, momentum, cuSeqlens } = inputs;
   const N = sequences(v, cuSeqlens).length;
@@ -140,20 +138,28 @@ export function lact(
     const kept = inputs.initialNorms ? row(norms, n, h) : [w0, w1, w2].flatMap((w) => w.map((r) => length(r, round)));
     const none = unpack(zeros([N, H, P]), n, h);
     let sums = place > 0 ? unpack(gradient, n, h) : none;
+    // gradients of the chunk's tokens that are not in the sums yet
+    let waiting: Matrix[][] = [];
+    const settle = () => {
+      const add = (x: Matrix[], y: Matrix[]) => x.map((m, i) => map2(m, y[i]!, (a, c) => round(a + c)));
+      if (backward) sums = add(waiting.reduceRight(add, none), sums);
+      else sums = waiting.reduce(add, sums);
+      waiting = [];
+    };
     let before = unpack(finalMomentum, n, h);
     let stay = place > 0 ? at(factor, n, h) : 0;
     for (let t = from; t < to; t++) {
       setRow(o, apply(w0, w1, w2, row(q, b, t, h), round), b, t, h);
       const rates = [inputs.lr0, inputs.lr1, inputs.lr2].map((lr) => gateAt(lr, b, t, h));
       const found = gradients(w0, w1, w2, row(k, b, t, h), row(v, b, t, h), round);
-      sums = sums.map((sum, i) => {
-        const { left, right } = found[i]!;
-        return sum.map((r, x) => r.map((e, y) => round(e + round(round(left[x]! * right[y]!) * rates[i]!))));
-      });
+      waiting.push(
+        found.map(({ left, right }, i) => left.map((x) => right.map((y) => round(round(x * y) * rates[i]!)))),
+      );
       if (momentum) stay = round(stay + gateAt(momentum, b, t, h));
       place++;
       if (place < chunkSize) continue;
       place = 0;
+      settle();
       if (momentum) {
         const mean = round(stay / chunkSize);
         sums = sums.map((sum, i) => map2(sum, before[i]!, (g, m) => round(g + round(m * mean))));
@@ -171,6 +177,7 @@ export function lact(
       }) as [Matrix, Matrix, Matrix];
       sums = none;
     }
+    settle();
     for (const [i, w] of [w0, w1, w2].entries()) for (const [x, r] of w.entries()) setRow(weights[i]!, r, n, h, x);
     setRow(norms, kept, n, h);
     setRow(gradient, sums.flat(2), n, h);
@@ -181,3 +188,15 @@ export function lact(
   const [w0, w1, w2] = weights as [Result, Result, Result];
   return { o, w0, w1, w2, norms, gradient, position, ...(momentum && { finalMomentum, factor }) };
 }
+
+type Options = { chunkSize?: number; useMuon?: boolean };
+
+/**
+ * Chunks of fast weights, applied to the queries, then updated by the keys (LaCT, arXiv 2505.23884; block_causal_lact_swiglu).
+ */
+export const lact = (inputs: LactInputs, options: Options = {}, round: Round = float64) =>
+  chunks(false, inputs, options, round);
+
+/** The same, each chunk's gradients summed from its last token to its first. */
+export const lactBackward = (inputs: LactInputs, options: Options = {}, round: Round = float64) =>
+  chunks(true, inputs, options, round);

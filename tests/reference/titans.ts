@@ -1,5 +1,6 @@
 import {
   type Activation,
+  activate,
   combined,
   type FastInputs,
   type FastOptions,
@@ -8,6 +9,7 @@ import {
   gateAt,
   gradients,
   type Network,
+  type Norm,
   normOf,
   outer,
   output,
@@ -17,7 +19,7 @@ import {
   unpacked,
   writeNetwork,
 } from './fast-weight.ts';
-import { carried, row, sequences, setRow, times } from './linear.ts';
+import { carried, inner, row, sequences, setRow, times } from './linear.ts';
 import { at, float64, type NdArray, type Result, type Round, zeros } from './ndarray.ts';
 
 /** Operands of both methods; states [N,H,D,D] or [N,H,P]. */
@@ -43,11 +45,123 @@ type TitansResult = {
   position: Result;
 };
 
+/** A memory of a head: its weights now, their momentum, and what gradients are taken at. */
+interface Memory {
+  state: Network;
+  momentum: Network;
+  anchor: Network;
+}
+
+/** Where the tokens of a part of a chunk are: `count` from `t` on. */
+interface Part {
+  b: number;
+  h: number;
+  t: number;
+  count: number;
+}
+
+interface Setting {
+  inputs: TitansInputs;
+  norm: Norm;
+  scale: number;
+  target: 'v' | 'v-k';
+  residual: 'none' | 'output' | 'query';
+  activation: Activation;
+  round: Round;
+}
+
+/** Gradients of a token at the anchor. */
+function gradientsAt(
+  { inputs: { k, v }, norm, target, activation, round }: Setting,
+  anchor: Network,
+  part: Part,
+  t: number,
+) {
+  const key = row(k, part.b, t, part.h);
+  return gradients(anchor, key, targetOf(row(v, part.b, t, part.h), key, target, round), norm, activation, round);
+}
+
+/** Token by token, with all matrices formed. */
+function primal(setting: Setting, { state, momentum, anchor }: Memory, part: Part): { rows: number[][] } & Memory {
+  const { inputs, norm, scale, residual, activation, round } = setting;
+  const { q, eta, theta, alpha } = inputs;
+  const { b, h } = part;
+  const rows: number[][] = [];
+  for (let t = part.t; t < part.t + part.count; t++) {
+    const found = gradientsAt(setting, anchor, part, t);
+    const step = outer(anchor, found, round(2 * gateAt(theta, b, t, h)), round);
+    const [stay, rest] = [gateAt(eta, b, t, h), round(1 - gateAt(alpha, b, t, h))];
+    momentum = combined(momentum, step, (s, g) => round(round(stay * s) - g));
+    state = combined(state, momentum, (m, s) => round(round(rest * m) + s));
+    const query = times(row(q, b, t, h), scale, round);
+    rows.push(output(forward(state, query, activation, round).outputs.at(-1)!, query, norm, residual, round));
+  }
+  return { rows, state, momentum, anchor };
+}
+
+/**
+ * The same without the weights of any token: M_i = a_i M + m_i S + sum_{j <= i} c_ij x_j^T g_j, where a, m and c follow the recurrences of M
+ * and S.
+ */
+function dual(setting: Setting, { state, momentum, anchor }: Memory, part: Part): { rows: number[][] } & Memory {
+  const { inputs, norm, scale, residual, activation, round } = setting;
+  const { q, eta, theta, alpha } = inputs;
+  const { b, h } = part;
+  const found = Array.from({ length: part.count }, (_, i) => gradientsAt(setting, anchor, part, part.t + i));
+  const rows: number[][] = [];
+  let [keep, add, stays] = [1, 0, 1];
+  let inState: number[] = [];
+  let inMomentum: number[] = [];
+  for (let i = 0; i < part.count; i++) {
+    const t = part.t + i;
+    const [stay, rest] = [gateAt(eta, b, t, h), round(1 - gateAt(alpha, b, t, h))];
+    inMomentum = [...inMomentum.map((c) => round(stay * c)), round(-2 * gateAt(theta, b, t, h))];
+    inState = inMomentum.map((c, j) => round(round(rest * (inState[j] ?? 0)) + c));
+    stays = round(stay * stays);
+    keep = round(rest * keep);
+    add = round(round(rest * add) + stays);
+    const query = times(row(q, b, t, h), scale, round);
+    let y = query;
+    let z: number[] = [];
+    for (const [l, { w }] of anchor.entries()) {
+      const column = (net: Network, c: number) =>
+        inner(
+          y,
+          net[l]!.w.map((r) => r[c]!),
+          round,
+        );
+      const scores = inState.map((c, j) => round(c * inner(y, found[j]![l]!.x, round)));
+      z = w[0]!.map((_, c) => {
+        const learnt = inner(
+          scores,
+          scores.map((_, j) => found[j]![l]!.g[c]!),
+          round,
+        );
+        return round(round(round(keep * column(state, c)) + round(add * column(momentum, c))) + learnt);
+      });
+      y = z.map((e) => activate(e, activation, round).y);
+    }
+    rows.push(output(z, query, norm, residual, round));
+  }
+  const learnt = (factors: readonly number[]) =>
+    found
+      .map((each, j) => outer(anchor, each, factors[j]!, round))
+      .reduce((sum, each) => combined(sum, each, (x, y) => round(x + y)));
+  const turned = combined(state, momentum, (m, s) => round(round(keep * m) + round(add * s)));
+  return {
+    rows,
+    state: combined(turned, learnt(inState), (x, y) => round(x + y)),
+    momentum: combined(momentum, learnt(inMomentum), (s, g) => round(round(stays * s) + g)),
+    anchor,
+  };
+}
+
 /**
  * S_t = eta_t S_{t-1} - 2 theta_t x_t^T g_t, M_t = (1 - alpha_t) M_{t-1} + S_t in every layer, the gradients taken at the memory of the
- * chunk's start; o_t = residual + LN(f_t(q_t)), token by token with all matrices formed (Titans, arXiv 2501.00663).
+ * chunk's start; o_t = residual + LN(f_t(q_t)) (Titans, arXiv 2501.00663).
  */
 function memory(
+  take: typeof primal,
   inputs: TitansInputs,
   options: TitansOptions,
   round: Round,
@@ -55,8 +169,7 @@ function memory(
   activation: Activation,
   residualWithNorm: 'output' | 'query',
 ): TitansResult {
-  const { q, k, v, eta, theta, alpha, lnWeight, initialState, initialMomentum, initialAnchor } = inputs;
-  const { initialPosition, cuSeqlens } = inputs;
+  const { v, lnWeight, initialState, initialMomentum, initialAnchor, initialPosition, cuSeqlens } = inputs;
   const { chunkSize = 16, scale = 1, target = lnWeight ? 'v-k' : 'v' } = options;
   const { residual = lnWeight ? residualWithNorm : 'none' } = options;
   const N = sequences(v, cuSeqlens).length;
@@ -67,35 +180,23 @@ function memory(
   const o = zeros(v.shape);
   const position = zeros([N]);
   forEachHead(inputs, ({ n, b, h, from, to }) => {
-    let state: Network = readNetwork(states, n, h);
-    let momentum: Network = readNetwork(momenta, n, h);
-    let place = initialPosition ? at(initialPosition, n) : 0;
-    let anchor: Network = place > 0 ? readNetwork(anchors, n, h) : state;
     const norm = normOf(inputs, h, options);
-    for (let t = from; t < to; t++) {
-      const key = row(k, b, t, h);
-      const found = gradients(anchor, key, targetOf(row(v, b, t, h), key, target, round), norm, activation, round);
-      const step = outer(anchor, found, round(2 * gateAt(theta, b, t, h)), round);
-      const [stay, rest] = [gateAt(eta, b, t, h), round(1 - gateAt(alpha, b, t, h))];
-      momentum = combined(momentum, step, (s, g) => round(round(stay * s) - g));
-      state = combined(state, momentum, (m, s) => round(round(rest * m) + s));
-      const query = times(row(q, b, t, h), round(scale), round);
-      setRow(
-        o,
-        output(forward(state, query, activation, round).outputs.at(-1)!, query, norm, residual, round),
-        b,
-        t,
-        h,
-      );
-      place++;
-      if (place === chunkSize) {
-        place = 0;
-        anchor = state;
-      }
+    const setting = { inputs, norm, scale: round(scale), target, residual, activation, round };
+    let place = initialPosition ? at(initialPosition, n) : 0;
+    const state = readNetwork(states, n, h);
+    const anchor = place > 0 ? readNetwork(anchors, n, h) : state;
+    let now: Memory = { state, momentum: readNetwork(momenta, n, h), anchor };
+    for (let t = from; t < to; ) {
+      const count = Math.min(chunkSize - place, to - t);
+      const { rows, ...after } = take(setting, now, { b, h, t, count });
+      for (const [i, values] of rows.entries()) setRow(o, values, b, t + i, h);
+      t += count;
+      place = (place + count) % chunkSize;
+      now = place === 0 ? { ...after, anchor: after.state } : after;
     }
-    writeNetwork(state, states, n, h);
-    writeNetwork(momentum, momenta, n, h);
-    writeNetwork(anchor, anchors, n, h);
+    writeNetwork(now.state, states, n, h);
+    writeNetwork(now.momentum, momenta, n, h);
+    writeNetwork(now.anchor, anchors, n, h);
     position.data[n] = place;
   });
   const shape = initialState?.shape ?? [N, H, widths[0]!, widths[0]!];
@@ -103,20 +204,31 @@ function memory(
   return { o, finalState: whole(states), finalMomentum: whole(momenta), anchor: whole(anchors), position };
 }
 
-/** Titans with a linear memory (fla, titans_linear, with the gradient of the norm mended). */
-export function titansLinear(inputs: TitansInputs, options: TitansOptions = {}, round: Round = float64): TitansResult {
-  const D = inputs.v.shape[3]!;
-  return memory(inputs, options, round, [D, D], 'gelu', 'output');
+function linearForm(take: typeof primal) {
+  return (inputs: TitansInputs, options: TitansOptions = {}, round: Round = float64): TitansResult => {
+    const D = inputs.v.shape[3]!;
+    return memory(take, inputs, options, round, [D, D], 'gelu', 'output');
+  };
 }
 
-/** Titans with a memory of several layers (titans-pytorch, NeuralMemory). */
-export function titans(
-  inputs: TitansInputs,
-  options: TitansOptions & { depth?: number; expansion?: number; activation?: Activation } = {},
-  round: Round = float64,
-): TitansResult {
-  const { depth = 2, expansion = 4, activation = 'gelu' } = options;
-  const D = inputs.v.shape[3]!;
-  const widths = [D, ...new Array<number>(depth - 1).fill(D * expansion), D];
-  return memory(inputs, options, round, widths, activation, 'query');
+function layeredForm(take: typeof primal) {
+  return (
+    inputs: TitansInputs,
+    options: TitansOptions & { depth?: number; expansion?: number; activation?: Activation } = {},
+    round: Round = float64,
+  ): TitansResult => {
+    const { depth = 2, expansion = 4, activation = 'gelu' } = options;
+    const D = inputs.v.shape[3]!;
+    const widths = [D, ...new Array<number>(depth - 1).fill(D * expansion), D];
+    return memory(take, inputs, options, round, widths, activation, 'query');
+  };
 }
+
+/** Titans with a linear memory (fla, titans_linear, with the gradient of the norm mended). */
+export const titansLinear = linearForm(primal);
+/** The same in the dual form. */
+export const titansLinearDual = linearForm(dual);
+/** Titans with a memory of several layers (titans-pytorch, NeuralMemory). */
+export const titans = layeredForm(primal);
+/** The same in the dual form. */
+export const titansDual = layeredForm(dual);
