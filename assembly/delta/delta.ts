@@ -4,20 +4,29 @@ import { loadState, storeState, writeState } from '../linear/state';
 import { touchRows } from '../linear/touch';
 import { selectHead } from '../linear/workspace';
 import { DeltaParams } from '../params';
-import { foldTokens, openRows } from './fold';
+import { foldPair, foldSingle, openBlock, openRows } from './fold';
 import { copyOutput, copyWritten, outputAt } from './output';
 import { closePair, openPair, sweepPair } from './pair';
 import { openSingle, SINGLE_A, sweepSingle } from './single';
 import { BLOCK, carve, DeltaScratch } from './workspace';
 
-/** Takes the tokens of a folded block in pairs; the panels of the state take turns, so that one's sums need not be waited for. */
+/** The one of the two records that is not `record`. */
+// @ts-ignore: decorator
+@inline
+function otherRecord(w: DeltaScratch, record: usize): usize {
+  return 2 * w.records + w.recordBytes - record;
+}
+
+/** Takes the tokens of a block in pairs, each folded just before; the panels of the state take turns, so that one's sums need not be waited for. */
 function runPairs(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): void {
   const rows = w.groups << 2;
   const stateStep = (<usize>w.groups) << 7;
   let record = w.records;
+  let before = record;
   for (let n = 0; n < count; n += 2) {
     const token = step + n;
     const both = n + 1 < count;
+    foldPair(p, w, step, n, count, record);
     let vA = valueRow(p, w, token, w.vRow);
     let vB = both ? valueRow(p, w, token + 1, w.vRow2) : w.vZeros;
     let oA = outputAt(p, w, token, 0);
@@ -28,7 +37,7 @@ function runPairs(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): void 
       if (n == 0) {
         openPair(state, w.factor, p.readsOld, record, w.rowBytes, rows, written, vA, vB, oA, oB);
       } else {
-        sweepPair(state, record - w.recordBytes, record, w.rowBytes, rows, written, vA, vB, oA, oB);
+        sweepPair(state, before, record, w.rowBytes, rows, written, vA, vB, oA, oB);
       }
       state += stateStep;
       written += 64;
@@ -43,18 +52,19 @@ function runPairs(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): void 
       copyOutput(p, w, token + 1, 1);
       copyWritten(p, w, token + 1, 1);
     }
-    record += w.recordBytes;
+    before = record;
+    record = otherRecord(w, record);
   }
   let state = w.state;
   let written = w.written;
   for (let c = w.panels; c > 0; --c) {
-    closePair(state, record - w.recordBytes, w.rowBytes, rows, written);
+    closePair(state, before, w.rowBytes, rows, written);
     state += stateStep;
     written += 64;
   }
 }
 
-/** Takes the tokens of a folded block one by one. */
+/** Takes the tokens of a block one by one, each folded while the one before is still in use. */
 function runSingles(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): void {
   const rows = w.groups << 2;
   const stateStep = (<usize>w.groups) << 7;
@@ -62,13 +72,18 @@ function runSingles(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): voi
   let record = w.records;
   let state = w.state;
   let read = w.written;
+  foldSingle(p, w, step, 0, record);
   for (let c = w.panels; c > 0; --c) {
     openSingle(state, w.factor, record + a, rows, read);
     state += stateStep;
     read += 64;
   }
   for (let n = 0; n < count; ++n) {
-    const next = record + (n + 1 < count ? w.recordBytes : 0) + a;
+    const following = otherRecord(w, record);
+    const more = n + 1 < count;
+    if (more) foldSingle(p, w, step, n + 1, following);
+    // the last reads for nobody
+    const next = (more ? following : record) + a;
     let v = valueRow(p, w, step + n, w.vRow);
     let o = outputAt(p, w, step + n, 0);
     state = w.state;
@@ -81,7 +96,7 @@ function runSingles(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): voi
       o += 32;
     }
     copyOutput(p, w, step + n, 0);
-    record += w.recordBytes;
+    record = following;
   }
 }
 
@@ -108,7 +123,7 @@ function passHead(p: DeltaParams, w: DeltaScratch, step: i32, end: i32): void {
   while (step < end) {
     let most = end - step;
     if (p.snapshots) most = min(most, p.snapshotEvery - (step % p.snapshotEvery));
-    const count = foldTokens(p, w, step, most);
+    const count = openBlock(p, w, step, most);
     if (p.b) runSingles(p, w, step, count);
     else runPairs(p, w, step, count);
     step += count;

@@ -215,65 +215,53 @@ function foldOwnPair(p: DeltaParams, w: DeltaScratch, step: i32, n: i32, both: b
   );
 }
 
-/** Records of pairs of tokens; a last one that is alone goes with one that does nothing. */
-function foldPairs(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): void {
+/** The record of tokens n and n + 1 of a block of `count`; a last one that is alone goes with one that does nothing. */
+export function foldPair(p: DeltaParams, w: DeltaScratch, step: i32, n: i32, count: i32, record: usize): void {
   const rowBytes = w.rowBytes;
-  const own = !p.a && !p.readsOld && p.gateKind != GATE_ROWS;
-  let record = w.records;
-  for (let n = 0; n < count; n += 2) {
-    const kA = record;
-    const kB = kA + rowBytes;
-    const aA = kB + rowBytes;
-    const aB = aA + rowBytes;
-    const qA = aB + rowBytes;
-    const qB = qA + rowBytes;
-    const numbers = qB + rowBytes;
-    const both = n + 1 < count;
-    store<f32>(numbers, p.weight ? tokenValue(p.weight, p, w, step + n) : 1);
-    store<f32>(numbers, !both ? 0 : p.weight ? tokenValue(p.weight, p, w, step + n + 1) : 1, 4);
-    if (own) {
-      foldOwnPair(p, w, step, n, both, record);
-    } else {
-      foldKey(p, w, step, n, kA);
-      foldReads(p, w, step, n, aA, qA);
-      if (both) {
-        foldKey(p, w, step, n + 1, kB);
-        foldReads(p, w, step, n + 1, aB, qB);
-      } else {
-        memory.fill(kB, 0, rowBytes);
-        memory.fill(aB, 0, rowBytes);
-        memory.fill(qB, 0, rowBytes);
-      }
-      store<f32>(numbers, dotRow(aB, kA, w.groups), 8);
-      store<f32>(numbers, dotRow(qA, kA, w.groups), 12);
-      store<f32>(numbers, dotRow(qB, kA, w.groups), 16);
-      store<f32>(numbers, dotRow(qB, kB, w.groups), 20);
-    }
-    record += w.recordBytes;
+  const kA = record;
+  const kB = kA + rowBytes;
+  const aA = kB + rowBytes;
+  const aB = aA + rowBytes;
+  const qA = aB + rowBytes;
+  const qB = qA + rowBytes;
+  const numbers = qB + rowBytes;
+  const both = n + 1 < count;
+  store<f32>(numbers, p.weight ? tokenValue(p.weight, p, w, step + n) : 1);
+  store<f32>(numbers, !both ? 0 : p.weight ? tokenValue(p.weight, p, w, step + n + 1) : 1, 4);
+  if (!p.a && !p.readsOld && p.gateKind != GATE_ROWS) {
+    foldOwnPair(p, w, step, n, both, record);
+    return;
   }
+  foldKey(p, w, step, n, kA);
+  foldReads(p, w, step, n, aA, qA);
+  if (both) {
+    foldKey(p, w, step, n + 1, kB);
+    foldReads(p, w, step, n + 1, aB, qB);
+  } else {
+    memory.fill(kB, 0, rowBytes);
+    memory.fill(aB, 0, rowBytes);
+    memory.fill(qB, 0, rowBytes);
+  }
+  store<f32>(numbers, dotRow(aB, kA, w.groups), 8);
+  store<f32>(numbers, dotRow(qA, kA, w.groups), 12);
+  store<f32>(numbers, dotRow(qB, kA, w.groups), 16);
+  store<f32>(numbers, dotRow(qB, kB, w.groups), 20);
 }
 
-/** Records of single tokens. */
-function foldSingles(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): void {
-  let record = w.records;
-  for (let n = 0; n < count; ++n) {
-    foldKey(p, w, step, n, record + SINGLE_K * w.rowBytes);
-    foldRow(p, w, alongRow(p, w, step + n), 1, n, OVER, record + SINGLE_B * w.rowBytes);
-    foldReads(p, w, step, n, record + SINGLE_A * w.rowBytes, record + SINGLE_Q * w.rowBytes);
-    record += w.recordBytes;
-  }
+/** The record of token n of a block. */
+export function foldSingle(p: DeltaParams, w: DeltaScratch, step: i32, n: i32, record: usize): void {
+  foldKey(p, w, step, n, record + SINGLE_K * w.rowBytes);
+  foldRow(p, w, alongRow(p, w, step + n), 1, n, OVER, record + SINGLE_B * w.rowBytes);
+  foldReads(p, w, step, n, record + SINGLE_A * w.rowBytes, record + SINGLE_Q * w.rowBytes);
 }
 
 /**
- * Folds tokens from `step` on, at most `most` and no more than the decays allow; their number. The decays since the first of them are
- * multiplied into what reads and divided out of what is written; those before, with the first's own, are left in w.factor.
+ * Begins a block of tokens at `step`, at most `most` and no more than their decays allow; their number. The decays since the first of them
+ * will be multiplied into what reads and divided out of what is written; those before, with the first's own, are left in w.factor.
  */
-export function foldTokens(p: DeltaParams, w: DeltaScratch, step: i32, most: i32): i32 {
+export function openBlock(p: DeltaParams, w: DeltaScratch, step: i32, most: i32): i32 {
   if (p.readsOld) copyRow(w.product, w.prior, w.groups);
-  let count = most;
-  if (p.gateKind == GATE_SCALAR) count = scalarDecays(p, w, step, most);
-  else if (p.gateKind == GATE_ROWS) count = rowDecays(p, w, step, most);
-  if (p.b) foldSingles(p, w, step, count);
-  else foldPairs(p, w, step, count);
-  return count;
+  if (p.gateKind == GATE_SCALAR) return scalarDecays(p, w, step, most);
+  if (p.gateKind == GATE_ROWS) return rowDecays(p, w, step, most);
+  return most;
 }

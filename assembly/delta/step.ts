@@ -3,7 +3,7 @@ import { valueRow } from '../linear/rows';
 import { stepColumns } from '../linear/strip';
 import { DeltaParams } from '../params';
 import { fma } from '../simd/fma';
-import { foldTokens, openRows, timesRow } from './fold';
+import { foldPair, foldSingle, openBlock, openRows, timesRow } from './fold';
 import { outputAt } from './output';
 import { SINGLE_A, SINGLE_B, SINGLE_K, SINGLE_Q } from './single';
 import { carve } from './workspace';
@@ -63,7 +63,9 @@ export function deltaStep(params: usize, begin: i32, end: i32, scratch: usize): 
     openRows(p, w);
     for (let i = 0; i < w.headCount; ++i) {
       openHead(p, w, i);
-      foldTokens(p, w, 0, 1);
+      openBlock(p, w, 0, 1);
+      if (p.b) foldSingle(p, w, 0, 0, w.records);
+      else foldPair(p, w, 0, 0, 1, w.records);
       // the state has not decayed yet
       if (!p.readsOld) timesRow(w.factor, a, w.groups);
       const beta = load<f32>(w.records + w.recordBytes - 32);

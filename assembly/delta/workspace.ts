@@ -8,10 +8,10 @@ export const ROWS: usize = 6;
 /** Numbers behind the rows of a record, in two vectors. */
 const SCALAR_BYTES: usize = 32;
 
-/** Scratch of one thread: an item, and a block of tokens folded by their decays. */
+/** Scratch of one thread: an item, and tokens folded by their decays. */
 @unmanaged
 export class DeltaScratch extends ItemScratch {
-  /** f32 [BLOCK / 2 or BLOCK][6][K4], then numbers: a record for two tokens, or one where the erase is apart from the write. */
+  /** f32 [2][6][K4], each with numbers behind it: two tokens, or one where the erase is apart from the write, and those before or after. */
   records: usize;
   recordBytes: usize;
   rowBytes: usize;
@@ -26,8 +26,6 @@ export class DeltaScratch extends ItemScratch {
   written: usize;
   /** f32 [2][V8]: outputs that cannot be written in place. */
   oRows: usize;
-  /** Tokens of a record. */
-  stride: i32;
 }
 
 const DELTA_SCRATCH_BYTES: usize = (offsetof<DeltaScratch>() + 15) & ~15;
@@ -37,11 +35,10 @@ export function carve(p: DeltaParams, at: usize): DeltaScratch {
   const w = changetype<DeltaScratch>(at);
   carveItem(p, w, at + DELTA_SCRATCH_BYTES, BLOCK);
   const columnBytes = (<usize>((min(p.blockV, p.dv) + 7) >> 3)) << 5;
-  w.stride = p.b ? 1 : 2;
   w.rowBytes = (<usize>((p.dk + 3) >> 2)) << 4;
   w.recordBytes = ROWS * w.rowBytes + SCALAR_BYTES;
   w.records = w.end;
-  w.prior = w.records + <usize>(BLOCK / w.stride) * w.recordBytes;
+  w.prior = w.records + 2 * w.recordBytes;
   w.aRow = w.prior + w.rowBytes;
   w.bRow = w.aRow + w.rowBytes;
   w.ones = w.bRow + w.rowBytes;
