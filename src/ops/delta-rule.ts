@@ -14,7 +14,7 @@ import {
   snapshotsOf,
   strengths,
 } from '../engines/delta-operands.ts';
-import type { Stepped } from '../engines/linear-operands.ts';
+import type { LinearNames, Stepped } from '../engines/linear-operands.ts';
 import { expectNames } from '../engines/shapes.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
@@ -29,17 +29,33 @@ export interface GatedDeltaRuleInputs extends DeltaInputs {
 const SHARED = ['q', 'k', 'v', 'beta', 'initialState', 'cuSeqlens'];
 const OPTIONS = ['scale', 'useQkL2norm'];
 
-/** Lays out the delta rule. */
-export function planDeltaRule(b: Builder, inputs: DeltaInputs, options: DeltaOptions, into?: StepTarget): DeltaResult {
-  const op = 'deltaRule';
-  expectNames(op, 'input', inputs, SHARED);
+/**
+ * Lays out a delta rule with one strength a token and a decay of these axes, or none.
+ *
+ * @throws ShapeError, DTypeError, OptionError
+ */
+export function planRule(
+  b: Builder,
+  op: string,
+  inputs: DeltaInputs & { readonly g?: Tensor },
+  options: DeltaOptions,
+  axes: string | undefined,
+  into?: StepTarget,
+): DeltaResult {
+  expectNames(op, 'input', inputs, axes ? [...SHARED, 'g'] : SHARED);
   expectNames(op, 'option', options, into ? OPTIONS : [...OPTIONS, 'snapshotEvery']);
-  const { beta } = inputs;
-  const { call, sizes } = openDelta(b, op, inputs, options, { gates: { beta: [beta, 'B T HV'] }, into });
+  const { beta, g } = inputs;
+  const gates: LinearNames['gates'] = { ...(axes && { g: [g, axes] }), beta: [beta, 'B T HV'] };
+  const { call, sizes } = openDelta(b, op, inputs, options, { gates, into });
   const l2norm = normalization(op, options);
   const { kept, ...snapshots } = snapshotsOf(b, op, options, sizes, call.sequences);
-  delta(b, { ...call, ...snapshots, beta: strengths(b, beta), l2norm });
+  delta(b, { ...call, ...snapshots, g, beta: strengths(b, beta), l2norm });
   return { o: call.o, finalState: call.final, ...kept };
+}
+
+/** Lays out the delta rule. */
+export function planDeltaRule(b: Builder, inputs: DeltaInputs, options: DeltaOptions, into?: StepTarget): DeltaResult {
+  return planRule(b, 'deltaRule', inputs, options, undefined, into);
 }
 
 /** Lays out the gated delta rule. */
@@ -49,16 +65,7 @@ export function planGatedDeltaRule(
   options: DeltaOptions,
   into?: StepTarget,
 ): DeltaResult {
-  const op = 'gatedDeltaRule';
-  expectNames(op, 'input', inputs, [...SHARED, 'g']);
-  expectNames(op, 'option', options, into ? OPTIONS : [...OPTIONS, 'snapshotEvery']);
-  const { beta, g } = inputs;
-  const gates = { g: [g, 'B T HV'], beta: [beta, 'B T HV'] } as const;
-  const { call, sizes } = openDelta(b, op, inputs, options, { gates, into });
-  const l2norm = normalization(op, options);
-  const { kept, ...snapshots } = snapshotsOf(b, op, options, sizes, call.sequences);
-  delta(b, { ...call, ...snapshots, g, beta: strengths(b, beta), l2norm });
-  return { o: call.o, finalState: call.final, ...kept };
+  return planRule(b, 'gatedDeltaRule', inputs, options, 'B T HV', into);
 }
 
 /**

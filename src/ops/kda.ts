@@ -3,23 +3,18 @@
  *
  * @module
  */
-import { delta } from '../engines/delta.ts';
 import {
   type DeltaInputs,
   type DeltaOptions,
   type DeltaResult,
   type NormalizingOptions,
-  normalization,
-  openDelta,
   rowGateAxes,
-  snapshotsOf,
-  strengths,
 } from '../engines/delta-operands.ts';
 import type { Stepped } from '../engines/linear-operands.ts';
-import { expectNames } from '../engines/shapes.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
+import { planRule } from './delta-rule.ts';
 
 /** Operands of `kda`. */
 export interface KdaInputs extends DeltaInputs {
@@ -28,19 +23,10 @@ export interface KdaInputs extends DeltaInputs {
 }
 
 const OP = 'kda';
-const OPTIONS = ['scale', 'useQkL2norm'];
 
 /** Lays out the call. */
 export function planKda(b: Builder, inputs: KdaInputs, options: DeltaOptions, into?: StepTarget): DeltaResult {
-  expectNames(OP, 'input', inputs, ['q', 'k', 'v', 'g', 'beta', 'initialState', 'cuSeqlens']);
-  expectNames(OP, 'option', options, into ? OPTIONS : [...OPTIONS, 'snapshotEvery']);
-  const { beta, g, v } = inputs;
-  const gates = { g: [g, rowGateAxes(g, v)], beta: [beta, 'B T HV'] } as const;
-  const { call, sizes } = openDelta(b, OP, inputs, options, { gates, into });
-  const l2norm = normalization(OP, options);
-  const { kept, ...snapshots } = snapshotsOf(b, OP, options, sizes, call.sequences);
-  delta(b, { ...call, ...snapshots, g, beta: strengths(b, beta), l2norm });
-  return { o: call.o, finalState: call.final, ...kept };
+  return planRule(b, OP, inputs, options, rowGateAxes(inputs.g, inputs.v), into);
 }
 
 /**
