@@ -15,7 +15,7 @@ const NORMALIZER_CLAMP: i32 = 2;
 const NORMALIZER_STABILIZED: i32 = 3;
 
 /** The key of token step + n, whose place in the block is that of the token which it is written for. */
-function keyRow(p: LinearParams, w: Workspace, token: i32, n: i32, row: usize): usize {
+export function keyRow(p: LinearParams, w: Workspace, token: i32, n: i32, row: usize): usize {
   if (token < 0) return w.zeros;
   if (p.tied) return w.tiedKeys + <usize>n * ((<usize>w.groups) << 4);
   return operandRow(p.k, p.kStrideB, p.kStrideT, p.kStrideH, p.kType, w, token, w.keyHead, p.dk, row);

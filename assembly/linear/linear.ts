@@ -1,36 +1,24 @@
 import { MR, panels } from '../gemm/panel';
 import { LinearParams } from '../params';
-import { fillRow, leastOf, multiplyRow } from './decay';
+import { fillRow, multiplyRow } from './decay';
 import { foldBlock } from './fold';
 import { openHead, openItem, outputRow } from './item';
-import { fadeState, loadState, scaleColumns, storeKeySum, storeRow, storeState } from './state';
+import { fadesInPass, loadState, scaleColumns, storeKeySum, storeRow, storeState } from './state';
 import { stepColumns, strip, writeStrip } from './strip';
+import { sweepHead, sweeps } from './sweep';
 import { touchBlock } from './touch';
-import { BLOCK, carve, openWorkspace, PANEL, READ, selectHead, Workspace, WRITE } from './workspace';
-
-/** 2^-8: decay since the state was last flushed, beyond which it is flushed again. */
-const FLUSH_DECAY: f32 = 0.00390625;
+import { BLOCK, carve, openWorkspace, PANEL, READ, selectHead, SWEEP_BLOCK, Workspace, WRITE } from './workspace';
 
 /** Whether the last strips of a block may write its outputs where they belong: whole panels of existing tokens, no factors. */
 function writesThrough(p: LinearParams, w: Workspace, step: i32, count: i32): bool {
   return !p.normalizer && !p.gv && !(w.width & 7) && !(count & 1) && step + count <= w.length;
 }
 
-/** Whether the strips multiply the state by its decay up to this block; where it has decayed far, it is done here, with a flush. */
-function fadesInStrips(p: LinearParams, w: Workspace): i32 {
-  if (!p.gateKind) return 0;
-  const decay = load<f32>(w.faded) * leastOf(w.factor, w.groups);
-  const near = decay > FLUSH_DECAY;
-  store<f32>(w.faded, near ? decay : 1);
-  if (!near) fadeState(w);
-  return near ? 1 : 0;
-}
-
 /** The strips of a block: every column panel passes over all rows of its state. Outputs end in the panels, or at `o`. */
 function runStrips(p: LinearParams, w: Workspace, count: i32, o: usize): void {
   const stateStep = (<usize>w.groups) << 7;
   const oStride = (<usize>p.oStrideT) << 2;
-  const fading = fadesInStrips(p, w);
+  const fading = fadesInPass(p, w);
   const pairs = (count + 1) & ~1;
   if (p.gv) scaleColumns(w, w.columnFactor);
   for (let c = 0; c < w.panels; ++c) {
@@ -163,19 +151,23 @@ function closeHead(p: LinearParams, w: Workspace): void {
 export function linear(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<LinearParams>(params);
   const w = openWorkspace(p, scratch);
+  const swept = sweeps(p);
   for (let item = begin; item < end; ++item) {
     openItem(p, w, item);
+    if (swept) fillRow(w.vRow3, 0, w.panels << 1);
     for (let i = 0; i < w.headCount; ++i) {
       openHead(p, w, i);
       loadState(p, w);
     }
     // heads take turns, so that the rows of a token, which lie side by side, are read together
     const steps = w.length > 0 ? w.length + w.lag : 0;
-    for (let step = 0; step < steps; step += BLOCK) {
-      touchBlock(p, w, step, BLOCK);
+    const block = swept ? SWEEP_BLOCK : BLOCK;
+    for (let step = 0; step < steps; step += block) {
+      touchBlock(p, w, step, block);
       for (let i = 0; i < w.headCount; ++i) {
         selectHead(p, w, i);
-        passHead(p, w, step, min(step + BLOCK, steps));
+        if (swept) sweepHead(p, w, step, min(step + block, steps));
+        else passHead(p, w, step, min(step + block, steps));
       }
     }
     if (!(p.mode & WRITE)) continue;

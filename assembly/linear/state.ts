@@ -1,7 +1,11 @@
 import { LinearParams } from '../params';
 import { FOLDED_FLUSH } from '../simd/constants';
 import { flushedBelow } from '../simd/flush';
+import { leastOf } from './decay';
 import { ItemScratch } from './workspace';
+
+/** 2^-8: decay since the state was last flushed, beyond which it is flushed again. */
+const FLUSH_DECAY: f32 = 0.00390625;
 
 /** Address of an item's part of a state. */
 // @ts-ignore: decorator
@@ -86,6 +90,16 @@ export function fadeState(w: ItemScratch): void {
       factor += 4;
     }
   }
+}
+
+/** Whether the first pass over the state multiplies it by its decay up to this block; where it has decayed far, it is done here, with a flush. */
+export function fadesInPass(p: LinearParams, w: ItemScratch): i32 {
+  if (!p.gateKind) return 0;
+  const decay = load<f32>(w.faded) * leastOf(w.factor, w.groups);
+  const near = decay > FLUSH_DECAY;
+  store<f32>(w.faded, near ? decay : 1);
+  if (!near) fadeState(w);
+  return near ? 1 : 0;
 }
 
 /** Multiplies the sum of keys by w.factor, likewise. */

@@ -4,6 +4,8 @@ import { fillRow } from './decay';
 
 /** Tokens of one block: the strips of all columns run over its folded rows while these are in the first-level cache. */
 export const BLOCK: i32 = 32;
+/** Tokens of a block that is taken in passes of three. */
+export const SWEEP_BLOCK: i32 = 48;
 /** Bytes between the panels of a block: padded, so that neighbouring panels do not share cache sets. */
 export const PANEL: usize = <usize>(BLOCK + MR) * 32;
 
@@ -118,6 +120,10 @@ export class Workspace extends ItemScratch {
   columnProducts: usize;
   /** f32 [BLOCK]: factor of each output row. */
   scale: usize;
+  /** f32 [6][K4], numbers: three folded tokens; f32 [3][V8]: outputs that cannot be written in place; f32 [V8]: values of a third token. */
+  record: usize;
+  oRows: usize;
+  vRow3: usize;
   /** Tokens by which reading lags behind writing. */
   lag: i32;
   /** Whether the block's outputs start from own values. */
@@ -131,13 +137,16 @@ export function carve(p: LinearParams, at: usize): Workspace {
   const w = changetype<Workspace>(at);
   const groups = <usize>((p.dk + 3) >> 2);
   const panels = <usize>((min(p.blockV, p.dv) + 7) >> 3);
-  carveItem(p, w, at + WORKSPACE_BYTES, BLOCK);
+  carveItem(p, w, at + WORKSPACE_BYTES, max(BLOCK, SWEEP_BLOCK));
   w.qk = w.end;
   w.v = w.qk + (groups + 1) * PANEL;
   w.o = w.v + panels * PANEL;
   w.columnProducts = w.o + panels * PANEL;
   w.scale = w.columnProducts + (p.gv ? panels * PANEL : 0);
-  w.end = w.scale + <usize>BLOCK * 4;
+  w.record = w.scale + <usize>BLOCK * 4;
+  w.oRows = w.record + 6 * (groups << 4) + 32;
+  w.vRow3 = w.oRows + 3 * (panels << 5);
+  w.end = w.vRow3 + (panels << 5);
   return w;
 }
 
