@@ -5,7 +5,7 @@ import { foldBlock } from './fold';
 import { openHead, openItem, outputRow } from './item';
 import { fadesInPass, loadState, scaleColumns, storeKeySum, storeRow, storeState } from './state';
 import { stepColumns, strip, writeStrip } from './strip';
-import { sweepHead, sweeps } from './sweep';
+import { openSweeps, sweepHead, sweeps } from './sweep';
 import { touchBlock } from './touch';
 import { BLOCK, carve, openWorkspace, PANEL, READ, selectHead, SWEEP_BLOCK, Workspace, WRITE } from './workspace';
 
@@ -154,7 +154,7 @@ export function linear(params: usize, begin: i32, end: i32, scratch: usize): voi
   const swept = sweeps(p);
   for (let item = begin; item < end; ++item) {
     openItem(p, w, item);
-    if (swept) fillRow(w.vRow3, 0, w.panels << 1);
+    if (swept) openSweeps(w);
     for (let i = 0; i < w.headCount; ++i) {
       openHead(p, w, i);
       loadState(p, w);

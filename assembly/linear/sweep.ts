@@ -1,7 +1,7 @@
 import { LinearParams } from '../params';
 import { fma } from '../simd/fma';
-import { sum4 } from '../simd/reduce';
-import { multiplyRow } from './decay';
+import { sum4, sum4x4 } from '../simd/reduce';
+import { fillRow, multiplyRow } from './decay';
 import { rowDecays, scalarDecays } from './decays';
 import { keyRow } from './fold';
 import { outputRow } from './item';
@@ -24,14 +24,73 @@ export function sweeps(p: LinearParams): bool {
   );
 }
 
-/** to = factor * row. */
-function scaleRow(row: usize, factor: f32, to: usize, vectors: i32): void {
-  const factors = f32x4.splat(factor);
+/** Prepares the rows of an item that no token fills. */
+export function openSweeps(w: Workspace): void {
+  fillRow(w.kRow3, 0, w.groups);
+  fillRow(w.qRow3, 0, w.groups);
+  fillRow(w.vRow3, 0, w.panels << 1);
+}
+
+/**
+ * The record of three tokens with one decay a token: all rows and their products in one pass.
+ *
+ *   kA, kB, kC, qA, qB, qC  f32 [vectors][4]   rows of the tokens
+ *   factors                 f32 [6]            on each of them
+ *   record                  f32 [6][vectors][4], numbers
+ */
+function scaleTriple(
+  kA: usize,
+  kB: usize,
+  kC: usize,
+  qA: usize,
+  qB: usize,
+  qC: usize,
+  factors: usize,
+  record: usize,
+  rowBytes: usize,
+  vectors: i32,
+): void {
+  let qAkA = i32x4.splat(0);
+  let qBkA = qAkA;
+  let qBkB = qAkA;
+  let qCkA = qAkA;
+  let qCkB = qAkA;
+  let qCkC = qAkA;
+  let k = record;
+  let q = record + 3 * rowBytes;
+  const second = rowBytes << 1;
   for (; vectors > 0; --vectors) {
-    v128.store(to, f32x4.mul(v128.load(row), factors));
-    row += 16;
-    to += 16;
+    const a = f32x4.mul(v128.load(kA), v128.load32_splat(factors));
+    v128.store(k, a);
+    const b = f32x4.mul(v128.load(kB), v128.load32_splat(factors, 4));
+    v128.store(k + rowBytes, b);
+    const c = f32x4.mul(v128.load(kC), v128.load32_splat(factors, 8));
+    v128.store(k + second, c);
+    let x = f32x4.mul(v128.load(qA), v128.load32_splat(factors, 12));
+    v128.store(q, x);
+    qAkA = fma(x, a, qAkA);
+    x = f32x4.mul(v128.load(qB), v128.load32_splat(factors, 16));
+    v128.store(q + rowBytes, x);
+    qBkA = fma(x, a, qBkA);
+    qBkB = fma(x, b, qBkB);
+    x = f32x4.mul(v128.load(qC), v128.load32_splat(factors, 20));
+    v128.store(q + second, x);
+    qCkA = fma(x, a, qCkA);
+    qCkB = fma(x, b, qCkB);
+    qCkC = fma(x, c, qCkC);
+    kA += 16;
+    kB += 16;
+    kC += 16;
+    qA += 16;
+    qB += 16;
+    qC += 16;
+    k += 16;
+    q += 16;
   }
+  const numbers = record + 6 * rowBytes;
+  v128.store(numbers, sum4x4(qAkA, qBkA, qBkB, qCkA));
+  store<f32>(numbers, sum4(qCkB), 16);
+  store<f32>(numbers, sum4(qCkC), 20);
 }
 
 /** kTo = weight * k / product, qTo = scale * q * product. */
@@ -59,18 +118,36 @@ function gateRows(
   }
 }
 
-/** Folds token n of the block, which is at `token`: its key over the decays since the block's first token, its query times them. */
-function foldToken(p: LinearParams, w: Workspace, token: i32, n: i32, kTo: usize, qTo: usize): void {
-  const q = queryRow(p, w, token, w.qRow);
-  const k = keyRow(p, w, token, n, w.kRow);
-  const weight: f32 = p.weight ? tokenValue(p.weight, p, w, token) : 1;
-  if (p.gateKind == GATE_ROWS) {
-    gateRows(k, weight, q, p.scale, w.products + <usize>n * ((<usize>w.groups) << 4), kTo, qTo, w.groups);
-    return;
-  }
-  const product: f32 = p.gateKind ? load<f32>(w.products + ((<usize>n) << 2)) : 1;
-  scaleRow(k, weight / product, kTo, w.groups);
-  scaleRow(q, p.scale * product, qTo, w.groups);
+/** Factor on the key of a token. */
+// @ts-ignore: decorator
+@inline
+function weightOf(p: LinearParams, w: Workspace, token: i32): f32 {
+  return p.weight ? tokenValue(p.weight, p, w, token) : 1;
+}
+
+/** Factors on key and query of token n of the block, which has one decay a token; zeros past the end. */
+function placeFactors(p: LinearParams, w: Workspace, token: i32, n: i32, there: bool, to: usize): void {
+  const product: f32 = p.gateKind && there ? load<f32>(w.products + ((<usize>n) << 2)) : 1;
+  store<f32>(to, there ? weightOf(p, w, token) / product : 0);
+  store<f32>(to, there ? p.scale * product : 0, 12);
+}
+
+/** Folds tokens n to n + 2 of a block of `count` by one decay a token: keys over the decays since the first, queries times them. */
+function scaleTokens(p: LinearParams, w: Workspace, step: i32, n: i32, count: i32): void {
+  const token = step + n;
+  const second = n + 1 < count;
+  const third = n + 2 < count;
+  const factors = w.factors;
+  placeFactors(p, w, token, n, true, factors);
+  placeFactors(p, w, token + 1, n + 1, second, factors + 4);
+  placeFactors(p, w, token + 2, n + 2, third, factors + 8);
+  const kA = keyRow(p, w, token, n, w.kRow);
+  const kB = second ? keyRow(p, w, token + 1, n + 1, w.kRow2) : w.zeros;
+  const kC = third ? keyRow(p, w, token + 2, n + 2, w.kRow3) : w.zeros;
+  const qA = queryRow(p, w, token, w.qRow);
+  const qB = second ? queryRow(p, w, token + 1, w.qRow2) : w.zeros;
+  const qC = third ? queryRow(p, w, token + 2, w.qRow3) : w.zeros;
+  scaleTriple(kA, kB, kC, qA, qB, qC, factors, w.record, (<usize>w.groups) << 4, w.groups);
 }
 
 /** Products of the three queries of a record with the keys up to their own. */
@@ -107,14 +184,17 @@ function crossProducts(record: usize, rowBytes: usize, vectors: i32): void {
   store<f32>(numbers, sum4(qCkC), 20);
 }
 
-/** The record of tokens n to n + 2 of a block of `count`; those past its end do nothing. */
-function foldTriple(p: LinearParams, w: Workspace, step: i32, n: i32, count: i32): void {
+/** As `scaleTokens` for a gate a row. */
+function gateTokens(p: LinearParams, w: Workspace, step: i32, n: i32, count: i32): void {
   const rowBytes = (<usize>w.groups) << 4;
   let k = w.record;
   let q = k + 3 * rowBytes;
   for (let i = n; i < n + 3; ++i) {
+    const token = step + i;
     if (i < count) {
-      foldToken(p, w, step + i, i, k, q);
+      const key = keyRow(p, w, token, i, w.kRow);
+      const query = queryRow(p, w, token, w.qRow);
+      gateRows(key, weightOf(p, w, token), query, p.scale, w.products + <usize>i * rowBytes, k, q, w.groups);
     } else {
       memory.fill(k, 0, rowBytes);
       memory.fill(q, 0, rowBytes);
@@ -142,7 +222,8 @@ function sweepBlock(p: LinearParams, w: Workspace, step: i32, count: i32): void 
     const token = step + n;
     const second = n + 1 < count;
     const third = n + 2 < count;
-    foldTriple(p, w, step, n, count);
+    if (p.gateKind == GATE_ROWS) gateTokens(p, w, step, n, count);
+    else scaleTokens(p, w, step, n, count);
     let vA = valueRow(p, w, token, w.vRow);
     let vB = second ? valueRow(p, w, token + 1, w.vRow2) : w.vZeros;
     let vC = third ? valueRow(p, w, token + 2, w.vRow3) : w.vZeros;

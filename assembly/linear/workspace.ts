@@ -120,10 +120,15 @@ export class Workspace extends ItemScratch {
   columnProducts: usize;
   /** f32 [BLOCK]: factor of each output row. */
   scale: usize;
-  /** f32 [6][K4], numbers: three folded tokens; f32 [3][V8]: outputs that cannot be written in place; f32 [V8]: values of a third token. */
+  /** Three tokens of a pass: f32 [6][K4] and numbers, folded; f32 [6] factors. */
   record: usize;
-  oRows: usize;
+  factors: usize;
+  /** f32 [K4], f32 [V8]: widened rows of the third. */
+  kRow3: usize;
+  qRow3: usize;
   vRow3: usize;
+  /** f32 [3][V8]: outputs that cannot be written in place. */
+  oRows: usize;
   /** Tokens by which reading lags behind writing. */
   lag: i32;
   /** Whether the block's outputs start from own values. */
@@ -144,7 +149,10 @@ export function carve(p: LinearParams, at: usize): Workspace {
   w.columnProducts = w.o + panels * PANEL;
   w.scale = w.columnProducts + (p.gv ? panels * PANEL : 0);
   w.record = w.scale + <usize>BLOCK * 4;
-  w.oRows = w.record + 6 * (groups << 4) + 32;
+  w.factors = w.record + 6 * (groups << 4) + 32;
+  w.kRow3 = w.factors + 32;
+  w.qRow3 = w.kRow3 + (groups << 4);
+  w.oRows = w.qRow3 + (groups << 4);
   w.vRow3 = w.oRows + 3 * (panels << 5);
   w.end = w.vRow3 + (panels << 5);
   return w;
