@@ -85,12 +85,3 @@ test('a step that looks at what a tensor holds is laid out anew', () =>
       assert.equal(inputs.position.dataSync()[0], n + 1);
     }
   }));
-
-test('the kernels leave their constants as they are', () =>
-  rt.scope(() => {
-    const constants = () => new Uint8Array(rt.buffer, 3072, 5120).slice();
-    const before = constants();
-    again(operands());
-    rt.poison();
-    assert.deepEqual(constants(), before);
-  }));
