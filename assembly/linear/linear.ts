@@ -164,8 +164,7 @@ export function linear(params: usize, begin: i32, end: i32, scratch: usize): voi
     const steps = w.length > 0 ? w.length + w.lag : 0;
     const block = swept ? SWEEP_BLOCK : BLOCK;
     for (let step = 0; step < steps; step += block) {
-      if (swept) aimAhead(p, w, step);
-      else touchBlock(p, w, step, block);
+      if (!swept || aimAhead(p, w, step, block, p.group)) touchBlock(p, w, step, block);
       for (let i = 0; i < w.headCount; ++i) {
         selectHead(p, w, i);
         if (swept) sweepHead(p, w, step, min(step + block, steps));

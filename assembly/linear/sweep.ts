@@ -35,7 +35,7 @@ export function sweeps(p: LinearParams): bool {
 
 /** Prepares an item: the rows that no token fills, and reading ahead. */
 export function openSweeps(p: LinearParams, w: Workspace): void {
-  openAhead(p, w);
+  openAhead(p, w, 3, p.group);
   fillRow(w.widened, 0, 6 * w.groups);
   fillRow(w.vRow3, 0, w.panels << 1);
 }
@@ -155,7 +155,7 @@ function sweepBlock(p: LinearParams, w: Workspace, step: i32, count: i32): void 
     let oC = outputAt(p, w, token + 2, third, 2);
     let state = w.state;
     for (let c = w.panels; c > 0; --c) {
-      if (w.aheadTokens) readAhead(p, w);
+      if (c & 1 && w.aheadTokens) readAhead(w);
       if (fading) openTriple(state, w.factor, w.record, rows, vA, vB, vC, oA, oB, oC);
       else sweepTriple(state, w.record, rows, vA, vB, vC, oA, oB, oC);
       state += stateStep;

@@ -61,6 +61,8 @@ function finishTriple(
  * rows is even, nothing aliases. Twelve multiply-adds for every two vectors of the state, which is what registers allow. The chunk form
  * of three tokens (Yang 2023).
  */
+// @ts-ignore: decorator
+@inline
 export function sweepTriple(
   state: usize,
   record: usize,

@@ -82,6 +82,30 @@ export class ItemScratch {
   opens: i32;
   /** Of the rows that were read ahead: what is written is not left out by a compiler. */
   touched: i32;
+
+  // reading ahead
+  /** Where the next lines of q, k, v and o lie. */
+  qAhead: usize;
+  kAhead: usize;
+  vAhead: usize;
+  oAhead: usize;
+  /** Bytes from line to line, and from the end of a token's rows to those of the next. */
+  qSpan: i32;
+  kSpan: i32;
+  vSpan: i32;
+  oSpan: i32;
+  qGap: i32;
+  kGap: i32;
+  vGap: i32;
+  oGap: i32;
+  /** Lines of a token, 0 where its rows lie far apart. */
+  span: i32;
+  /** Tokens left, line of the one at hand, and lines due in units of 1 / aheadPanels; aheadStep of these fall due with two panels. */
+  aheadTokens: i32;
+  aheadAt: i32;
+  aheadDue: i32;
+  aheadStep: i32;
+  aheadPanels: i32;
 }
 
 /** Lays out what is common from `at` on, for blocks of at most `block` tokens; `end` is the first byte behind it. */
@@ -133,22 +157,6 @@ export class Workspace extends ItemScratch {
   vRow3: usize;
   /** f32 [3][V8]: outputs that cannot be written in place. */
   oRows: usize;
-  /** Reading ahead: where the rows of its token lie in q, k, v and o, their bytes, and the largest of these, 0 where heads do not lie side by side. */
-  qAhead: usize;
-  kAhead: usize;
-  vAhead: usize;
-  oAhead: usize;
-  qSpan: i32;
-  kSpan: i32;
-  vSpan: i32;
-  oSpan: i32;
-  span: i32;
-  /** Tokens left, byte of the token, and bytes due, in units of 1 / aheadPanels lines; aheadStep fall due with each panel. */
-  aheadTokens: i32;
-  aheadAt: i32;
-  aheadDue: i32;
-  aheadStep: i32;
-  aheadPanels: i32;
   /** Tokens by which reading lags behind writing. */
   lag: i32;
   /** Whether the block's outputs start from own values. */
