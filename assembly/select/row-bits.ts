@@ -90,6 +90,16 @@ function lowestBits(bits: u32, count: i32): u32 {
   return taken;
 }
 
+/** Bits of `words` times 32 numbers that are above `value`. */
+function writeAbove(x: usize, words: i32, value: f32, bits: usize): void {
+  const level = f32x4.splat(value);
+  for (; words > 0; --words) {
+    store<u32>(bits, bits16(x, level, ABOVE) | (bits16(x + 64, level, ABOVE) << 16));
+    x += 128;
+    bits += 4;
+  }
+}
+
 /**
  * Writes the bits of one row: the forced columns and the candidates that the cut takes, whose ties are counted down.
  *
@@ -101,6 +111,13 @@ export function writeCut(x: usize, span: Span, cut: Cut, bits: usize, words: i32
   let ties = cut.ties;
   for (let w = 0; w < words; ++w) {
     const base = w << 5;
+    // words of nothing but candidates, which most are, need no ranges
+    const inner = (min(span.to, span.last) >> 5) - w;
+    if (ties == 0 && value == value && inner > 0 && base >= max(span.first, span.from)) {
+      writeAbove(x + ((<usize>base) << 2), inner, value, bits + ((<usize>w) << 2));
+      w += inner - 1;
+      continue;
+    }
     let word = rangeBits(base, 0, span.first) | rangeBits(base, span.last, span.end);
     const valid = rangeBits(base, span.from, span.to);
     if (valid) {
