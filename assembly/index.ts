@@ -16,6 +16,7 @@ export { combine, gather } from './elementwise/gather';
 export { narrow } from './elementwise/narrow';
 export { norm } from './elementwise/norm';
 export { rope } from './elementwise/rope';
+export { scatter } from './elementwise/scatter';
 export { featureCosine } from './features/cosine';
 export { featureDpfp } from './features/dpfp';
 export { favor, favorMaxima } from './features/favor';

@@ -115,7 +115,7 @@ export class AttentionParams extends CacheParams {
   scoresStage: i32;
   /** f32 [H]: o is multiplied by it. */
   outScale: usize;
-  /** 1: add to o instead of overwriting it. */
+  /** 1: add to o instead of overwriting it; 2: join o and lse, which hold the result over other keys. */
   accumulate: i32;
 }
 
@@ -480,6 +480,20 @@ export class CopyParams {
   xStrideT: i32;
   xStrideH: i32;
   xType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  length: i32;
+  heads: i32;
+  d: i32;
+}
+
+/** Rows put back at tokens, see elementwise/scatter.ts. */
+@unmanaged
+export class ScatterParams {
+  x: usize;
+  rows: usize;
   o: usize;
   oStrideB: i32;
   oStrideT: i32;

@@ -3,7 +3,7 @@ import { FlashParams, Sequence } from '../params';
 import { sum4 } from '../simd/reduce';
 import { elementBytes, widenRow } from '../simd/storage';
 import { largestNorm } from './bound';
-import { closeRow, outputRow, RowEnd, writeLse, writeOutput } from './output';
+import { closeRow, joinRow, outputRow, RowEnd, writeLse, writeOutput } from './output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, modifyRow, plainScores, scoreFactor } from './rows';
 import { multiplyRow } from './scores';
 import { sequenceAt, sequenceOfItem } from './sequence';
@@ -225,6 +225,7 @@ export function finishBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i
       keyBiasBase(p, s, h, q0 + i),
       end,
     );
+    joinRow(p, s, h, q0 + i, end);
     writeLse(p, s, h, q0 + i, end.lse);
     const out = outputRow(p, s, h, q0 + i);
     const second = acc + <usize>strips * STRIP;

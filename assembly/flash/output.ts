@@ -36,6 +36,36 @@ export function closeRow(p: AttentionParams, h: i32, m: f32, l: f32, base: f64, 
   }
 }
 
+/** `accumulate`: o and lse hold the result over other keys, and both are joined. */
+const JOIN = 2;
+
+/**
+ * Where o and lse hold query row i's result over other keys: scales that row of o for the sum with this result, and changes the end of this
+ * one likewise.
+ *
+ *   lse = ln(e^before + e^now),  o = o e^(before - lse) + e^(now - lse) now's
+ */
+export function joinRow(p: AttentionParams, s: Sequence, h: i32, i: i32, end: RowEnd): void {
+  if (p.accumulate != JOIN) return;
+  const at = s.batch * p.lseStrideB + (s.qStart + i) * p.lseStrideT + h * p.lseStrideH;
+  const before = load<f32>(p.lse + ((<usize>at) << 2));
+  const top = max(before, end.lse);
+  const base: f32 = top == -Infinity ? 0 : top;
+  const old = exp2((before - base) * LOG2E);
+  const now = exp2((end.lse - base) * LOG2E);
+  const sum = old + now;
+  const inverse: f32 = sum == 0 ? 0 : 1 / sum;
+  end.inverse *= now * inverse;
+  end.lse = sum == 0 ? -Infinity : <f32>(<f64>base + ln(<f64>sum));
+  const row = outputRow(p, s, h, i);
+  const factor = f32x4.splat(old * inverse);
+  let c: usize = 0;
+  for (const whole = (<usize>(p.dv & ~3)) << 2; c < whole; c += 16) {
+    v128.store(row + c, f32x4.mul(v128.load(row + c), factor));
+  }
+  for (const all = (<usize>p.dv) << 2; c < all; c += 4) store<f32>(row + c, load<f32>(row + c) * (old * inverse));
+}
+
 /** Writes the lse of query row i. */
 export function writeLse(p: AttentionParams, s: Sequence, h: i32, i: i32, lse: f32): void {
   if (!p.lse) return;
