@@ -1,6 +1,7 @@
 export { causalConv, causalConvScratchBytes } from './conv/causal';
 export { depthwiseConv2d } from './conv/depthwise2d';
 export { decode, decodeMerge, decodeScratchBytes } from './decode/decode';
+export { indexAttend, indexAttendScratchBytes } from './decode/index-attend';
 export { mergeState } from './decode/merge-state';
 export { precondKeys, precondTerms } from './delta/precondition';
 export { rowProducts } from './delta/row-products';

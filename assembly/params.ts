@@ -1300,3 +1300,24 @@ export class MesaParams {
   kkOut: usize;
   kvOut: usize;
 }
+
+/** Attention of every query on its own list of keys, see decode/index-attend.ts. */
+@unmanaged
+export class IndexAttendParams extends AttentionParams {
+  indices: usize;
+  indexStrideB: i32;
+  indexStrideL: i32;
+  indexStrideT: i32;
+  counts: usize;
+  countStrideB: i32;
+  countStrideL: i32;
+  countStrideT: i32;
+  /** Query heads that share a list. */
+  listGroup: i32;
+  /** Query heads of a work item: they share a list and a key/value head. */
+  rows: i32;
+  /** Queries of a work item. */
+  blockQ: i32;
+  /** Keys that all queries of an item go through before the next ones. */
+  spanKeys: i32;
+}
