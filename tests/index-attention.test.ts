@@ -27,7 +27,7 @@ function listsOf(mask: NdArray, capacity: number): Lists {
   const counts = new Int32Array(B * L * Tq);
   for (let row = 0; row < counts.length; ++row) {
     for (let j = 0; j < Tk; ++j) {
-      if (mask.data[row * Tk + j]) indices[row * capacity + counts[row]++] = j;
+      if (mask.data[row * Tk + j]) indices[row * capacity + counts[row]!++] = j;
     }
   }
   return { indices: { shape: [B, L, Tq, capacity], data: indices }, counts: { shape: [B, L, Tq], data: counts } };
