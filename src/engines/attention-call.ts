@@ -48,7 +48,7 @@ export interface AttentionCall {
   readonly sinks?: Tensor | undefined;
   /** f32 [Hq]: factor on o. */
   readonly outScale?: Tensor | undefined;
-  /** Add to o instead of overwriting it; or join o and lse, which hold the result over other keys (flash only). */
+  /** Add to o instead of overwriting it; or join o and lse, which hold the result over other keys (flash and indexAttend). */
   readonly accumulate?: boolean | 'join';
   /** f32 [B, Hq, Tq, Tk] scores to write out, after the named stage. */
   readonly scores?: { readonly to: Tensor; readonly stage: 'scaled' | 'capped' | 'masked' } | undefined;
