@@ -3,20 +3,14 @@
  *
  * @module
  */
-import { whole } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import type { Pattern } from '../pattern.ts';
+import { needed } from './checks.ts';
 
 /** Whether only keys up to the query's own are left. */
 interface Causal {
   /** Default false. */
   readonly causal?: boolean;
-}
-
-/** @throws OptionError unless a number is given, whole and in [low, high]. */
-function needed(name: string, what: string, value: number | undefined, low: number): number {
-  if (value === undefined) throw new OptionError(`${name}: ${what} is missing, expected a whole number from ${low}`);
-  return whole(name, what, value, low, low);
 }
 
 /** The first `count` keys. */
