@@ -26,8 +26,8 @@ export interface DitFastAttentionOptions extends PatternOptions {
 export interface DitFastAttentionResult {
   /** f32 [B, T, Hq, Dv] */
   readonly o: Tensor;
-  /** f32 [B, T, Hq, Dv]: full attention less window attention; a copy of the residual that was given. */
-  readonly residual: Tensor;
+  /** f32 [B, T, Hq, Dv]: full attention less window attention, where no residual was given. */
+  readonly residual?: Tensor;
 }
 
 const OP = 'ditFastAttention';
@@ -46,19 +46,18 @@ export function planDitFast(
   const reach = required(OP, 'window', options.window, 0);
   const { o, lse } = call;
   b.drop(lse);
-  const residual = b.output(o.shape);
   const near = { ...call, window: [reach, reach] as const, accumulate: true };
   if (inputs.residual) {
-    copyRows(b, inputs.residual, residual);
     copyRows(b, inputs.residual, o);
     flashAttend(b, near);
-  } else {
-    flashAttend(b, call);
-    copyRows(b, o, residual);
-    const minus = b.temporary([sizes.Hq]);
-    new Float32Array(b.runtime.buffer, minus.address, sizes.Hq).fill(-1);
-    flashAttend(b, { ...near, o: residual, outScale: minus });
+    return { o };
   }
+  const residual = b.output(o.shape);
+  const minus = b.temporary([sizes.Hq]);
+  new Float32Array(b.runtime.buffer, minus.address, sizes.Hq).fill(-1);
+  flashAttend(b, call);
+  copyRows(b, o, residual);
+  flashAttend(b, { ...near, o: residual, outScale: minus });
   return { o, residual };
 }
 
@@ -66,7 +65,8 @@ export function planDitFast(
  * Bidirectional window attention plus the residual of an earlier step: what full attention then had beyond the window. Without a residual the
  * call computes full attention, and the residual for the steps that follow.
  *
- * Shapes: q [B, T, Hq, D], k [B, T, Hkv, D], v [B, T, Hkv, Dv], residual [B, T, Hq, Dv] -> o and residual [B, T, Hq, Dv].
+ * Shapes: q [B, T, Hq, D], k [B, T, Hkv, D], v [B, T, Hkv, Dv], residual [B, T, Hq, Dv] -> o [B, T, Hq, Dv], and without a residual
+ * that of this step.
  *
  * Source: DiTFastAttn (Yuan 2024); reference implementation thu-nics/DiTFastAttn. The other two of its ways, results shared between steps or
  * between a conditional and an unconditional pass, are results that the caller uses again.

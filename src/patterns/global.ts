@@ -104,7 +104,7 @@ export function bigbird(options: BigbirdBlocks = {}): Pattern {
   const whole = (row: number, n: number) => row <= 0 || row >= n - 1;
   return {
     name: `blocks of ${blockSize}, ${most} of them random`,
-    key: given ? undefined : `bigbird ${blockSize} ${most} ${seed}`,
+    key: `bigbird ${blockSize} ${given ? given.map((blocks) => Array.from(blocks)).join(';') : `${most} ${seed}`}`,
     perHead: given ? given.length > 1 : most > 0,
     visible: (i, j, { Tk, head }) => {
       const n = Math.ceil(Tk / blockSize);

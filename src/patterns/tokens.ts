@@ -122,7 +122,7 @@ export function blockwise(
     permutation ? permutation[head % permutation.length]![block] : block;
   return {
     name: `blocks of ${blockSize}`,
-    key: permutation ? undefined : `blockwise ${blockSize} ${causal}`,
+    key: `blockwise ${blockSize} ${causal} ${permutation?.map((blocks) => Array.from(blocks)).join(';')}`,
     perHead: permutation !== undefined && permutation.length > 1,
     visible: (i, j, { head }) =>
       (!causal || j <= i) && Math.floor(j / blockSize) === seen(Math.floor(i / blockSize), head),
