@@ -1,5 +1,6 @@
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import type { Runtime } from '../src/index.ts';
 import { bigbird } from '../src/ops/bigbird.ts';
 import { blockwiseAttention } from '../src/ops/blockwise.ts';
 import { dilatedAttention } from '../src/ops/dilated.ts';
@@ -55,6 +56,9 @@ function operands(random: () => number, { batch, t, hkv, group, d, dv }: Shape) 
 // biome-ignore lint/suspicious/noExplicitAny: every method's inputs and options are its own
 type Any = any;
 
+/** `call` for options that a method must be given. */
+const run = (rt: Runtime, op: Any, inputs: Any, options: Any): Promise<Any> => call(rt, op, inputs, options);
+
 /** A method on random shapes, with options and further inputs of its own. */
 function check(
   name: string,
@@ -69,7 +73,7 @@ function check(
       const random = randomFrom(shape.seed);
       const inputs = { ...operands(random, shape), ...more(random, shape, options) } as Any;
       const wanted = expected((round) => reference(inputs, options, round));
-      for (const rt of runtimes) assertAccurate(await call(rt, op, inputs, options), wanted, rt.variant);
+      for (const rt of runtimes) assertAccurate(await run(rt, op, inputs, options), wanted, rt.variant);
     }),
   );
 }
@@ -117,10 +121,10 @@ test('blockwise, with permutations and without', () =>
         Array.from({ length: rows * blocks }, () => Math.floor(random() * blocks)),
         [rows, blocks],
       );
-      const inputs = { ...operands(random, shape), ...(permuted !== 'none' && { permutation }) };
+      const inputs: Any = { ...operands(random, shape), ...(permuted !== 'none' && { permutation }) };
       const options = { blockSize, causal };
       const wanted = expected((round) => references.blockwiseAttention(inputs, options, round));
-      for (const rt of runtimes) assertAccurate(await call(rt, blockwiseAttention, inputs, options), wanted, rt.variant);
+      for (const rt of runtimes) assertAccurate(await run(rt, blockwiseAttention, inputs, options), wanted, rt.variant);
     },
   ));
 
@@ -158,7 +162,7 @@ test('longformer with projections for global rows and a dilation for each head',
       const dilation = Array.from({ length: shape.hkv * shape.group }, () => 1 + Math.floor(3 * random()));
       const options = { window, dilation, causal };
       const wanted = expected((round) => longformerReference(inputs, options, round));
-      for (const rt of runtimes) assertAccurate(await call(rt, longformer, inputs, options), wanted, rt.variant);
+      for (const rt of runtimes) assertAccurate(await run(rt, longformer, inputs, options), wanted, rt.variant);
     },
   ));
 
@@ -178,7 +182,7 @@ test('bigbird with given blocks', () =>
       const inputs = { ...operands(random, shape), randBlocks };
       const options = { blockSize };
       const wanted = expected((round) => bigbirdReference(inputs, options, round));
-      for (const rt of runtimes) assertAccurate(await call(rt, bigbird, inputs, options), wanted, rt.variant);
+      for (const rt of runtimes) assertAccurate(await run(rt, bigbird, inputs, options), wanted, rt.variant);
     },
   ));
 
@@ -195,9 +199,9 @@ test('duoAttention by head, by gate and as a blend', () =>
       const wanted = expected((round) => duoReference(inputs, { ...options, full }, round));
       const blended = expected((round) => duoBlend({ ...inputs, gate }, options, round));
       for (const rt of runtimes) {
-        assertAccurate(await call(rt, duoAttention, inputs, { ...options, full }), wanted, `${rt.variant}, full`);
-        assertAccurate(await call(rt, duoAttention, { ...inputs, gate }, options), wanted, `${rt.variant}, gate`);
-        const got = await call(rt, duoAttention, { ...inputs, gate }, { ...options, blend: true });
+        assertAccurate(await run(rt, duoAttention, inputs, { ...options, full }), wanted, `${rt.variant}, full`);
+        assertAccurate(await run(rt, duoAttention, { ...inputs, gate }, options), wanted, `${rt.variant}, gate`);
+        const got = await run(rt, duoAttention, { ...inputs, gate }, { ...options, blend: true });
         assertAccurate({ o: got.o }, blended, `${rt.variant}, blend`);
       }
     },
@@ -215,7 +219,7 @@ test('moaAttention', () =>
       const inputs = operands(random, shape);
       const options = { alpha, beta, sinks, blockSize };
       const wanted = expected((round) => moaReference(inputs, options, round));
-      for (const rt of runtimes) assertAccurate(await call(rt, moaAttention, inputs, options), wanted, rt.variant);
+      for (const rt of runtimes) assertAccurate(await run(rt, moaAttention, inputs, options), wanted, rt.variant);
     },
   ));
 
@@ -227,8 +231,8 @@ test('ditFastAttention, with a residual and without', () =>
     const first = expected((round) => ditReference(inputs, { window }, round));
     const later = expected((round) => ({ o: ditReference({ ...inputs, residual }, { window }, round).o }));
     for (const rt of runtimes) {
-      assertAccurate((await call(rt, ditFastAttention, inputs, { window })) as Any, first, `${rt.variant}, first`);
-      const got = await call(rt, ditFastAttention, { ...inputs, residual }, { window });
+      assertAccurate(await run(rt, ditFastAttention, inputs, { window }), first, `${rt.variant}, first`);
+      const got = await run(rt, ditFastAttention, { ...inputs, residual }, { window });
       assertAccurate({ o: got.o }, later, `${rt.variant}, later`);
     }
   }));

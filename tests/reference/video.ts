@@ -107,7 +107,7 @@ export function sparseVideoGen(
   return patternAttention(inputs, withText(frames * s, visible), options, round);
 }
 
-/** A mask over tokens that each head has in an order of its own axes (PAROAttention, arXiv 2506.16054). */
+/** A mask over tokens that each head has in an order of its own axes (PAROAttention, arXiv 2506.16054); tokens behind the grid stay in place. */
 export function paroAttention(
   inputs: PatternInputs,
   options: {
@@ -120,6 +120,7 @@ export function paroAttention(
 ) {
   const { grid, orders } = options;
   const place = (token: number, h: number) => {
+    if (token >= grid[0] * grid[1] * grid[2]) return token;
     const at = coordinates(token, grid);
     let to = 0;
     for (const letter of orders[h]!) {
