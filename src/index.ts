@@ -442,6 +442,7 @@ export {
   tttMlpSync,
 } from './ops/ttt.ts';
 export type { Pattern, PatternPlace } from './pattern.ts';
+export * as patterns from './patterns.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
 export type { Explanation } from './runtime/program.ts';
