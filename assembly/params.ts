@@ -188,7 +188,6 @@ export class DecodeParams extends AttentionParams {
   partials: usize;
 }
 
-
 /** Attention of every query on its own list of keys, see decode/index-attend.ts. */
 @unmanaged
 export class IndexAttendParams extends AttentionParams {

@@ -17,8 +17,8 @@ import { property, sometimes } from './property.ts';
 import { bigbird as bigbirdReference } from './reference/bigbird.ts';
 import {
   ditFastAttention as ditReference,
-  duoAttention as duoReference,
   duoBlend,
+  duoAttention as duoReference,
   moaAttention as moaReference,
 } from './reference/head-plans.ts';
 import { longformer as longformerReference } from './reference/longformer.ts';

@@ -106,9 +106,7 @@ const rules: Rule[] = [
     pattern: patterns.swin({ grid: [4, 6], windowSize: 2, shiftSize: 1 }),
     visible: (i, j) => {
       const rolled = (t: number, n: number) => Math.floor(((t + n - 1) % n) / 2) * 2 + Number(t === 0);
-      return (
-        rolled(Math.floor(i / 6), 4) === rolled(Math.floor(j / 6), 4) && rolled(i % 6, 6) === rolled(j % 6, 6)
-      );
+      return rolled(Math.floor(i / 6), 4) === rolled(Math.floor(j / 6), 4) && rolled(i % 6, 6) === rolled(j % 6, 6);
     },
     lengths: [24],
   },

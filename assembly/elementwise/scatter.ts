@@ -13,7 +13,7 @@ export function scatter(params: usize, begin: i32, end: i32, _scratch: usize): v
   const p = changetype<ScatterParams>(params);
   // heads that lie together are one row
   const heads = p.oStrideH == p.d ? 1 : p.heads;
-  const bytes = <usize>((p.heads / heads) * p.d) << 2;
+  const bytes = (<usize>((p.heads / heads) * p.d)) << 2;
   for (let item = begin; item < end; ++item) {
     const token = load<i32>(p.rows + ((<usize>item) << 3));
     const batch = token / p.length;

@@ -209,7 +209,11 @@ export function residuesOf(call: PatternCall, step: number, offset = 0): Pattern
 }
 
 /** The call with every block of `size` tokens as a sequence of its own, which sees the block `seen` of its keys. */
-export function blocksOf(call: PatternCall, size: number, seen: (block: number) => number = (block) => block): PatternCall {
+export function blocksOf(
+  call: PatternCall,
+  size: number,
+  seen: (block: number) => number = (block) => block,
+): PatternCall {
   const length = call.q.shape[1]!;
   const sequences = call.sequences.flatMap(({ batch }) =>
     Array.from({ length: Math.ceil(length / size) }, (_, block) => {

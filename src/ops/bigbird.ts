@@ -3,12 +3,7 @@
  *
  * @module
  */
-import {
-  type PatternInputs,
-  type PatternOptions,
-  type PatternResult,
-  patternCall,
-} from '../engines/pattern-call.ts';
+import { type PatternInputs, type PatternOptions, type PatternResult, patternCall } from '../engines/pattern-call.ts';
 import { integers, whole } from '../engines/shapes.ts';
 import { OptionError, ShapeError } from '../errors.ts';
 import { bigbird as bigbirdPattern } from '../patterns/global.ts';

@@ -83,9 +83,6 @@ export function logsparseAttention(
 }
 
 /** As `logsparseAttention`, to the end before it returns. */
-export function logsparseAttentionSync(
-  inputs: PatternInputs,
-  options: LogsparseAttentionOptions = {},
-): PatternResult {
+export function logsparseAttentionSync(inputs: PatternInputs, options: LogsparseAttentionOptions = {}): PatternResult {
   return runSync(OP, inputs, (b) => planLogsparse(b, inputs, options));
 }

@@ -77,12 +77,7 @@ function outsideWindow(globals: readonly number[][], window: number, dilation: n
 }
 
 /** Adds the global keys outside the window to what the rows of `call` have seen. */
-function joinGlobals(
-  b: Builder,
-  call: PatternCall,
-  globals: readonly number[][],
-  pattern: Pattern,
-): void {
+function joinGlobals(b: Builder, call: PatternCall, globals: readonly number[][], pattern: Pattern): void {
   const [batches, length] = call.q.shape as [number, number];
   const most = Math.max(...globals.map((tokens) => tokens.length));
   // entries with fewer global tokens are filled up with their first token, which the pattern hides
@@ -133,9 +128,12 @@ function globalRows(
 
 /** The dilation of each query head. */
 function dilations(dilation: LongformerOptions['dilation'], heads: number): number[] {
-  const each = typeof dilation === 'object' ? dilation : new Array<number>(heads).fill(whole(OP, 'dilation', dilation, 1, 1));
+  const each =
+    typeof dilation === 'object' ? dilation : new Array<number>(heads).fill(whole(OP, 'dilation', dilation, 1, 1));
   if (!Array.isArray(each) || each.length !== heads) {
-    throw new OptionError(`${OP}: dilation is ${JSON.stringify(dilation)}, expected a number or one for each of ${heads} heads`);
+    throw new OptionError(
+      `${OP}: dilation is ${JSON.stringify(dilation)}, expected a number or one for each of ${heads} heads`,
+    );
   }
   return each.map((step, h) => required(OP, `dilation[${h}]`, step, 1));
 }

@@ -81,7 +81,8 @@ export function planMixtureOfHeads(
   const { B, T, Tk, E, D, Dv, N = Dv } = sizes;
   expectTypes(OP, { x, wq, wo, weights }, ['f32']);
   expectContiguous(OP, { x, wq, wo });
-  const oneHead = (rows: Tensor) => rows.restride([B, Tk, 1, rows.shape[2]!], [rows.strides[0]!, rows.strides[1]!, 0, rows.strides[2]!]);
+  const oneHead = (rows: Tensor) =>
+    rows.restride([B, Tk, 1, rows.shape[2]!], [rows.strides[0]!, rows.strides[1]!, 0, rows.strides[2]!]);
   expectOperands(OP, { q: q ?? x!, k, v }, { Hq: 1, Hkv: 1, D, Dv });
   const causal = flag(OP, 'causal', options.causal);
   const scale = finite(OP, 'scale', options.scale, D ** -0.5);

@@ -3,12 +3,7 @@
  *
  * @module
  */
-import {
-  type PatternInputs,
-  type PatternOptions,
-  type PatternResult,
-  patternCall,
-} from '../engines/pattern-call.ts';
+import { type PatternInputs, type PatternOptions, type PatternResult, patternCall } from '../engines/pattern-call.ts';
 import { finite, whole } from '../engines/shapes.ts';
 import { streamHeads } from '../engines/streaming.ts';
 import { OptionError } from '../errors.ts';
@@ -33,7 +28,9 @@ const OP = 'moaAttention';
 function perHead(name: string, value: number | readonly number[] | undefined, heads: number): number[] {
   const each = typeof value === 'number' ? new Array<number>(heads).fill(value) : value;
   if (!Array.isArray(each) || each.length !== heads) {
-    throw new OptionError(`${OP}: ${name} is ${JSON.stringify(value)}, expected a number or one for each of ${heads} heads`);
+    throw new OptionError(
+      `${OP}: ${name} is ${JSON.stringify(value)}, expected a number or one for each of ${heads} heads`,
+    );
   }
   return each.map((x, h) => finite(OP, `${name}[${h}]`, x as number, 0));
 }

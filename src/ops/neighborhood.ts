@@ -53,7 +53,9 @@ export function planNeighborhood(
   expectTensor(OP, 'q', q, '[B, X, Hq, D], [B, Y, X, Hq, D] or [B, Z, Y, X, Hq, D]');
   const axes = q.shape.length - 3;
   if (axes < 1 || axes > 3) {
-    throw new ShapeError(`${OP}: q has shape [${q.shape}], expected [B, X, Hq, D] with one to three axes for the tokens`);
+    throw new ShapeError(
+      `${OP}: q has shape [${q.shape}], expected [B, X, Hq, D] with one to three axes for the tokens`,
+    );
   }
   const names = AXES.slice(3 - axes).join(' ');
   const sizes = matchShapes<'q' | 'k' | 'v'>(
@@ -81,11 +83,15 @@ export function planNeighborhood(
     window: [-1, -1],
   };
   if (isWindow(at)) {
-    for (const classes of residuesOf(call, at.dilation[0]!)) flashAttend(b, { ...classes, window: [at.kernel[0]! - 1, 0] });
+    for (const classes of residuesOf(call, at.dilation[0]!))
+      flashAttend(b, { ...classes, window: [at.kernel[0]! - 1, 0] });
     return { o, lse };
   }
   const order = tileOrder(grid, TILES[axes]!, at.dilation);
-  const pattern = neighborhood({ grid, kernelSize: at.kernel, dilation: at.dilation, stride: at.stride, causal: at.causal }, order);
+  const pattern = neighborhood(
+    { grid, kernelSize: at.kernel, dilation: at.dilation, stride: at.stride, causal: at.causal },
+    order,
+  );
   if (axes === 1 && at.dilation[0] === 1) {
     maskedAttend(b, call, pattern);
     return { o, lse };
@@ -117,9 +123,6 @@ export function neighborhoodAttention(
 }
 
 /** As `neighborhoodAttention`, to the end before it returns. */
-export function neighborhoodAttentionSync(
-  inputs: PatternInputs,
-  options: NeighborhoodAttentionOptions,
-): PatternResult {
+export function neighborhoodAttentionSync(inputs: PatternInputs, options: NeighborhoodAttentionOptions): PatternResult {
   return runSync(OP, inputs, (b) => planNeighborhood(b, inputs, options));
 }

@@ -15,8 +15,8 @@ import {
 } from '../engines/pattern-call.ts';
 import { everyBatch, reordered } from '../engines/token-order.ts';
 import { OptionError, ShapeError } from '../errors.ts';
-import { tokensOf } from '../patterns/grid.ts';
 import { perAxis } from '../patterns/checks.ts';
+import { tokensOf } from '../patterns/grid.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 
 /** Orders of the axes frame, height and width, the last one fastest. */
@@ -54,7 +54,9 @@ function tokensIn(order: AxisOrder, grid: readonly number[], length: number): In
 function each<T>(name: string, value: T | readonly T[], heads: number): readonly T[] {
   const list = Array.isArray(value) ? (value as readonly T[]) : new Array<T>(heads).fill(value as T);
   if (list.length === heads) return list;
-  throw new OptionError(`${OP}: there are ${list.length} ${name}, expected one for all or one for each of ${heads} heads`);
+  throw new OptionError(
+    `${OP}: there are ${list.length} ${name}, expected one for all or one for each of ${heads} heads`,
+  );
 }
 
 /** Lays out the call: heads of one order and one mask that lie together are one attention. */
@@ -77,7 +79,9 @@ export function planParo(b: Builder, inputs: PatternInputs, options: ParoAttenti
       throw new OptionError(`${OP}: a block mask is ${mask}, expected one made by blockMask()`);
     }
     if (mask && mask.shape[1] !== 1) {
-      throw new ShapeError(`${OP}: a block mask has ${mask.shape[1]} heads, expected 1: give each head a mask of its own`);
+      throw new ShapeError(
+        `${OP}: a block mask has ${mask.shape[1]} heads, expected 1: give each head a mask of its own`,
+      );
     }
   }
   const plans = orders.map((order, h) => ({ order, mask: masks[h] }));

@@ -3,12 +3,7 @@
  *
  * @module
  */
-import {
-  type PatternInputs,
-  type PatternOptions,
-  type PatternResult,
-  patternCall,
-} from '../engines/pattern-call.ts';
+import { type PatternInputs, type PatternOptions, type PatternResult, patternCall } from '../engines/pattern-call.ts';
 import { ShapeError } from '../errors.ts';
 import { type RadialOptions, radial } from '../patterns/video.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';

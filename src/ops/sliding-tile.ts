@@ -3,12 +3,7 @@
  *
  * @module
  */
-import {
-  type PatternInputs,
-  type PatternOptions,
-  type PatternResult,
-  patternCall,
-} from '../engines/pattern-call.ts';
+import { type PatternInputs, type PatternOptions, type PatternResult, patternCall } from '../engines/pattern-call.ts';
 import { everyBatch, reordered } from '../engines/token-order.ts';
 import { ShapeError } from '../errors.ts';
 import { type SlidingTileOptions, slidingTile, slidingTilesOf, tileOrder, tokensOf } from '../patterns/grid.ts';
@@ -62,9 +57,6 @@ export function slidingTileAttention(
 }
 
 /** As `slidingTileAttention`, to the end before it returns. */
-export function slidingTileAttentionSync(
-  inputs: PatternInputs,
-  options: SlidingTileAttentionOptions,
-): PatternResult {
+export function slidingTileAttentionSync(inputs: PatternInputs, options: SlidingTileAttentionOptions): PatternResult {
   return runSync(OP, inputs, (b) => planSlidingTile(b, inputs, options));
 }

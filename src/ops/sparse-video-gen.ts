@@ -20,7 +20,13 @@ import { whole } from '../engines/shapes.ts';
 import { everyBatch, gatherTokens, reordered } from '../engines/token-order.ts';
 import { uniformFrom } from '../engines/uniform.ts';
 import { OptionError, ShapeError } from '../errors.ts';
-import { bandOf, type SparseVideoGenOptions, sparseVideoGen as rule, type VideoHead, videoBand } from '../patterns/video.ts';
+import {
+  bandOf,
+  sparseVideoGen as rule,
+  type SparseVideoGenOptions,
+  type VideoHead,
+  videoBand,
+} from '../patterns/video.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { maskedAttend } from './masked.ts';
@@ -99,10 +105,7 @@ export function planSparseVideoGen(
  * const heads = await sparseVideoGenHeads({ q, k, v }, video);
  * const { o } = await sparseVideoGen({ q, k, v }, { ...video, heads });
  */
-export function sparseVideoGen(
-  inputs: PatternInputs,
-  options: SparseVideoGenAttentionOptions,
-): Promise<PatternResult> {
+export function sparseVideoGen(inputs: PatternInputs, options: SparseVideoGenAttentionOptions): Promise<PatternResult> {
   return run(OP, inputs, (b) => planSparseVideoGen(b, inputs, options));
 }
 
@@ -141,7 +144,9 @@ function planHeads(b: Builder, inputs: PatternInputs, options: SparseVideoGenHea
     const place = { Tq: T, Tk: T, batch: 0, head: 0 };
     for (const [row, token] of tokens.entries()) {
       seen.fill(0, row * T, (row + 1) * T);
-      pattern.runs!(token, place, (first, end) => seen.fill(1, row * T + Math.max(0, first), row * T + Math.min(T, end)));
+      pattern.runs!(token, place, (first, end) =>
+        seen.fill(1, row * T + Math.max(0, first), row * T + Math.min(T, end)),
+      );
     }
     const difference = b.temporary(full.shape);
     copyRows(b, full, difference);

@@ -99,7 +99,9 @@ export function planSwin(b: Builder, inputs: SwinAttentionInputs, options: SwinA
   const shift = whole(OP, 'shiftSize', options.shiftSize, 0, 0);
   if (shift >= w) throw new OptionError(`${OP}: shiftSize is ${shift}, expected less than the windowSize of ${w}`);
   if (Y % w !== 0 || X % w !== 0) {
-    throw new ShapeError(`${OP}: windows of ${w} x ${w} do not cut an image of ${Y} x ${X} tokens; pad it to multiples of ${w}`);
+    throw new ShapeError(
+      `${OP}: windows of ${w} x ${w} do not cut an image of ${Y} x ${X} tokens; pad it to multiples of ${w}`,
+    );
   }
   if (biasTable && biasTable.shape[0] !== (2 * w - 1) ** 2) {
     throw new ShapeError(`${OP}: biasTable has shape [${biasTable.shape}], expected [${(2 * w - 1) ** 2}, ${Hq}]`);
@@ -125,7 +127,8 @@ export function planSwin(b: Builder, inputs: SwinAttentionInputs, options: SwinA
   const kinds = new Map<number, (typeof ordered.sequences)[number][]>();
   for (const sequence of ordered.sequences) {
     const window = sequence.batch % (down * across);
-    const edges = shift === 0 ? 0 : 2 * Number(Math.floor(window / across) === down - 1) + Number(window % across === across - 1);
+    const edges =
+      shift === 0 ? 0 : 2 * Number(Math.floor(window / across) === down - 1) + Number(window % across === across - 1);
     const kind = kinds.get(edges);
     if (kind) kind.push(sequence);
     else kinds.set(edges, [sequence]);

@@ -24,7 +24,9 @@ export function perAxis(
   const given = value ?? fallback;
   const each = typeof given === 'number' ? new Array<number>(axes).fill(given) : given;
   if (!Array.isArray(each) || each.length !== axes) {
-    throw new OptionError(`${name}: ${what} is ${JSON.stringify(value)}, expected a whole number for each of ${axes} axes`);
+    throw new OptionError(
+      `${name}: ${what} is ${JSON.stringify(value)}, expected a whole number for each of ${axes} axes`,
+    );
   }
   return each.map((n, axis) => needed(name, `${what}[${axis}]`, n as number, low));
 }

@@ -40,7 +40,8 @@ export function longformer(options: {
       }
       for (const token of tokens) if (token < end) add(token, token + 1);
       if (dilation === 1) add(i - window, Math.min(end, i + window + 1));
-      else for (let j = i - window * dilation; j < Math.min(end, i + window * dilation + 1); j += dilation) add(j, j + 1);
+      else
+        for (let j = i - window * dilation; j < Math.min(end, i + window * dilation + 1); j += dilation) add(j, j + 1);
     },
   };
 }

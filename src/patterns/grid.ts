@@ -159,7 +159,9 @@ export function neighborhoodOf(name: string, axes: number, options: Neighborhood
   const { causal = false } = options;
   const each = typeof causal === 'boolean' ? new Array<boolean>(axes).fill(causal) : causal;
   if (!Array.isArray(each) || each.length !== axes || each.some((yes) => typeof yes !== 'boolean')) {
-    throw new OptionError(`${name}: causal is ${JSON.stringify(causal)}, expected true or false for each of ${axes} axes`);
+    throw new OptionError(
+      `${name}: causal is ${JSON.stringify(causal)}, expected true or false for each of ${axes} axes`,
+    );
   }
   for (const [axis, n] of stride.entries()) {
     if (n > kernel[axis]!) {

@@ -83,8 +83,7 @@ export function fixed(options: Causal & { readonly stride: number; readonly summ
     name: `blocks of ${stride}, ${summary} of each for all`,
     key: `fixed ${stride} ${summary} ${causal}`,
     visible: (i, j) =>
-      (!causal || j <= i) &&
-      (Math.floor(i / stride) === Math.floor(j / stride) || j % stride >= stride - summary),
+      (!causal || j <= i) && (Math.floor(i / stride) === Math.floor(j / stride) || j % stride >= stride - summary),
     runs: (i, { Tk }, add) => {
       const end = causal ? Math.min(Tk, i + 1) : Tk;
       const own = Math.floor(i / stride) * stride;
@@ -118,8 +117,7 @@ export function blockwise(
 ): Pattern {
   const { blockSize, permutation, causal = false } = options;
   needed('blockwise', 'blockSize', blockSize, 1);
-  const seen = (block: number, head: number) =>
-    permutation ? permutation[head % permutation.length]![block] : block;
+  const seen = (block: number, head: number) => (permutation ? permutation[head % permutation.length]![block] : block);
   return {
     name: `blocks of ${blockSize}`,
     key: `blockwise ${blockSize} ${causal} ${permutation?.map((blocks) => Array.from(blocks)).join(';')}`,
