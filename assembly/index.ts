@@ -1,6 +1,7 @@
 export { causalConv, causalConvScratchBytes } from './conv/causal';
 export { depthwiseConv2d } from './conv/depthwise2d';
 export { decode, decodeMerge, decodeScratchBytes } from './decode/decode';
+export { indexAttend, indexAttendScratchBytes } from './decode/index-attend';
 export { mergeState } from './decode/merge-state';
 export { precondKeys, precondTerms } from './delta/precondition';
 export { rowProducts } from './delta/row-products';
@@ -16,6 +17,7 @@ export { combine, gather } from './elementwise/gather';
 export { narrow } from './elementwise/narrow';
 export { norm } from './elementwise/norm';
 export { rope } from './elementwise/rope';
+export { scatter } from './elementwise/scatter';
 export { featureCosine } from './features/cosine';
 export { featureDpfp } from './features/dpfp';
 export { favor, favorMaxima } from './features/favor';

@@ -115,7 +115,7 @@ export class AttentionParams extends CacheParams {
   scoresStage: i32;
   /** f32 [H]: o is multiplied by it. */
   outScale: usize;
-  /** 1: add to o instead of overwriting it. */
+  /** 1: add to o instead of overwriting it; 2: join o and lse, which hold the result over other keys. */
   accumulate: i32;
   /** i32 [B, Tq] and [B, Tk]: places of queries and keys; absent, query i is at i + offset and key j at j. */
   qPositions: usize;
@@ -186,6 +186,27 @@ export class DecodeParams extends AttentionParams {
   relaxedDot: i32;
   /** f32 [sequence, kvHead, split, row, ceil8(dv) + 8] unnormalised o, then m and l. */
   partials: usize;
+}
+
+/** Attention of every query on its own list of keys, see decode/index-attend.ts. */
+@unmanaged
+export class IndexAttendParams extends AttentionParams {
+  indices: usize;
+  indexStrideB: i32;
+  indexStrideL: i32;
+  indexStrideT: i32;
+  counts: usize;
+  countStrideB: i32;
+  countStrideL: i32;
+  countStrideT: i32;
+  /** Query heads that share a list. */
+  listGroup: i32;
+  /** Query heads of a work item: they share a list and a key/value head. */
+  rows: i32;
+  /** Queries of a work item. */
+  blockQ: i32;
+  /** Keys that all queries of an item go through before the next ones. */
+  spanKeys: i32;
 }
 
 
@@ -516,6 +537,20 @@ export class CopyParams {
   xStrideT: i32;
   xStrideH: i32;
   xType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  length: i32;
+  heads: i32;
+  d: i32;
+}
+
+/** Rows put back at tokens, see elementwise/scatter.ts. */
+@unmanaged
+export class ScatterParams {
+  x: usize;
+  rows: usize;
   o: usize;
   oStrideB: i32;
   oStrideT: i32;

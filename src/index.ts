@@ -19,6 +19,7 @@ export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engin
 export type { Forced } from './engines/select/choose.ts';
 export type { Nearness } from './engines/select/k-means.ts';
 export type { Reduction, Visible } from './engines/select/map.ts';
+export type { PatternInputs, PatternOptions, PatternResult } from './engines/pattern-call.ts';
 export * from './errors.ts';
 export type { Picture } from './mask/picture.ts';
 export type { Predicate } from './mask/predicate.ts';
@@ -40,6 +41,18 @@ export {
   rebasedStep,
   rebasedSync,
 } from './ops/based.ts';
+export {
+  type BigbirdInputs,
+  type BigbirdOptions,
+  bigbird,
+  bigbirdSync,
+} from './ops/bigbird.ts';
+export {
+  type BlockwiseAttentionInputs,
+  type BlockwiseAttentionOptions,
+  blockwiseAttention,
+  blockwiseAttentionSync,
+} from './ops/blockwise.ts';
 export {
   type CausalConv1dInputs,
   type CausalConv1dOptions,
@@ -108,6 +121,18 @@ export {
   differentialAttentionSync,
 } from './ops/differential.ts';
 export {
+  type DilatedAttentionOptions,
+  dilatedAttention,
+  dilatedAttentionSync,
+} from './ops/dilated.ts';
+export {
+  type DitFastAttentionInputs,
+  type DitFastAttentionOptions,
+  type DitFastAttentionResult,
+  ditFastAttention,
+  ditFastAttentionSync,
+} from './ops/dit-fast.ts';
+export {
   type DplrInputs,
   dplr,
   dplrStep,
@@ -117,6 +142,12 @@ export {
   iplrStep,
   iplrSync,
 } from './ops/dplr.ts';
+export {
+  type DuoAttentionInputs,
+  type DuoAttentionOptions,
+  duoAttention,
+  duoAttentionSync,
+} from './ops/duo-attention.ts';
 export { type DwConv2dInputs, dwConv2d, dwConv2dSync } from './ops/dw-conv2d.ts';
 export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
 export { explain } from './ops/explain.ts';
@@ -216,6 +247,17 @@ export {
   logLinearAttnSync,
 } from './ops/log-linear.ts';
 export {
+  type LogsparseAttentionOptions,
+  logsparseAttention,
+  logsparseAttentionSync,
+} from './ops/logsparse.ts';
+export {
+  type LongformerInputs,
+  type LongformerOptions,
+  longformer,
+  longformerSync,
+} from './ops/longformer.ts';
+export {
   type Mamba3Inputs,
   type Mamba3Result,
   type Mamba3StepInputs,
@@ -244,6 +286,12 @@ export {
   mesaNetSync,
 } from './ops/mesa-net.ts';
 export { type MetalaInputs, metala, metalaStep, metalaSync } from './ops/metala.ts';
+export {
+  type MixtureOfHeadsInputs,
+  type MixtureOfHeadsOptions,
+  mixtureOfHeads,
+  mixtureOfHeadsSync,
+} from './ops/mixture-of-heads.ts';
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
@@ -255,6 +303,11 @@ export {
   mlstmSync,
 } from './ops/mlstm.ts';
 export {
+  type MoaAttentionOptions,
+  moaAttention,
+  moaAttentionSync,
+} from './ops/moa.ts';
+export {
   type MomInputs,
   type MomOptions,
   type MomResult,
@@ -263,6 +316,11 @@ export {
   momStep,
   momSync,
 } from './ops/mom.ts';
+export {
+  type NeighborhoodAttentionOptions,
+  neighborhoodAttention,
+  neighborhoodAttentionSync,
+} from './ops/neighborhood.ts';
 export {
   type LayerNormInputs,
   layerNorm,
@@ -279,6 +337,12 @@ export {
   pagedAttentionSync,
 } from './ops/paged.ts';
 export { type ParallaxInputs, parallax, parallaxSync } from './ops/parallax.ts';
+export {
+  type AxisOrder,
+  type ParoAttentionOptions,
+  paroAttention,
+  paroAttentionSync,
+} from './ops/paro.ts';
 export { type PathAttnInputs, type PathAttnOptions, pathAttn, pathAttnSync } from './ops/path.ts';
 export {
   type PerformerInputs,
@@ -302,6 +366,11 @@ export {
   precondKdaStep,
   precondKdaSync,
 } from './ops/precond-delta.ts';
+export {
+  type RadialAttentionOptions,
+  radialAttention,
+  radialAttentionSync,
+} from './ops/radial.ts';
 export {
   type LightningAttnInputs,
   type LightningAttnOptions,
@@ -410,6 +479,11 @@ export {
   selectiveScanSync,
 } from './ops/selective-scan.ts';
 export {
+  type SlidingTileAttentionOptions,
+  slidingTileAttention,
+  slidingTileAttentionSync,
+} from './ops/sliding-tile.ts';
+export {
   type AbcInputs,
   type AbcResult,
   type AbcStepInputs,
@@ -424,6 +498,22 @@ export {
   gsaSync,
 } from './ops/slots.ts';
 export {
+  type FixedAttentionOptions,
+  fixedAttention,
+  fixedAttentionSync,
+  type StridedAttentionOptions,
+  stridedAttention,
+  stridedAttentionSync,
+} from './ops/sparse-transformer.ts';
+export {
+  type SparseVideoGenAttentionOptions,
+  type SparseVideoGenHeadsOptions,
+  sparseVideoGen,
+  sparseVideoGenHeads,
+  sparseVideoGenHeadsSync,
+  sparseVideoGenSync,
+} from './ops/sparse-video-gen.ts';
+export {
   type SsdInputs,
   type SsdOptions,
   type SsdResult,
@@ -432,6 +522,17 @@ export {
   ssdStep,
   ssdSync,
 } from './ops/ssd.ts';
+export {
+  type StreamingLlmOptions,
+  streamingLlm,
+  streamingLlmSync,
+} from './ops/streaming-llm.ts';
+export {
+  type SwinAttentionInputs,
+  type SwinAttentionOptions,
+  swinAttention,
+  swinAttentionSync,
+} from './ops/swin.ts';
 export {
   type TitansInputs,
   type TitansLinearInputs,
@@ -476,6 +577,7 @@ export {
   tttMlpSync,
 } from './ops/ttt.ts';
 export type { Pattern, PatternPlace } from './pattern.ts';
+export * as patterns from './patterns.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
 export type { Explanation } from './runtime/program.ts';

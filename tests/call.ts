@@ -24,7 +24,9 @@ export async function call<Inputs, Options, Result extends object>(
   inputs: CallInputs,
   options?: Options,
 ): Promise<{ [name in keyof Result]: NdArray }> {
-  const blocks = rt.memory().blocks - keptBlocks(rt) + (warm.has(rt) ? 0 : 1);
+  // block masks of patterns stay for later calls
+  const inUse = () => rt.memory().blocks - keptBlocks(rt);
+  const blocks = inUse() + (warm.has(rt) ? 0 : 1);
   warm.add(rt);
   const outputs: Record<string, NdArray> = {};
   await rt.scope(async () => {
@@ -38,8 +40,7 @@ export async function call<Inputs, Options, Result extends object>(
       outputs[name] = { shape: tensor.shape, data: await tensor.data() };
     }
   });
-  const after = rt.memory().blocks - keptBlocks(rt);
-  assert.ok(after <= blocks, `${after} blocks in use after the call, ${blocks} before`);
+  assert.ok(inUse() <= blocks, `${inUse()} blocks in use after the call, ${blocks} before`);
   return outputs as { [name in keyof Result]: NdArray };
 }
 

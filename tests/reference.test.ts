@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readSafetensors, tensorValues } from '../src/cli/safetensors.ts';
 import { attention } from './reference/attention.ts';
+import { bigbird } from './reference/bigbird.ts';
 import { comba, combaDplr } from './reference/comba.ts';
 import { gatedDeltaProduct, gatedDeltaProductDplr } from './reference/delta-product.ts';
 import { deltaRule, deltaRuleDplr, gatedDeltaRule, gatedDeltaRuleDplr } from './reference/delta-rule.ts';
@@ -26,6 +27,7 @@ import { hgrn } from './reference/hgrn.ts';
 import { kda, kdaDplr } from './reference/kda.ts';
 import { linearAttn } from './reference/linear-attn.ts';
 import { logLinearAttn } from './reference/log-linear.ts';
+import { longformer } from './reference/longformer.ts';
 import { mesaNet } from './reference/mesa-net.ts';
 import { mla, mlaAbsorbed } from './reference/mla.ts';
 import { mlstm } from './reference/mlstm.ts';
@@ -33,6 +35,14 @@ import { float32, float32Base2, float64, type NdArray, type Round } from './refe
 import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
 import { pathAttn } from './reference/path.ts';
+import {
+  blockwiseAttention,
+  dilatedAttention,
+  fixedAttention,
+  logsparseAttention,
+  streamingLlm,
+  stridedAttention,
+} from './reference/patterns.ts';
 import { lightningAttn, retention } from './reference/retention.ts';
 import { rgLru } from './reference/rg-lru.ts';
 import { rope } from './reference/rope.ts';
@@ -43,6 +53,7 @@ import { s4d } from './reference/s4d.ts';
 import { selectiveScan } from './reference/selective-scan.ts';
 import { abc, gsa } from './reference/slots.ts';
 import { ssd } from './reference/ssd.ts';
+import { swinAttention } from './reference/swin.ts';
 import { titansLinear, titansLinearDual } from './reference/titans.ts';
 import { tttLinear, tttLinearDual } from './reference/ttt.ts';
 
@@ -53,12 +64,16 @@ const references: Record<string, Reference[]> = {
   abc: [abc],
   attention: [attention],
   based: [based, basedRecurrent],
+  bigbird: [bigbird],
+  blockwise_attention: [blockwiseAttention],
   comba: [comba, combaDplr],
   cosformer: [cosformer, cosformerRecurrent],
   delta_rule: [deltaRule, deltaRuleDplr],
   deltaformer: [deltaformer],
   differential_attention: [differentialAttention],
+  dilated_attention: [dilatedAttention],
   dplr: [dplr],
+  fixed_attention: [fixedAttention],
   forgetting_attn: [forgettingAttn],
   gated_delta_product: [gatedDeltaProduct, gatedDeltaProductDplr],
   gated_delta_rule: [gatedDeltaRule, gatedDeltaRuleDplr],
@@ -71,6 +86,8 @@ const references: Record<string, Reference[]> = {
   lightning_attn: [lightningAttn],
   linear_attn: [linearAttn],
   log_linear_attn: [logLinearAttn],
+  logsparse_attention: [logsparseAttention],
+  longformer: [longformer],
   hgrn: [hgrn],
   mesa_net: [mesaNet],
   mla: [mla, mlaAbsorbed],
@@ -91,6 +108,9 @@ const references: Record<string, Reference[]> = {
   rg_lru: [rgLru],
   rwkv4: [rwkv4],
   selective_scan: [selectiveScan],
+  streaming_llm: [streamingLlm],
+  strided_attention: [stridedAttention],
+  swin_attention: [swinAttention],
   titans_linear: [titansLinear, titansLinearDual],
   ttt_linear: [tttLinear, tttLinearDual],
 };
