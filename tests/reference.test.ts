@@ -10,6 +10,7 @@ import { deltaRule, deltaRuleDplr, gatedDeltaRule, gatedDeltaRuleDplr } from './
 import { deltaformer } from './reference/deltaformer.ts';
 import { differentialAttention } from './reference/differential.ts';
 import { dplr, iplr } from './reference/dplr.ts';
+import { dsa } from './reference/dsa.ts';
 import {
   based,
   basedRecurrent,
@@ -29,7 +30,9 @@ import { logLinearAttn } from './reference/log-linear.ts';
 import { mesaNet } from './reference/mesa-net.ts';
 import { mla, mlaAbsorbed } from './reference/mla.ts';
 import { mlstm } from './reference/mlstm.ts';
+import { moba } from './reference/moba.ts';
 import { float32, float32Base2, float64, type NdArray, type Round } from './reference/ndarray.ts';
+import { nsa } from './reference/nsa.ts';
 import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
 import { pathAttn } from './reference/path.ts';
@@ -44,6 +47,7 @@ import { selectiveScan } from './reference/selective-scan.ts';
 import { abc, gsa } from './reference/slots.ts';
 import { ssd } from './reference/ssd.ts';
 import { titansLinear, titansLinearDual } from './reference/titans.ts';
+import { topKAttention, topPAttention } from './reference/top-attention.ts';
 import { tttLinear, tttLinearDual } from './reference/ttt.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a case's inputs and attributes are known only when it is read
@@ -59,6 +63,7 @@ const references: Record<string, Reference[]> = {
   deltaformer: [deltaformer],
   differential_attention: [differentialAttention],
   dplr: [dplr],
+  dsa: [dsa],
   forgetting_attn: [forgettingAttn],
   gated_delta_product: [gatedDeltaProduct, gatedDeltaProductDplr],
   gated_delta_rule: [gatedDeltaRule, gatedDeltaRuleDplr],
@@ -75,6 +80,8 @@ const references: Record<string, Reference[]> = {
   mesa_net: [mesaNet],
   mla: [mla, mlaAbsorbed],
   mlstm: [mlstm],
+  moba: [moba],
+  nsa: [nsa],
   paged_attention: [pagedAttention],
   parallax: [parallax],
   path_attn: [pathAttn],
@@ -92,6 +99,8 @@ const references: Record<string, Reference[]> = {
   rwkv4: [rwkv4],
   selective_scan: [selectiveScan],
   titans_linear: [titansLinear, titansLinearDual],
+  top_k_attention: [topKAttention],
+  top_p_attention: [topPAttention],
   ttt_linear: [tttLinear, tttLinearDual],
 };
 
