@@ -6,6 +6,7 @@
 export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
 export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';
+export type { GridShape } from './engines/grid.ts';
 export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engines/linear-operands.ts';
 export * from './errors.ts';
 export {
@@ -88,6 +89,14 @@ export {
   iplrStep,
   iplrSync,
 } from './ops/dplr.ts';
+export {
+  type DraftAttentionInputs,
+  type DraftAttentionOptions,
+  type DraftAttentionResult,
+  draftAttention,
+  draftAttentionSync,
+} from './ops/draft-attention.ts';
+export { type DsaInputs, type DsaOptions, type DsaResult, dsa, dsaSync } from './ops/dsa.ts';
 export { type DwConv2dInputs, dwConv2d, dwConv2dSync } from './ops/dw-conv2d.ts';
 export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
 export { explain } from './ops/explain.ts';
@@ -225,6 +234,7 @@ export {
   mlstmStep,
   mlstmSync,
 } from './ops/mlstm.ts';
+export { type MobaInputs, type MobaOptions, type MobaResult, moba, mobaSync } from './ops/moba.ts';
 export {
   type MomInputs,
   type MomOptions,
@@ -243,6 +253,7 @@ export {
   rmsNorm,
   rmsNormSync,
 } from './ops/norm.ts';
+export { type NsaInputs, type NsaOptions, type NsaResult, nsa, nsaSync } from './ops/nsa.ts';
 export {
   type PagedAttentionInputs,
   type PagedAttentionOptions,
@@ -364,6 +375,7 @@ export {
   selectiveScanStep,
   selectiveScanSync,
 } from './ops/selective-scan.ts';
+export { type SlaInputs, type SlaOptions, type SlaResult, sla, slaSync } from './ops/sla.ts';
 export {
   type AbcInputs,
   type AbcResult,
@@ -411,6 +423,17 @@ export {
   titansLayer,
   titansLayerSync,
 } from './ops/titans-layer.ts';
+export {
+  type TopAttentionInputs,
+  type TopKAttentionOptions,
+  type TopKAttentionResult,
+  type TopPAttentionOptions,
+  type TopPAttentionResult,
+  topKAttention,
+  topKAttentionSync,
+  topPAttention,
+  topPAttentionSync,
+} from './ops/top-attention.ts';
 export { type TriSolveInputs, triSolve, triSolveSync } from './ops/tri-solve.ts';
 export {
   type TttInputs,
@@ -430,6 +453,8 @@ export {
   tttMlpStep,
   tttMlpSync,
 } from './ops/ttt.ts';
+export { type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
+export { type VsaInputs, type VsaOptions, type VsaResult, vsa, vsaSync } from './ops/vsa.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
 export type { Explanation } from './runtime/program.ts';
