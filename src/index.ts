@@ -3,6 +3,15 @@
  *
  * @module
  */
+export {
+  BlockMask,
+  type BlockMaskOptions,
+  blockMask,
+  type DensityOptions,
+  type KeyBlocks,
+  type MaskSource,
+  type PictureOptions,
+} from './block-mask.ts';
 export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
 export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';
@@ -12,6 +21,8 @@ export type { Forced } from './engines/select/choose.ts';
 export type { Nearness } from './engines/select/k-means.ts';
 export type { Reduction, Visible } from './engines/select/map.ts';
 export * from './errors.ts';
+export type { Picture } from './mask/picture.ts';
+export type { Predicate } from './mask/predicate.ts';
 export {
   type AttentionInputs,
   type AttentionOptions,
@@ -489,6 +500,7 @@ export {
 } from './ops/ttt.ts';
 export { type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
 export { type VsaInputs, type VsaOptions, type VsaResult, vsa, vsaSync } from './ops/vsa.ts';
+export type { Pattern, PatternPlace } from './pattern.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
 export type { Explanation } from './runtime/program.ts';
