@@ -13,11 +13,6 @@ export function copyRows(b: Builder, x: Tensor, o: Tensor): void {
   overTokens(b, 'copy', CopyParams, { x, o }, { xType: storageOf(x) }, { flops: 1, elements: 8192 });
 }
 
-/** Adds o = x for tensors [B, T, H, D] of one type of four bytes an element. */
-export function copyWords(b: Builder, x: Tensor, o: Tensor): void {
-  overTokens(b, 'copy', CopyParams, { x, o }, { xType: 0 }, { flops: 0, elements: 8192 });
-}
-
 /** x [B, T, H, D], or a copy of it without gaps. */
 export function packed(b: Builder, x: Tensor): Tensor {
   if (x.contiguous) return x;

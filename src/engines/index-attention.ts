@@ -9,7 +9,7 @@ import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import { bytesOf, type Tensor } from '../tensor.ts';
 import { type AttentionCall, attentionParams, cacheParams } from './attention-call.ts';
-import { BLOCK_K } from './flash.ts';
+import { BLOCK_K } from './block-list.ts';
 import { sequenceTable } from './sequences.ts';
 
 /** Keys of each query. */

@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { pastBlocks } from '../engines/select/blocks.ts';
 import { selectTopK } from '../engines/select/choose.ts';
-import { scoreMap } from '../engines/select/score-map.ts';
+import { selectScored } from '../engines/select/scored.ts';
 import { expectNames, expectRows, expectTypes, matchShapes, whole } from '../engines/shapes.ts';
 import { attendTokens } from '../engines/token-choice.ts';
 import { OptionError } from '../errors.ts';
@@ -78,23 +79,10 @@ export function planDsa(b: Builder, inputs: DsaInputs, options: DsaOptions): Dsa
   const topk = whole(OP, 'topk', options.topk, 2048, 0);
   const keep = flag(OP, options.returnSelection ?? false);
   const keys = kIdx.restride([B, Tk, 1, DI], [kIdx.strides[0]!, kIdx.strides[1]!, 0, 1]);
-  const chosen = attendTokens(b, call, {
-    lists: 1,
-    causal: true,
-    capacity: topk,
-    choose: ({ from, to, columns, visible }) => {
-      const map = scoreMap(b, {
-        q: qIdx.slice(1, from, to),
-        k: keys.slice(1, 0, columns),
-        weights: wIdx.slice(1, from, to),
-        scale: DI ** -0.5,
-        visible,
-      });
-      return selectTopK(b, map, { k: topk, visible });
-    },
-    keep: { indices: keep, counts: keep },
-  });
-  return { o: call.o, lse: call.lse, ...chosen };
+  const visible = pastBlocks(call.q, call.k, 1);
+  const scores = { q: qIdx, k: keys, weights: wIdx, scale: DI ** -0.5, visible };
+  const bits = selectScored(b, scores, (map, slab) => selectTopK(b, map, { k: topk, ...slab }));
+  return { o: call.o, lse: call.lse, ...attendTokens(b, call, bits, topk, keep) };
 }
 
 /**

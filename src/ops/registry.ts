@@ -93,7 +93,7 @@ import { abc, gsa, planAbc, planGsa } from './slots.ts';
 import { planSsd, ssd } from './ssd.ts';
 import { planTitans, planTitansLinear, titans, titansLinear } from './titans.ts';
 import { planTitansLayer, titansLayer } from './titans-layer.ts';
-import { planTopK, planTopP, topKAttention, topPAttention } from './top-attention.ts';
+import { planTopKAttention, planTopPAttention, topKAttention, topPAttention } from './top-attention.ts';
 import { planTriSolve, triSolve } from './tri-solve.ts';
 import { planTttLinear, planTttMlp, tttLinear, tttMlp } from './ttt.ts';
 import { planVmoba, vmoba } from './vmoba.ts';
@@ -323,7 +323,7 @@ export const OPS: readonly PlannedOpEntry[] = [
     inputs: ['q', 'k', 'v'],
     attributes: ['k', 'causal', 'scale', 'returnSelection'],
     outputs: ['o', 'lse', 'indices', 'counts'],
-    ...calls(topKAttention, planTopK),
+    ...calls(topKAttention, planTopKAttention),
   },
   {
     name: 'topPAttention',
@@ -332,7 +332,7 @@ export const OPS: readonly PlannedOpEntry[] = [
     inputs: ['q', 'k', 'v'],
     attributes: ['p', 'causal', 'scale', 'returnSelection'],
     outputs: ['o', 'lse', 'counts', 'indices'],
-    ...calls(topPAttention, planTopP),
+    ...calls(topPAttention, planTopPAttention),
   },
   {
     name: 'nsa',

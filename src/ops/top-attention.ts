@@ -3,12 +3,13 @@
  *
  * @module
  */
-import type { AttentionCall } from '../engines/attention-call.ts';
+import { countBits } from '../engines/select/bits.ts';
+import { pastBlocks } from '../engines/select/blocks.ts';
 import { selectTopK, selectTopP } from '../engines/select/choose.ts';
-import { scoreMap } from '../engines/select/score-map.ts';
+import { selectScored } from '../engines/select/scored.ts';
 import { softmaxMap } from '../engines/select/softmax-map.ts';
 import { expectNames, finite, whole } from '../engines/shapes.ts';
-import { attendTokens, type Part } from '../engines/token-choice.ts';
+import { attendTokens } from '../engines/token-choice.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -64,11 +65,6 @@ export interface TopPAttentionResult {
   readonly indices?: Tensor;
 }
 
-/** The scores of some queries, natural units. */
-function scoresOf(b: Builder, { q, k, scale }: AttentionCall, { from, to, columns, visible }: Part): Tensor {
-  return scoreMap(b, { q: q.slice(1, from, to), k: k.slice(1, 0, columns), scale, visible });
-}
-
 /** A call of either on checked operands. */
 function openTop(
   b: Builder,
@@ -78,7 +74,10 @@ function openTop(
 ) {
   expectNames(op, 'input', inputs, ['q', 'k', 'v']);
   const { causal = false, scale, returnSelection = false } = options;
-  return { call: attentionCall(b, op, inputs, { causal, scale }), causal, indices: flag(op, returnSelection) };
+  const call = attentionCall(b, op, inputs, { causal, scale });
+  const { q, k } = call;
+  const visible = causal ? pastBlocks(q, k, 1) : undefined;
+  return { call, scores: { q, k, scale: call.scale, visible }, keep: flag(op, returnSelection) };
 }
 
 /** @throws OptionError if returnSelection is no truth value. */
@@ -90,41 +89,43 @@ export function flag(op: string, returnSelection: unknown): boolean {
 }
 
 /** Lays out attention on the k highest scores. */
-export function planTopK(b: Builder, inputs: TopAttentionInputs, options: TopKAttentionOptions): TopKAttentionResult {
+export function planTopKAttention(
+  b: Builder,
+  inputs: TopAttentionInputs,
+  options: TopKAttentionOptions,
+): TopKAttentionResult {
   const op = 'topKAttention';
   expectNames(op, 'option', options, ['k', 'causal', 'scale', 'returnSelection']);
-  const { call, causal, indices } = openTop(b, op, inputs, options);
-  const k = whole(op, 'k', options.k, Number.NaN, 0);
   if (options.k === undefined) throw new OptionError(`${op}: k is missing, expected how many keys each query takes`);
-  const chosen = attendTokens(b, call, {
-    lists: call.q.shape[2]!,
-    causal,
-    capacity: k,
-    choose: (part) => selectTopK(b, scoresOf(b, call, part), { k, visible: part.visible }),
-    keep: { indices, counts: indices },
-  });
-  return { o: call.o, lse: call.lse, ...chosen };
+  const k = whole(op, 'k', options.k, 0, 0);
+  const { call, scores, keep } = openTop(b, op, inputs, options);
+  const bits = selectScored(b, scores, (map, slab) => selectTopK(b, map, { k, ...slab }));
+  return { o: call.o, lse: call.lse, ...attendTokens(b, call, bits, k, keep) };
 }
 
 /** Lays out attention on a share of the softmax. */
-export function planTopP(b: Builder, inputs: TopAttentionInputs, options: TopPAttentionOptions): TopPAttentionResult {
+export function planTopPAttention(
+  b: Builder,
+  inputs: TopAttentionInputs,
+  options: TopPAttentionOptions,
+): TopPAttentionResult {
   const op = 'topPAttention';
   expectNames(op, 'option', options, ['p', 'causal', 'scale', 'returnSelection']);
-  const { call, causal, indices } = openTop(b, op, inputs, options);
-  const p = finite(op, 'p', options.p, Number.NaN, 0, 1);
   if (options.p === undefined) throw new OptionError(`${op}: p is missing, expected a share from 0 to 1`);
-  const [batch, Tq, heads] = call.q.shape as [number, number, number];
-  const { counts, ...chosen } = attendTokens(b, call, {
-    lists: heads,
-    causal,
-    capacity: call.k.shape[1]!,
-    choose: (part) => {
-      const { visible } = part;
-      return selectTopP(b, softmaxMap(b, scoresOf(b, call, part), { visible }), { p, visible });
-    },
-    keep: { indices, counts: true },
+  const p = finite(op, 'p', options.p, 1, 0, 1);
+  const { call, scores, keep } = openTop(b, op, inputs, options);
+  const bits = selectScored(b, scores, (map, slab) => {
+    const { visible, into } = slab;
+    selectTopP(b, softmaxMap(b, map, { visible }), { p, visible, into });
   });
-  return { o: call.o, lse: call.lse, counts: Tq === 1 ? counts!.reshape([batch, heads]) : counts!, ...chosen };
+  const [batch, Tq, heads] = call.q.shape as [number, number, number];
+  const { indices, counts = b.keep(countBits(b, bits)) } = attendTokens(b, call, bits, call.k.shape[1]!, keep);
+  return {
+    o: call.o,
+    lse: call.lse,
+    counts: Tq === 1 ? counts.reshape([batch, heads]) : counts,
+    ...(indices && { indices }),
+  };
 }
 
 /**
@@ -137,12 +138,12 @@ export function planTopP(b: Builder, inputs: TopAttentionInputs, options: TopPAt
  * @example const { o } = await topKAttention({ q, k, v }, { k: 64, causal: true })
  */
 export function topKAttention(inputs: TopAttentionInputs, options: TopKAttentionOptions): Promise<TopKAttentionResult> {
-  return run('topKAttention', inputs, (b) => planTopK(b, inputs, options));
+  return run('topKAttention', inputs, (b) => planTopKAttention(b, inputs, options));
 }
 
 /** As `topKAttention`, to the end before it returns. */
 export function topKAttentionSync(inputs: TopAttentionInputs, options: TopKAttentionOptions): TopKAttentionResult {
-  return runSync('topKAttention', inputs, (b) => planTopK(b, inputs, options));
+  return runSync('topKAttention', inputs, (b) => planTopKAttention(b, inputs, options));
 }
 
 /**
@@ -154,10 +155,10 @@ export function topKAttentionSync(inputs: TopAttentionInputs, options: TopKAtten
  * @example const { o, counts } = await topPAttention({ q, k, v }, { p: 0.9 })
  */
 export function topPAttention(inputs: TopAttentionInputs, options: TopPAttentionOptions): Promise<TopPAttentionResult> {
-  return run('topPAttention', inputs, (b) => planTopP(b, inputs, options));
+  return run('topPAttention', inputs, (b) => planTopPAttention(b, inputs, options));
 }
 
 /** As `topPAttention`, to the end before it returns. */
 export function topPAttentionSync(inputs: TopAttentionInputs, options: TopPAttentionOptions): TopPAttentionResult {
-  return runSync('topPAttention', inputs, (b) => planTopP(b, inputs, options));
+  return runSync('topPAttention', inputs, (b) => planTopPAttention(b, inputs, options));
 }
