@@ -210,6 +210,25 @@ export class IndexAttendParams extends AttentionParams {
 }
 
 
+/** Sums of branches by gates, see elementwise/blend.ts. */
+@unmanaged
+export class BlendParams {
+  x: usize;
+  row: usize;
+  gate: usize;
+  /** 1: a gate for each element. */
+  wideGate: i32;
+  o: usize;
+  /** 1: add to o instead of overwriting it. */
+  add: i32;
+  length: i32;
+  /** Rows of x of one batch entry. */
+  rows: i32;
+  heads: i32;
+  d: i32;
+}
+
+
 @unmanaged
 export class MergeStateParams {
   oA: usize;
@@ -1387,6 +1406,25 @@ export class MapParams {
   visibleMul: i32;
   visibleAdd: i32;
   visibleDiv: i32;
+}
+
+/** Weights between a row's least and largest score, see select/min-max.ts. */
+@unmanaged
+export class MinMaxParams extends MapParams {
+  own: usize;
+  shares: usize;
+  level: f32;
+}
+
+/** Bits as numbers, see select/bit-weights.ts. */
+@unmanaged
+export class BitWeightsParams {
+  bits: usize;
+  words: i32;
+  weights: usize;
+  columns: i32;
+  /** The bit that becomes 1. */
+  value: i32;
 }
 
 /** Pooled rows, see select/pool.ts. */

@@ -15,6 +15,7 @@ export {
 export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
 export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';
+export type { GridShape } from './engines/grid.ts';
 export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engines/linear-operands.ts';
 export type { Forced } from './engines/select/choose.ts';
 export type { Nearness } from './engines/select/k-means.ts';
@@ -148,6 +149,13 @@ export {
   duoAttention,
   duoAttentionSync,
 } from './ops/duo-attention.ts';
+  type DraftAttentionInputs,
+  type DraftAttentionOptions,
+  type DraftAttentionResult,
+  draftAttention,
+  draftAttentionSync,
+} from './ops/draft-attention.ts';
+export { type DsaInputs, type DsaOptions, type DsaResult, dsa, dsaSync } from './ops/dsa.ts';
 export { type DwConv2dInputs, dwConv2d, dwConv2dSync } from './ops/dw-conv2d.ts';
 export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
 export { explain } from './ops/explain.ts';
@@ -302,6 +310,7 @@ export {
   mlstmStep,
   mlstmSync,
 } from './ops/mlstm.ts';
+export { type MobaInputs, type MobaOptions, type MobaResult, moba, mobaSync } from './ops/moba.ts';
 export {
   type MoaAttentionOptions,
   moaAttention,
@@ -330,6 +339,7 @@ export {
   rmsNorm,
   rmsNormSync,
 } from './ops/norm.ts';
+export { type NsaInputs, type NsaOptions, type NsaResult, nsa, nsaSync } from './ops/nsa.ts';
 export {
   type PagedAttentionInputs,
   type PagedAttentionOptions,
@@ -478,6 +488,7 @@ export {
   selectiveScanStep,
   selectiveScanSync,
 } from './ops/selective-scan.ts';
+export { type SlaInputs, type SlaOptions, type SlaResult, sla, slaSync } from './ops/sla.ts';
 export {
   type SlidingTileAttentionOptions,
   slidingTileAttention,
@@ -557,6 +568,17 @@ export {
   titansLayer,
   titansLayerSync,
 } from './ops/titans-layer.ts';
+export {
+  type TopAttentionInputs,
+  type TopKAttentionOptions,
+  type TopKAttentionResult,
+  type TopPAttentionOptions,
+  type TopPAttentionResult,
+  topKAttention,
+  topKAttentionSync,
+  topPAttention,
+  topPAttentionSync,
+} from './ops/top-attention.ts';
 export { type TriSolveInputs, triSolve, triSolveSync } from './ops/tri-solve.ts';
 export {
   type TttInputs,
@@ -576,6 +598,8 @@ export {
   tttMlpStep,
   tttMlpSync,
 } from './ops/ttt.ts';
+export { type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
+export { type VsaInputs, type VsaOptions, type VsaResult, vsa, vsaSync } from './ops/vsa.ts';
 export type { Pattern, PatternPlace } from './pattern.ts';
 export * as patterns from './patterns.ts';
 export type { MemoryReport } from './runtime/arena.ts';

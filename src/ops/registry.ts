@@ -24,6 +24,8 @@ import { dilatedAttention, planDilated } from './dilated.ts';
 import { ditFastAttention, planDitFast } from './dit-fast.ts';
 import { dplr, iplr, planDplr, planIplr } from './dplr.ts';
 import { duoAttention, planDuoAttention } from './duo-attention.ts';
+import { draftAttention, planDraft } from './draft-attention.ts';
+import { dsa, planDsa } from './dsa.ts';
 import { dwConv2d, planDwConv2d } from './dw-conv2d.ts';
 import { add, mul, planBinary } from './elementwise.ts';
 import {
@@ -74,9 +76,11 @@ import { mixtureOfHeads, planMixtureOfHeads } from './mixture-of-heads.ts';
 import { mla, planMla } from './mla.ts';
 import { mlstm, planMlstm } from './mlstm.ts';
 import { moaAttention, planMoaAttention } from './moa.ts';
+import { moba, planMoba } from './moba.ts';
 import { mom, planMom } from './mom.ts';
 import { neighborhoodAttention, planNeighborhood } from './neighborhood.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
+import { nsa, planNsa } from './nsa.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
 import { paroAttention, planParo } from './paro.ts';
@@ -97,6 +101,7 @@ import { joinSegment, linearSegment, planJoinSegment, planSegment } from './segm
 import { bitIndices, planBitIndices, planTopK, planTopP, topK, topP } from './select.ts';
 import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
 import { planSlidingTile, slidingTileAttention } from './sliding-tile.ts';
+import { planSla, sla } from './sla.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
 import { fixedAttention, planFixed, planStrided, stridedAttention } from './sparse-transformer.ts';
 import { planSparseVideoGen, sparseVideoGen } from './sparse-video-gen.ts';
@@ -105,8 +110,11 @@ import { planStreamingLlm, streamingLlm } from './streaming-llm.ts';
 import { planSwin, swinAttention } from './swin.ts';
 import { planTitans, planTitansLinear, titans, titansLinear } from './titans.ts';
 import { planTitansLayer, titansLayer } from './titans-layer.ts';
+import { planTopKAttention, planTopPAttention, topKAttention, topPAttention } from './top-attention.ts';
 import { planTriSolve, triSolve } from './tri-solve.ts';
 import { planTttLinear, planTttMlp, tttLinear, tttMlp } from './ttt.ts';
+import { planVmoba, vmoba } from './vmoba.ts';
+import { planVsa, vsa } from './vsa.ts';
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -486,6 +494,87 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['window', 'scale'],
     outputs: ['o', 'residual?'],
     ...calls(ditFastAttention, planDitFast),
+  },
+  {
+    name: 'topKAttention',
+    doc: 'Softmax attention over the k highest scores of each query.',
+    paper: 'Explicit sparse transformer, Zhao 2019',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['k', 'causal', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(topKAttention, planTopKAttention),
+  },
+  {
+    name: 'topPAttention',
+    doc: 'Softmax attention over the fewest keys that hold a share of each softmax.',
+    paper: 'Twilight, Lin 2025; Tactic, Zhu 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['p', 'causal', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'counts', 'indices'],
+    ...calls(topPAttention, planTopPAttention),
+  },
+  {
+    name: 'nsa',
+    doc: 'Causal attention on compressed keys, on chosen blocks of keys and on a window, by gates.',
+    paper: 'Native Sparse Attention, Yuan 2025',
+    inputs: ['q', 'k', 'v', 'gCmp?', 'gSlc?', 'gSwa?', 'kCmp?', 'vCmp?'],
+    attributes: ['blockSize', 'blockCounts', 'windowSize', 'scale', 'returnSelection'],
+    outputs: ['o', 'selection'],
+    ...calls(nsa, planNsa),
+  },
+  {
+    name: 'moba',
+    doc: 'Causal attention on the chunks of keys whose means suit each query.',
+    paper: 'MoBA, Lu 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['chunkSize', 'topk', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(moba, planMoba),
+  },
+  {
+    name: 'vmoba',
+    doc: "Attention over a video on the chunks of keys that hold a share of each query's normalised scores.",
+    paper: 'VMoBA, Wu 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['shape', 'chunk', 'threshold', 'topk', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(vmoba, planVmoba),
+  },
+  {
+    name: 'dsa',
+    doc: 'Causal attention on the keys that a small indexer scores highest, one choice for all heads.',
+    paper: 'DeepSeek-V3.2-Exp, 2025',
+    inputs: ['q', 'k', 'v', 'kScale?', 'vScale?', 'qIdx', 'kIdx', 'wIdx'],
+    attributes: ['topk', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(dsa, planDsa),
+  },
+  {
+    name: 'vsa',
+    doc: 'Attention over a video: coarse over means of cubes, fine over the cubes that it chooses.',
+    paper: 'VSA, Zhang 2025',
+    inputs: ['q', 'k', 'v', 'gate?'],
+    attributes: ['shape', 'cube', 'topk', 'scale', 'returnSelection'],
+    outputs: ['o', 'selection'],
+    ...calls(vsa, planVsa),
+  },
+  {
+    name: 'sla',
+    doc: 'Softmax attention on chosen blocks plus linear attention on the rest.',
+    paper: 'SLA, Zhang 2025',
+    inputs: ['q', 'k', 'v', 'proj?', 'projBias?'],
+    attributes: ['topk', 'blockQ', 'blockK', 'featureMap', 'linear', 'scale', 'eps', 'returnSelection'],
+    outputs: ['o', 'selection'],
+    ...calls(sla, planSla),
+  },
+  {
+    name: 'draftAttention',
+    doc: 'Attention over a video on the pairs of patches to which a draft of means gives the most weight.',
+    paper: 'DraftAttention, Shen 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['shape', 'pool', 'keep', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(draftAttention, planDraft),
   },
   {
     name: 'simpleGla',
