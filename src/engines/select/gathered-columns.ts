@@ -1,0 +1,82 @@
+/**
+ * Single columns that queries see besides blocks or a window: their keys and values gathered, and which rows see them.
+ *
+ * @module
+ */
+import { GatherColumnsParams, GatheredBitsParams } from '../../generated/params.ts';
+import { encode, encodePlaces } from '../../runtime/params.ts';
+import type { Builder } from '../../runtime/program.ts';
+import { storageOf, type Tensor } from '../../tensor.ts';
+import type { Blocks } from './causal-blocks.ts';
+
+/** Rows of an item. */
+const CHUNK = 512;
+
+/** Columns of each list. */
+export interface ColumnIndices {
+  /** i32 [B, L, n], rising. */
+  readonly indices: Tensor;
+  /** i32 [B, L]: how many of them hold. */
+  readonly counts: Tensor;
+}
+
+/** Adds f32 [B, L, n, D]: rows of x [B, T, H, D] at the indices, list l of head floor(l * H / L). */
+export function gatherColumns(b: Builder, x: Tensor, { indices, counts }: ColumnIndices): Tensor {
+  const [, , heads, d] = x.shape as [number, number, number, number];
+  const [batch, lists, n] = indices.shape as [number, number, number];
+  const o = b.temporary([batch, lists, n, d]);
+  const chunks = Math.ceil(n / CHUNK);
+  const params = encode(GatherColumnsParams, {
+    xType: storageOf(x),
+    indices: indices.address,
+    counts: counts.address,
+    o: o.address,
+    lists,
+    group: lists / heads,
+    n,
+    d,
+    chunk: CHUNK,
+  });
+  encodePlaces(GatherColumnsParams, params, { x });
+  b.dispatch({ kernel: 'gatherColumns', params, items: batch * lists * chunks, flops: o.size });
+  return o;
+}
+
+/** Which rows see which gathered columns. */
+export interface GatheredCall extends Blocks, ColumnIndices {
+  /** i32 [B, L, R, words]: columns in these blocks of keyBlock keys are left out. */
+  readonly blocks?: Tensor | undefined;
+  /** How far before a query's place a column must be at least. */
+  readonly shift: number;
+}
+
+/** Adds bits i32 [B, L, R, ceil(n / 32)] and the columns' places i32 [B, L, n], moved by `shift`. */
+export function gatheredBits(b: Builder, call: GatheredCall): { readonly bits: Tensor; readonly places: Tensor } {
+  const { Tq, Tk, queryBlock, keyBlock, indices, counts, blocks, shift } = call;
+  const [batch, lists, n] = indices.shape as [number, number, number];
+  const rows = Math.ceil(Tq / queryBlock);
+  const bits = b.temporary([batch, lists, rows, Math.ceil(n / 32)], 'i32');
+  const places = b.temporary([batch, lists, n], 'i32');
+  b.dispatch({
+    kernel: 'gatheredBits',
+    params: encode(GatheredBitsParams, {
+      indices: indices.address,
+      counts: counts.address,
+      blocks: blocks?.address ?? 0,
+      blockWords: blocks?.shape[3] ?? 0,
+      bits: bits.address,
+      places: places.address,
+      rows,
+      n,
+      queries: Tq,
+      offset: Tk - Tq,
+      queryBlock,
+      keyBlock,
+      shift,
+    }),
+    items: batch * lists * rows,
+    grain: 8,
+    flops: 4 * bits.size * 32,
+  });
+  return { bits, places };
+}
