@@ -133,7 +133,7 @@ function addRow(p: WeightSumsParams, row: usize, seen: i32, s: Space): void {
   for (let at = (<usize>seen) << 2; at < bytes; at += 4) store<f32>(row + at, -Infinity);
   const most = maxRow(row, seen);
   if (most == -Infinity) return;
-  const factor = 1 / exponentiate(row, bytes, most);
+  const factor: f32 = <f32>1 / exponentiate(row, bytes, most);
   addWeights(s.columns, row, bytes, factor);
   if (p.diagonalSums) addWeights(s.diagonals + ((<usize>(p.columns - seen)) << 2), row, bytes, factor);
 }
@@ -185,9 +185,9 @@ export function weightSums(params: usize, begin: i32, end: i32, scratch: usize):
   memory.fill(s.columns, 0, s.end - s.columns);
   for (let item = begin; item < end; ++item) {
     const list = item / items;
-    const batch = list / p.heads;
-    const h = list - batch * p.heads;
-    const k = p.kPack + <usize>(batch * (p.heads / p.group) + h / p.group) * kBytes;
+    const batch = list / p.lists;
+    const h = list - batch * p.lists;
+    const k = p.kPack + <usize>(batch * (p.lists / p.group) + h / p.group) * kBytes;
     let group = (item - list * items) * p.itemGroups;
     const last = min(p.rows, (group + p.itemGroups) * p.rowGroup);
     for (let first = group * p.rowGroup; first < last; first += p.passRows) {

@@ -7,7 +7,7 @@ import { InterleavedPackParams, WeightSumsParams } from '../../generated/params.
 import { encode, encodePlaces } from '../../runtime/params.ts';
 import type { Builder } from '../../runtime/program.ts';
 import { storageOf, type Tensor } from '../../tensor.ts';
-import { type Visible, visibleCells, visibleFields } from './map.ts';
+import { type Visible, visibleCells } from './map.ts';
 
 /** Rows of an item that keep the micro-kernel busy. */
 const ITEM_ROWS = 48;
@@ -77,7 +77,7 @@ export function weightSums(b: Builder, call: WeightSumsCall): WeightSums {
   if (sums.size === 0) return { columns: sums, diagonals };
   const kPack = packKeys(b, k, interleave);
   const itemGroups = Math.max(1, Math.ceil(ITEM_ROWS / rowGroup));
-  const params = encode(WeightSumsParams, visibleFields(visible, columns), {
+  const params = encode(WeightSumsParams, {
     qType: storageOf(q),
     kPack: kPack.address,
     columnSums: sums.address,
@@ -86,6 +86,9 @@ export function weightSums(b: Builder, call: WeightSumsCall): WeightSums {
     length,
     rows,
     columns,
+    visibleMul: visible?.mul ?? 0,
+    visibleAdd: visible?.add ?? columns,
+    visibleDiv: visible?.div ?? 1,
     group: heads / k.shape[2]!,
     d,
     interleave,
