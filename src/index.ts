@@ -26,6 +26,7 @@ export {
   rebasedStep,
   rebasedSync,
 } from './ops/based.ts';
+export type { ChosenInputs, ChosenOptions, ChosenResult } from './ops/chosen-blocks.ts';
 export {
   type CausalConv1dInputs,
   type CausalConv1dOptions,
@@ -436,3 +437,6 @@ export type { Explanation } from './runtime/program.ts';
 export { createRuntime, type Runtime, type RuntimeInfo, type RuntimeOptions } from './runtime/runtime.ts';
 export type { Variant } from './runtime/variant.ts';
 export { type DType, Tensor, type TensorData, type TensorView } from './tensor.ts';
+export { type FlexPrefillOptions, flexPrefill, flexPrefillSync } from './ops/flex-prefill.ts';
+export { type SpargeAttnOptions, spargeAttn, spargeAttnSync } from './ops/sparge-attn.ts';
+export { type XAttentionOptions, xAttention, xAttentionSync } from './ops/xattention.ts';

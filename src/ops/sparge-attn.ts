@@ -50,7 +50,7 @@ export function planSpargeAttn(b: Builder, inputs: ChosenInputs, options: Sparge
   const { scale, topK } = options;
   const call = attentionCall(b, OP, inputs, { causal, ...(scale !== undefined && { scale }) });
   const { q, k } = call;
-  const [batch, Tq, heads] = q.shape as [number, number, number];
+  const [, Tq, heads] = q.shape as [number, number, number];
   const Tk = k.shape[1]!;
   if (topK !== undefined && options.cdf !== undefined) {
     throw new OptionError(`${OP}: cdf and topK were both given, expected one of them`);
@@ -76,7 +76,7 @@ export function planSpargeAttn(b: Builder, inputs: ChosenInputs, options: Sparge
     visible,
   };
   hideDissimilar(b, map, similarity);
-  let count = b.temporary(map.shape.slice(0, 3), 'i32');
+  const count = b.temporary(map.shape.slice(0, 3), 'i32');
   if (topK === undefined) {
     softmaxMap(b, map, { visible });
     const same = cdf.every((x) => x === cdf[0]);

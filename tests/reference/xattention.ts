@@ -20,7 +20,10 @@ export interface XAttentionOptions {
   scale?: number;
 }
 
-/** Which key blocks a block of queries may see, and which of them hold its own positions. */
+/**
+ * How many key blocks a block of queries may see, and the last of them, which count as its own: one where the blocks of queries and keys
+ * lie alike, two where a block of queries meets two blocks of keys.
+ */
 export function blocksOfRow(
   r: number,
   { queryBlock, keyBlock, tq, tk }: { queryBlock: number; keyBlock: number; tq: number; tk: number },
@@ -28,10 +31,10 @@ export function blocksOfRow(
 ): { count: number; own: number[] } {
   const blocks = Math.ceil(tk / keyBlock);
   if (!causal) return { count: blocks, own: [] };
-  const [first, last] = [r * queryBlock + tk - tq, (r + 1) * queryBlock - 1 + tk - tq];
+  const last = (r + 1) * queryBlock - 1 + tk - tq;
   const count = Math.max(0, Math.min(blocks, Math.floor(last / keyBlock) + 1));
-  const low = Math.max(0, Math.floor(first / keyBlock));
-  return { count, own: Array.from({ length: blocks }, (_, c) => c).filter((c) => c >= low && c < count) };
+  const own = (tk - tq) % keyBlock === 0 ? 1 : 2;
+  return { count, own: Array.from({ length: count }, (_, c) => c).slice(-own) };
 }
 
 /**
