@@ -117,14 +117,6 @@ export class AttentionParams extends CacheParams {
   outScale: usize;
   /** 1: add to o instead of overwriting it. */
   accumulate: i32;
-  /** i32 [B, Tq] and [B, Tk]: places of queries and keys; absent, query i is at i + offset and key j at j. */
-  qPositions: usize;
-  qPositionsStrideB: i32;
-  kPositions: usize;
-  kPositionsStrideB: i32;
-  /** 1: the score of a key at its query's own place is selfScore, in natural units. */
-  hasSelfScore: i32;
-  selfScore: f32;
 }
 
 
@@ -136,41 +128,13 @@ export class FlashParams extends AttentionParams {
   blocks: i32;
   /** Query rows of one work item. */
   blockQ: i32;
+  /** Block list: rows [item] -> range of entries; entry = key block * 2 + full. */
+  listRows: usize;
+  listEntries: usize;
+  /** u64 [entries, blockQ]: which keys of a partial entry each row sees. */
+  listBits: usize;
   /** Second query of parallax attention, strided as q. */
   r: usize;
-  /** Block lists: i32 [B or 1, listHeads] number of the list; list l of listHeads serves heads from l * heads / listHeads on. */
-  listOf: usize;
-  listOfStrideB: i32;
-  listHeads: i32;
-  /** i32 [lists, listBlocks] first entry of a query block, and one number more that closes the last. */
-  listRows: usize;
-  listBlocks: i32;
-  /** i32 [entries, 2]: key block, and its tile or -1 where every row sees all of it. */
-  listEntries: usize;
-  /** u64 [tiles, blockQ]: bit j of a row shows key j of the block. */
-  listTiles: usize;
-  /** Selection: i32 [B or 1, lists, rows, words] bits; bit j of a query's row shows the keys of bit j. */
-  selected: usize;
-  selectedStrideB: i32;
-  selectedLists: i32;
-  selectedRows: i32;
-  selectedWords: i32;
-  /** Queries of a row, keys of a bit. */
-  queryBlock: i32;
-  keyBlock: i32;
-  /** i32 [B or 1, lists, Tq] row of each query, i32 [B or 1, lists, Tk] bit of each key, in place of the two above. */
-  queryLabels: usize;
-  queryLabelsStrideB: i32;
-  queryLabelsStrideL: i32;
-  keyLabels: usize;
-  keyLabelsStrideB: i32;
-  keyLabelsStrideL: i32;
-  /** With positions: places visible before and after a query's own; negative: no limit. The window is unlimited then. */
-  placesLeft: i32;
-  placesRight: i32;
-  /** 1: a row passes over 64 keys whose scores are all skipBelow or more below its largest so far; log2 units. */
-  hasSkip: i32;
-  skipBelow: f32;
 }
 
 
@@ -1354,114 +1318,6 @@ export class MapParams {
   visibleDiv: i32;
 }
 
-/** Pooled rows, see select/pool.ts. */
-@unmanaged
-export class PoolParams {
-  x: usize;
-  xStrideB: i32;
-  xStrideT: i32;
-  xStrideH: i32;
-  xType: i32;
-  o: usize;
-  oStrideB: i32;
-  oStrideT: i32;
-  oStrideH: i32;
-  length: i32;
-  heads: i32;
-  d: i32;
-  /** Tokens of a block; blocks, or labels. */
-  block: i32;
-  count: i32;
-  /** One of the kinds of select/reduction.ts. */
-  kind: i32;
-  /** i32 [B, lists, T]; counts i32 [B, H, count]. */
-  labels: usize;
-  labelsStrideB: i32;
-  labelsStrideH: i32;
-  lists: i32;
-  counts: usize;
-}
-
-/** Keys in panels, see select/score-pack.ts. */
-@unmanaged
-export class ScorePackParams {
-  k: usize;
-  kStrideB: i32;
-  kStrideT: i32;
-  kStrideH: i32;
-  kType: i32;
-  kPack: usize;
-  kvHeads: i32;
-  columns: i32;
-  d: i32;
-}
-
-/** Products of queries and packed keys, see select/score-map.ts. */
-@unmanaged
-export class ScoreMapParams extends MapParams {
-  q: usize;
-  qStrideB: i32;
-  qStrideT: i32;
-  qStrideH: i32;
-  qType: i32;
-  kPack: usize;
-  heads: i32;
-  /** Query heads that share one key head. */
-  group: i32;
-  d: i32;
-  scale: f32;
-  /** Rows of an item. */
-  blockRows: i32;
-  /** f32 [B, rows, heads] of the indexer; absent: a map for every head. */
-  weights: usize;
-  weightsStrideB: i32;
-  weightsStrideT: i32;
-  weightsStrideH: i32;
-}
-
-/** Softmax of a map's rows, see select/softmax-map.ts. */
-@unmanaged
-export class SoftmaxMapParams extends MapParams {
-  scale: f32;
-}
-
-/** Groups of heads, rows and columns of a map, see select/reduce-map.ts. */
-@unmanaged
-export class ReduceMapParams extends MapParams {
-  /** f32 [B, lists / groupHeads, outRows, outColumns], contiguous. */
-  o: usize;
-  groupHeads: i32;
-  groupRows: i32;
-  groupColumns: i32;
-  outRows: i32;
-  outColumns: i32;
-  kind: i32;
-}
-
-/** Columns chosen in each row of a map, see select/top-k.ts, top-p.ts and above.ts. */
-@unmanaged
-export class SelectParams extends MapParams {
-  /** i32 [B, lists, rows, words], contiguous. */
-  bits: usize;
-  words: i32;
-  /** Visible columns at the start and the end of a row that are chosen in any case. */
-  first: i32;
-  last: i32;
-  /** One of the ways of select/forced.ts. */
-  forced: i32;
-  /** 1: a list is chosen from as one. */
-  whole: i32;
-  /** Columns of top-k; least number of top-p. */
-  k: i32;
-  /** Share of top-p; threshold of above. */
-  level: f32;
-  /** k (i32) or level (f32) of each row; absent: the same for all. */
-  each: usize;
-  eachStrideB: i32;
-  eachStrideH: i32;
-  eachStrideR: i32;
-}
-
 /** Keys of which several in a row are one column, see select/interleaved-pack.ts. */
 @unmanaged
 export class InterleavedPackParams {
@@ -1641,4 +1497,238 @@ export class GatheredBitsParams {
   keyBlock: i32;
   /** How far before a query a column must be at least. */
   shift: i32;
+}
+
+/** Pooled rows, see select/pool.ts. */
+@unmanaged
+export class PoolParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  length: i32;
+  heads: i32;
+  d: i32;
+  /** Tokens of a block; blocks, or labels. */
+  block: i32;
+  count: i32;
+  /** One of the kinds of select/reduction.ts. */
+  kind: i32;
+  /** i32 [B, lists, T]; counts i32 [B, H, count]. */
+  labels: usize;
+  labelsStrideB: i32;
+  labelsStrideH: i32;
+  lists: i32;
+  counts: usize;
+  /** f32 [B, count, H, d]: what a label without rows becomes; absent: zeros. */
+  fallback: usize;
+  fallbackStrideB: i32;
+  fallbackStrideT: i32;
+  fallbackStrideH: i32;
+}
+
+/** Keys in panels, see select/score-pack.ts. */
+@unmanaged
+export class ScorePackParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  kPack: usize;
+  kvHeads: i32;
+  columns: i32;
+  d: i32;
+}
+
+/** Products of queries and packed keys, see select/score-map.ts. */
+@unmanaged
+export class ScoreMapParams extends MapParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  kPack: usize;
+  heads: i32;
+  /** Query heads that share one key head. */
+  group: i32;
+  d: i32;
+  scale: f32;
+  /** Rows of an item. */
+  blockRows: i32;
+  /** f32 [B, rows, heads] of the indexer; absent: a map for every head. */
+  weights: usize;
+  weightsStrideB: i32;
+  weightsStrideT: i32;
+  weightsStrideH: i32;
+}
+
+/** Softmax of a map's rows, see select/softmax-map.ts. */
+@unmanaged
+export class SoftmaxMapParams extends MapParams {
+  scale: f32;
+}
+
+/** Groups of heads, rows and columns of a map, see select/reduce-map.ts. */
+@unmanaged
+export class ReduceMapParams extends MapParams {
+  /** f32 [B, lists / groupHeads, outRows, outColumns], contiguous. */
+  o: usize;
+  groupHeads: i32;
+  groupRows: i32;
+  groupColumns: i32;
+  outRows: i32;
+  outColumns: i32;
+  kind: i32;
+}
+
+/** Columns chosen in each row of a map, see select/top-k.ts, top-p.ts and above.ts. */
+@unmanaged
+export class SelectParams extends MapParams {
+  /** i32 [B, lists, rows, words], contiguous. */
+  bits: usize;
+  words: i32;
+  /** Visible columns at the start and the end of a row that are chosen in any case. */
+  first: i32;
+  last: i32;
+  /** One of the ways of select/forced.ts. */
+  forced: i32;
+  /** 1: a list is chosen from as one. */
+  whole: i32;
+  /** Columns of top-k; least number of top-p. */
+  k: i32;
+  /** Share of top-p; threshold of above. */
+  level: f32;
+  /** k (i32) or level (f32) of each row; absent: the same for all. */
+  each: usize;
+  eachStrideB: i32;
+  eachStrideH: i32;
+  eachStrideR: i32;
+}
+
+/** Sums along the diagonals of a map, see select/diagonal-sums.ts. */
+@unmanaged
+export class DiagonalSumsParams extends MapParams {
+  /** f32 [B, lists, count], contiguous. */
+  o: usize;
+  count: i32;
+  /** Column that is on diagonal 0 of row 0. */
+  offset: i32;
+}
+
+/** Bits of rows, see select/bits.ts. */
+@unmanaged
+export class BitsParams {
+  /** i32 [B, lists, rows, words], words contiguous. */
+  a: usize;
+  aStrideB: i32;
+  aStrideH: i32;
+  aStrideR: i32;
+  b: usize;
+  bStrideB: i32;
+  bStrideH: i32;
+  bStrideR: i32;
+  lists: i32;
+  rows: i32;
+  words: i32;
+  /** 0: a and b, 1: a or b, 2: a and not b. */
+  operation: i32;
+  /** i32 [B, lists, rows, words], or indices [B, lists, rows, capacity]; contiguous. */
+  o: usize;
+  capacity: i32;
+  /** i32 [B, lists, rows], contiguous. */
+  counts: usize;
+}
+
+/** Tokens in the order of their labels, see select/sort.ts. */
+@unmanaged
+export class SortLabelsParams {
+  labels: usize;
+  labelsStrideB: i32;
+  labelsStrideH: i32;
+  lists: i32;
+  length: i32;
+  count: i32;
+  /** i32 [B, lists, T] and [B, lists, count + 1], contiguous. */
+  order: usize;
+  offsets: usize;
+}
+
+/** Rows of heads in an order of their own, see select/gather.ts. */
+@unmanaged
+export class GatherHeadsParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  /** i32 [B, lists, n], last axis contiguous. */
+  order: usize;
+  orderStrideB: i32;
+  orderStrideH: i32;
+  /** f32 [B * groups, n, d], contiguous. */
+  rows: usize;
+  heads: i32;
+  lists: i32;
+  groups: i32;
+  length: i32;
+  n: i32;
+  d: i32;
+  /** Rows or tokens of an item. */
+  span: i32;
+  /** 0: the last row of a token stays, 1: their sum, 2: their mean. */
+  combine: i32;
+}
+
+/** Rows hashed by projections, see select/hash.ts. */
+@unmanaged
+export class HashParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  /** f32 [H, d, rounds, directions]. */
+  planes: usize;
+  planesStrideH: i32;
+  planesStrideD: i32;
+  planesStrideR: i32;
+  heads: i32;
+  length: i32;
+  d: i32;
+  rounds: i32;
+  directions: i32;
+  /** Rows of an item. */
+  blockRows: i32;
+  /** 0: the direction that is nearest, or opposite; 1: a bit for each side. */
+  signs: i32;
+  /** i32 [B, H * rounds, T], contiguous. */
+  labels: usize;
+}
+
+/** Nearest centroids, see select/nearest.ts. */
+@unmanaged
+export class NearestParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  /** As scorePack writes it. */
+  cPack: usize;
+  heads: i32;
+  length: i32;
+  d: i32;
+  count: i32;
+  blockRows: i32;
+  /** 1: largest product instead of least distance. */
+  dot: i32;
+  /** i32 [B, H, T], contiguous. */
+  labels: usize;
 }
