@@ -54,7 +54,7 @@ export { coverCount, coverCountScratchBytes } from './select/cover-count';
 export { diagonalSums } from './select/diagonal-sums';
 export { hideDissimilar, showDissimilar } from './select/dissimilar';
 export { gatherHeads, scatterHeads } from './select/gather';
-export { gatherColumns, gatheredBits } from './select/gathered-columns';
+export { gatheredBits } from './select/gathered-bits';
 export { hash, hashScratchBytes } from './select/hash';
 export { interleavedPack } from './select/interleaved-pack';
 export { nearest, nearestScratchBytes } from './select/nearest';

@@ -1,44 +1,4 @@
-import { GatherColumnsParams, GatheredBitsParams } from '../params';
-import { elementBytes, widenRow } from '../simd/storage';
-
-/** Rows past the last one that are cleared: keys that nobody sees, in a block that somebody does. */
-const BLOCK: i32 = 64;
-
-/**
- * Rows of chosen tokens, list by list.
- *
- *   x        f32, f16, bf16 or i8 [B, T, Hkv, d]   any strides, last axis contiguous; list l reads head floor(l / group)
- *   indices  i32 [B, lists, n]                     contiguous; counts i32 [B, lists] of them hold
- *   o        f32 [B, lists, n, d]                  contiguous; must not alias x; zeros from the count to the end of its block of 64,
- *                                                  the rest is left as it is
- *
- * Item: p.chunk rows of one (batch, list).
- */
-export function gatherColumns(params: usize, begin: i32, end: i32, _scratch: usize): void {
-  const p = changetype<GatherColumnsParams>(params);
-  const bytes = elementBytes(p.xType);
-  const rowBytes = (<usize>p.d) << 2;
-  const chunks = (p.n + p.chunk - 1) / p.chunk;
-  for (let item = begin; item < end; ++item) {
-    const list = item / chunks;
-    const first = (item - list * chunks) * p.chunk;
-    const batch = list / p.lists;
-    const head = (list - batch * p.lists) / p.group;
-    const x = p.x + <usize>(batch * p.xStrideB + head * p.xStrideH) * bytes;
-    const count = load<i32>(p.counts + ((<usize>list) << 2));
-    const last = min(first + p.chunk, min(p.n, (count + BLOCK - 1) & -BLOCK));
-    for (let j = first; j < last; ++j) {
-      const at = list * p.n + j;
-      const o = p.o + <usize>at * rowBytes;
-      if (j < count) {
-        const t = load<i32>(p.indices + ((<usize>at) << 2));
-        widenRow(x + <usize>t * <usize>p.xStrideT * bytes, p.xType, o, p.d, 1);
-      } else {
-        memory.fill(o, 0, rowBytes);
-      }
-    }
-  }
-}
+import { GatheredBitsParams } from '../params';
 
 /**
  * Which gathered columns each row of queries sees: those that come `shift` places or more before one of its queries, and lie in none

@@ -1,16 +1,13 @@
 /**
- * Single columns that queries see besides blocks or a window: their keys and values gathered, and which rows see them.
+ * Single columns that queries see besides blocks or a window: which rows see which of them once their keys and values are gathered.
  *
  * @module
  */
-import { GatherColumnsParams, GatheredBitsParams } from '../../generated/params.ts';
-import { encode, encodePlaces } from '../../runtime/params.ts';
+import { GatheredBitsParams } from '../../generated/params.ts';
+import { encode } from '../../runtime/params.ts';
 import type { Builder } from '../../runtime/program.ts';
-import { storageOf, type Tensor } from '../../tensor.ts';
+import type { Tensor } from '../../tensor.ts';
 import type { Blocks } from './causal-blocks.ts';
-
-/** Rows of an item. */
-const CHUNK = 512;
 
 /** Columns of each list. */
 export interface ColumnIndices {
@@ -18,28 +15,6 @@ export interface ColumnIndices {
   readonly indices: Tensor;
   /** i32 [B, L]: how many of them hold. */
   readonly counts: Tensor;
-}
-
-/** Adds f32 [B, L, n, D]: rows of x [B, T, H, D] at the indices, list l of head floor(l * H / L). */
-export function gatherColumns(b: Builder, x: Tensor, { indices, counts }: ColumnIndices): Tensor {
-  const [, , heads, d] = x.shape as [number, number, number, number];
-  const [batch, lists, n] = indices.shape as [number, number, number];
-  const o = b.temporary([batch, lists, n, d]);
-  const chunks = Math.ceil(n / CHUNK);
-  const params = encode(GatherColumnsParams, {
-    xType: storageOf(x),
-    indices: indices.address,
-    counts: counts.address,
-    o: o.address,
-    lists,
-    group: lists / heads,
-    n,
-    d,
-    chunk: CHUNK,
-  });
-  encodePlaces(GatherColumnsParams, params, { x });
-  b.dispatch({ kernel: 'gatherColumns', params, items: batch * lists * chunks, flops: o.size });
-  return o;
 }
 
 /** Which rows see which gathered columns. */
