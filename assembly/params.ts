@@ -1382,6 +1382,9 @@ export class WeightSumsParams extends MapParams {
   /** Absent: not wanted. */
   columnSums: usize;
   diagonalSums: usize;
+  /** i32 [lists]: so many sums at the start of a row are Infinity; absent: none are. */
+  firstColumns: usize;
+  firstDiagonals: usize;
   /** Queries. */
   length: i32;
   /** Query heads that share one key head. */
@@ -1511,8 +1514,9 @@ export class GatheredBitsParams {
   offset: i32;
   queryBlock: i32;
   keyBlock: i32;
-  /** How far before a query a column must be at least. */
-  shift: i32;
+  lists: i32;
+  /** i32 [lists]: how far before a query a column must be at least. */
+  shifts: usize;
 }
 
 /** Pooled rows, see select/pool.ts. */

@@ -37,7 +37,6 @@ export {
   rebasedStep,
   rebasedSync,
 } from './ops/based.ts';
-export type { ChosenInputs, ChosenOptions, ChosenResult } from './ops/chosen-blocks.ts';
 export {
   type CausalConv1dInputs,
   type CausalConv1dOptions,
@@ -47,6 +46,7 @@ export {
   causalConv1dStep,
   causalConv1dSync,
 } from './ops/causal-conv.ts';
+export type { ChosenInputs, ChosenOptions, ChosenResult } from './ops/chosen-blocks.ts';
 export { type CombaInputs, comba, combaStep, combaSync } from './ops/comba.ts';
 export {
   type CosformerInputs,
@@ -134,6 +134,7 @@ export {
   t2rSync,
 } from './ops/feature-attention.ts';
 export * as features from './ops/features.ts';
+export { type FlexPrefillOptions, flexPrefill, flexPrefillSync } from './ops/flex-prefill.ts';
 export {
   type ForgettingAttnInputs,
   type ForgettingAttnOptions,
@@ -227,6 +228,16 @@ export {
   mesaNetSync,
 } from './ops/mesa-net.ts';
 export { type MetalaInputs, metala, metalaStep, metalaSync } from './ops/metala.ts';
+export {
+  type AShapePlan,
+  type BlockSparsePlan,
+  type MinferenceOptions,
+  type MinferencePlan,
+  type MinferenceResult,
+  minference,
+  minferenceSync,
+  type VerticalSlashPlan,
+} from './ops/minference.ts';
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
@@ -359,6 +370,18 @@ export {
   s4dTable,
 } from './ops/s4d.ts';
 export {
+  type SampleAttentionOptions,
+  type SampleAttentionResult,
+  sampleAttention,
+  sampleAttentionSync,
+} from './ops/sample-attention.ts';
+export {
+  type SeerAttentionInputs,
+  type SeerAttentionOptions,
+  seerAttention,
+  seerAttentionSync,
+} from './ops/seer-attention.ts';
+export {
   type JoinSegmentInputs,
   joinSegment,
   joinSegmentSync,
@@ -390,6 +413,7 @@ export {
   gsaStep,
   gsaSync,
 } from './ops/slots.ts';
+export { type SpargeAttnOptions, spargeAttn, spargeAttnSync } from './ops/sparge-attn.ts';
 export {
   type SsdInputs,
   type SsdOptions,
@@ -442,6 +466,7 @@ export {
   tttMlpStep,
   tttMlpSync,
 } from './ops/ttt.ts';
+export { type XAttentionOptions, xAttention, xAttentionSync } from './ops/xattention.ts';
 export type { Pattern, PatternPlace } from './pattern.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
@@ -449,6 +474,3 @@ export type { Explanation } from './runtime/program.ts';
 export { createRuntime, type Runtime, type RuntimeInfo, type RuntimeOptions } from './runtime/runtime.ts';
 export type { Variant } from './runtime/variant.ts';
 export { type DType, Tensor, type TensorData, type TensorView } from './tensor.ts';
-export { type FlexPrefillOptions, flexPrefill, flexPrefillSync } from './ops/flex-prefill.ts';
-export { type SpargeAttnOptions, spargeAttn, spargeAttnSync } from './ops/sparge-attn.ts';
-export { type XAttentionOptions, xAttention, xAttentionSync } from './ops/xattention.ts';

@@ -6,7 +6,7 @@ import { assertAccurate, assertNear, expected } from './accuracy.ts';
 import { call } from './call.ts';
 import { assertSameChoice, chosenShapes, densityOf, NEAR, qkv, unpacked } from './chosen-cases.ts';
 import { property, sometimes } from './property.ts';
-import { flexPrefill as reference, flexPrefillChoice, rootDivergence } from './reference/flex-prefill.ts';
+import { flexPrefillChoice, flexPrefill as reference, rootDivergence } from './reference/flex-prefill.ts';
 import { variants } from './runtimes.ts';
 
 const runtimes = await variants();

@@ -27,9 +27,7 @@ function clustered(shape: ChosenShape): { q: FloatSample; k: FloatSample; v: Flo
     return floats(x.shape, (n) => {
       const block = Math.floor((Math.floor(n / (heads * d)) % length) / 64);
       const head = Math.floor(n / d) % heads;
-      return (
-        centres.data[(block * heads + head) * d + (n % d)]! + spreads.data[block * heads + head]! * x.data[n]!
-      );
+      return centres.data[(block * heads + head) * d + (n % d)]! + spreads.data[block * heads + head]! * x.data[n]!;
     });
   };
   return { q: about(q), k: about(k), v };

@@ -63,7 +63,8 @@ test('thresholds of 1 and stripes of one head are dense attention; a threshold a
     const mixed = await call(rt, xAttention, inputs, { ...options, threshold: [1, 0.2, 0.5, 0.8] });
     for (const [h, threshold] of [1, 0.2, 0.5, 0.8].entries()) {
       const one = await call(rt, xAttention, inputs, { ...options, threshold });
-      const head = (x: { data: ArrayLike<number> }) => Array.from(x.data).filter((_, n) => Math.floor(n / 20) % 4 === h);
+      const head = (x: { data: ArrayLike<number> }) =>
+        Array.from(x.data).filter((_, n) => Math.floor(n / 20) % 4 === h);
       assert.deepEqual(head(mixed.o), head(one.o), `${rt.variant}: head ${h}`);
     }
   }

@@ -138,6 +138,13 @@ function addRow(p: WeightSumsParams, row: usize, seen: i32, s: Space): void {
   if (p.diagonalSums) addWeights(s.diagonals + ((<usize>(p.columns - seen)) << 2), row, bytes, factor);
 }
 
+/** Infinity in place of the sums at the start of a row that come before all others. */
+function putFirst(counts: usize, h: i32, sums: usize, n: i32): void {
+  if (!counts) return;
+  const end = sums + ((<usize>min(n, load<i32>(counts + ((<usize>h) << 2)))) << 2);
+  for (; sums < end; sums += 4) store<f32>(sums, Infinity);
+}
+
 /** Writes the sums of row group `group` of list `list`, and empties them. */
 function closeGroup(p: WeightSumsParams, list: i32, group: i32, s: Space): void {
   const groups = (p.rows + p.rowGroup - 1) / p.rowGroup;
@@ -154,10 +161,13 @@ function closeGroup(p: WeightSumsParams, list: i32, group: i32, s: Space): void 
       store<f32>(out + ((<usize>c) << 2), sum);
     }
   }
+  const h = list % p.lists;
+  putFirst(p.firstColumns, h, out, outColumns);
   memory.fill(s.columns, 0, (<usize>width(p)) << 2);
   if (!p.diagonalSums) return;
   const to = p.diagonalSums + <usize>(list * groups + group) * bytes;
   for (let at: usize = 0; at < bytes; at += 4) store<f32>(to + at, load<f32>(s.diagonals + bytes - 4 - at));
+  putFirst(p.firstDiagonals, h, to, p.columns);
   memory.fill(s.diagonals, 0, bytes + 16);
 }
 
@@ -171,7 +181,8 @@ function closeGroup(p: WeightSumsParams, list: i32, group: i32, s: Space): void 
  *
  *   Row i is of S queries in reversed order, column j of S keys: s_ij = scale sum_r q_{iS+S-1-r} k_{jS+r} is the sum of an antidiagonal
  *   of S x S scores (XAttention, Xu 2025); S = 1 gives plain scores. p_i = softmax over the columns that row i sees;
- *   columnSums_gc = sum_{i of g, j of c} p_ij, diagonalSums_gx = sum_{i of g} p_{i, seen(i) - 1 - x} (MInference, Jiang 2024).
+ *   columnSums_gc = sum_{i of g, j of c} p_ij, diagonalSums_gx = sum_{i of g} p_{i, seen(i) - 1 - x} (MInference, Jiang 2024). The
+ *   first firstColumns, firstDiagonals i32 [H] of them are Infinity: a choice takes them before all others.
  *
  * Item: some groups of rows of one (batch, head). Scratch: weightSumsScratchBytes.
  */

@@ -65,7 +65,10 @@ function turn(b: Builder, x: Tensor, first: number, step: number, base: number):
 }
 
 /** How blocks are chosen. @throws OptionError unless one way was given. */
-function choiceOf({ topK, ratio, threshold }: SeerAttentionOptions, columns: number): { k: number } | { above: number } {
+function choiceOf(
+  { topK, ratio, threshold }: SeerAttentionOptions,
+  columns: number,
+): { k: number } | { above: number } {
   const given = Object.entries({ topK, ratio, threshold }).filter(([, x]) => x !== undefined);
   if (given.length !== 1) {
     const names = given.map(([name]) => name).join(' and ') || 'none';
@@ -77,7 +80,11 @@ function choiceOf({ topK, ratio, threshold }: SeerAttentionOptions, columns: num
 }
 
 /** Lays out the call. */
-export function planSeerAttention(b: Builder, inputs: SeerAttentionInputs, options: SeerAttentionOptions = {}): ChosenResult {
+export function planSeerAttention(
+  b: Builder,
+  inputs: SeerAttentionInputs,
+  options: SeerAttentionOptions = {},
+): ChosenResult {
   expectNames(OP, 'input', inputs, ['q', 'k', 'v', 'qPre', 'kPre', 'wq', 'wk']);
   const ways = ['topK', 'ratio', 'threshold'];
   const flags = ['lastDense', 'diagonal', 'causal', 'returnSelection'];

@@ -14,7 +14,14 @@ import { expectNames, finite } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import { attentionCall } from './attention.ts';
-import { attendBlocks, type ChosenInputs, type ChosenOptions, type ChosenResult, flag, perHead } from './chosen-blocks.ts';
+import {
+  attendBlocks,
+  type ChosenInputs,
+  type ChosenOptions,
+  type ChosenResult,
+  flag,
+  perHead,
+} from './chosen-blocks.ts';
 
 /** Options of `spargeAttn`. */
 export interface SpargeAttnOptions extends ChosenOptions {

@@ -53,7 +53,8 @@ export function planXAttention(b: Builder, inputs: ChosenInputs, options: XAtten
   const Tk = k.shape[1]!;
   const stride = whole(OP, 'stride', options.stride, 8, 1);
   const block = whole(OP, 'block', options.block, 128, 1);
-  if (block % stride !== 0) throw new OptionError(`${OP}: block is ${block}, expected a multiple of stride = ${stride}`);
+  if (block % stride !== 0)
+    throw new OptionError(`${OP}: block is ${block}, expected a multiple of stride = ${stride}`);
   const threshold = perHead(OP, 'threshold', options.threshold, heads, 0.9, 0, 1);
   const norm = finite(OP, 'norm', options.norm, 1);
   if (norm <= 0) throw new OptionError(`${OP}: norm is ${norm}, expected a number above 0`);

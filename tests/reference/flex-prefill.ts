@@ -53,7 +53,14 @@ export function rootDivergence(p: readonly number[], q: readonly number[]): numb
  */
 export function flexPrefillChoice(
   { q, k }: FlexPrefillInputs,
-  { gamma = 0.9, tau = 0.1, minBudget = 1, maxBudget = Number.POSITIVE_INFINITY, block = 128, scale }: FlexPrefillOptions = {},
+  {
+    gamma = 0.9,
+    tau = 0.1,
+    minBudget = 1,
+    maxBudget = Number.POSITIVE_INFINITY,
+    block = 128,
+    scale,
+  }: FlexPrefillOptions = {},
 ): { chosen: Result; aware: Result; gap: number } {
   const [batches = 0, length = 0, heads = 0, d = 0] = q.shape;
   const kvHeads = k.shape[2]!;
@@ -78,9 +85,7 @@ export function flexPrefillChoice(
         for (let t = length - last; t < length; t++) sum += q.data[offset(q.shape, b, t, h, c)]!;
         return sum / last;
       });
-      const guess = softmaxOf(
-        Array.from({ length: count }, (_, c) => factor * product(mean, rowOf(meanK, b, c, kh))),
-      );
+      const guess = softmaxOf(Array.from({ length: count }, (_, c) => factor * product(mean, rowOf(meanK, b, c, kh))));
       const distance = rootDivergence(guess, byBlock(vertical));
       gap = Math.min(gap, Math.abs(distance - tau));
       const isAware = distance < tau;
@@ -106,7 +111,10 @@ export function flexPrefillChoice(
       const places: [r: number, c: number][] = [];
       const mass: number[] = [];
       for (let r = 0; r < count; r++) {
-        const scores = Array.from({ length: r + 1 }, (_, c) => factor * product(rowOf(meanQ, b, r, h), rowOf(meanK, b, c, kh)));
+        const scores = Array.from(
+          { length: r + 1 },
+          (_, c) => factor * product(rowOf(meanQ, b, r, h), rowOf(meanK, b, c, kh)),
+        );
         softmaxOf(scores).forEach((p, c) => {
           places.push([r, c]);
           mass.push(p);

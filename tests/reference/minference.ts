@@ -78,9 +78,7 @@ export function minferenceChoice(
       if (plan.pattern === 'blockSparse') {
         for (let r = 0; r < rows; r++) {
           const { count: seen } = blocksOfRow(r, { queryBlock: BLOCK, keyBlock: BLOCK, tq, tk }, true);
-          const scores = Array.from({ length: seen }, (_, c) =>
-            product(rowOf(meanQ, b, r, h), rowOf(meanK, b, c, kh)),
-          );
+          const scores = Array.from({ length: seen }, (_, c) => product(rowOf(meanQ, b, r, h), rowOf(meanK, b, c, kh)));
           const choice = largest(scores, plan.topK);
           gap = Math.min(gap, choice.gap);
           for (const c of choice.chosen) blocks.data[offset(blocks.shape, b, h, r, c)] = 1;

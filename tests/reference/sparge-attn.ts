@@ -101,7 +101,10 @@ export function spargeAttnChoice(
         const some = scores.some((s) => s > Number.NEGATIVE_INFINITY);
         const mass = softmaxOf(scores.length > 0 ? scores : [0]);
         const all = !alike(likeQ.data[offset(likeQ.shape, b, r, h)]!, h);
-        const few = topK === undefined ? heaviest(mass, ofHead(cdf, h), { minimum: 1, crossing: false }) : largest(mass, Math.max(1, Math.floor(topK * columns)));
+        const few =
+          topK === undefined
+            ? heaviest(mass, ofHead(cdf, h), { minimum: 1, crossing: false })
+            : largest(mass, Math.max(1, Math.floor(topK * columns)));
         if (some && !all) gap = Math.min(gap, few.gap);
         for (let c = 0; c < count; c++) {
           const shown = all || !similar[c] || (some && few.chosen.has(c)) || (sink && c === 0);

@@ -11,9 +11,9 @@ import type { Blocks } from './causal-blocks.ts';
 
 /** Columns of each list. */
 export interface ColumnIndices {
-  /** i32 [B, L, n], rising. */
+  /** i32 [B, L, 1, n], rising. */
   readonly indices: Tensor;
-  /** i32 [B, L]: how many of them hold. */
+  /** i32 [B, L, 1]: how many of them hold. */
   readonly counts: Tensor;
 }
 
@@ -21,14 +21,14 @@ export interface ColumnIndices {
 export interface GatheredCall extends Blocks, ColumnIndices {
   /** i32 [B, L, R, words]: columns in these blocks of keyBlock keys are left out. */
   readonly blocks?: Tensor | undefined;
-  /** How far before a query's place a column must be at least. */
-  readonly shift: number;
+  /** For each list, how far before a query's place a column must be at least. */
+  readonly shifts: readonly number[];
 }
 
-/** Adds bits i32 [B, L, R, ceil(n / 32)] and the columns' places i32 [B, L, n], moved by `shift`. */
+/** Adds bits i32 [B, L, R, ceil(n / 32)] and the columns' places i32 [B, L, n], moved by that distance. */
 export function gatheredBits(b: Builder, call: GatheredCall): { readonly bits: Tensor; readonly places: Tensor } {
-  const { Tq, Tk, queryBlock, keyBlock, indices, counts, blocks, shift } = call;
-  const [batch, lists, n] = indices.shape as [number, number, number];
+  const { Tq, Tk, queryBlock, keyBlock, indices, counts, blocks, shifts } = call;
+  const [batch, lists, , n] = indices.shape as [number, number, number, number];
   const rows = Math.ceil(Tq / queryBlock);
   const bits = b.temporary([batch, lists, rows, Math.ceil(n / 32)], 'i32');
   const places = b.temporary([batch, lists, n], 'i32');
@@ -47,7 +47,8 @@ export function gatheredBits(b: Builder, call: GatheredCall): { readonly bits: T
       offset: Tk - Tq,
       queryBlock,
       keyBlock,
-      shift,
+      lists,
+      shifts: b.table(Int32Array.from(shifts)),
     }),
     items: batch * lists * rows,
     grain: 8,

@@ -31,6 +31,9 @@ export interface WeightSumsCall {
   readonly columnGroup?: number;
   /** Whether diagonals are wanted. */
   readonly diagonals?: boolean;
+  /** For each query head: so many columns, and diagonals, from the first on are Infinity, for a choice to take before all others. */
+  readonly firstColumns?: readonly number[] | undefined;
+  readonly firstDiagonals?: readonly number[] | undefined;
 }
 
 /** Maps of sums. */
@@ -76,12 +79,15 @@ export function weightSums(b: Builder, call: WeightSumsCall): WeightSums {
   const diagonals = call.diagonals ? b.temporary([batch, heads, groups, columns]) : undefined;
   if (sums.size === 0) return { columns: sums, diagonals };
   const kPack = packKeys(b, k, interleave);
+  const table = (counts: readonly number[] | undefined) => (counts ? b.table(Int32Array.from(counts)) : 0);
   const itemGroups = Math.max(1, Math.ceil(ITEM_ROWS / rowGroup));
   const params = encode(WeightSumsParams, {
     qType: storageOf(q),
     kPack: kPack.address,
     columnSums: sums.address,
     diagonalSums: diagonals?.address ?? 0,
+    firstColumns: table(call.firstColumns),
+    firstDiagonals: table(call.firstDiagonals),
     lists: heads,
     length,
     rows,
