@@ -50,6 +50,7 @@ export { selectiveScan, selectiveScanFix } from './scan/selective-scan';
 export { diagonalKernel, diagonalState, diagonalStateScratchBytes } from './scan/vandermonde';
 export { selectAbove } from './select/above';
 export { bitIndices, combineBits, countBits } from './select/bits';
+export { addLogCounts, spreadLabels } from './select/cluster-maps';
 export { coverCount, coverCountScratchBytes } from './select/cover-count';
 export { diagonalSums } from './select/diagonal-sums';
 export { hideDissimilar, showDissimilar } from './select/dissimilar';

@@ -1519,6 +1519,17 @@ export class GatheredBitsParams {
   shifts: usize;
 }
 
+/** Maps and labels of clusters, see select/cluster-maps.ts. */
+@unmanaged
+export class ClusterMapParams extends MapParams {
+  /** i32 [B, lists / group, columns] counts, or [B, lists / group, columns + 1] offsets. */
+  counts: usize;
+  group: i32;
+  /** i32 [B, lists, length] */
+  labels: usize;
+  length: i32;
+}
+
 /** Pooled rows, see select/pool.ts. */
 @unmanaged
 export class PoolParams {

@@ -415,6 +415,13 @@ export {
 } from './ops/slots.ts';
 export { type SpargeAttnOptions, spargeAttn, spargeAttnSync } from './ops/sparge-attn.ts';
 export {
+  type SparseVideoGen2Inputs,
+  type SparseVideoGen2Options,
+  type SparseVideoGen2Result,
+  sparseVideoGen2,
+  sparseVideoGen2Sync,
+} from './ops/sparse-videogen2.ts';
+export {
   type SsdInputs,
   type SsdOptions,
   type SsdResult,

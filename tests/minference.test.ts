@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { attention, type MinferencePlan, minference, minferenceSync, OptionError } from '../src/index.ts';
+import {
+  attention,
+  type ChosenInputs,
+  type MinferenceOptions,
+  type MinferencePlan,
+  minference,
+  minferenceSync,
+  OptionError,
+} from '../src/index.ts';
 import { assertAccurate, assertNear, expected } from './accuracy.ts';
 import { call } from './call.ts';
 import { assertSameChoice, chosenShapes, NEAR, qkv, unpacked } from './chosen-cases.ts';
@@ -9,6 +17,9 @@ import { property, sometimes } from './property.ts';
 import { minferenceChoice, minference as reference } from './reference/minference.ts';
 import { type NdArray, zeros } from './reference/ndarray.ts';
 import { variants } from './runtimes.ts';
+
+/** MInference as `call` takes it; the options are always given. */
+const op = (inputs: ChosenInputs, options?: MinferenceOptions) => minference(inputs, options!);
 
 const runtimes = await variants();
 after(() => {
@@ -76,7 +87,7 @@ test('MInference: the columns, the blocks and the attention of the reference, he
         if (of.pattern === 'verticalSlash' && shape.tk > 200) left++;
       }
       for (const rt of runtimes) {
-        const got = await call(rt, minference, inputs, { plan, ...options, returnSelection: true });
+        const got = await call(rt, op, inputs, { plan, ...options, returnSelection: true });
         assertSameChoice(unpacked(got.selection!, choice.blocks.shape[3]!), choice.blocks, rt.variant);
         assertSameChoice(listed(got.columns!, shape.tk), columns, rt.variant);
         assertAccurate({ o: got.o, lse: got.lse }, wanted, rt.variant);
@@ -97,7 +108,7 @@ test('plans that keep everything are dense attention', async () => {
   for (const rt of runtimes) {
     const dense = await call(rt, attention, inputs, { causal: true });
     for (const plan of [...everything, everything.slice(0, 4), everything.slice(1)]) {
-      const got = await call(rt, minference, inputs, { plan });
+      const got = await call(rt, op, inputs, { plan });
       assertNear(got.o, dense.o, 2e-6, `${rt.variant} ${JSON.stringify(plan)}`);
       assertNear(got.lse, dense.lse, 2e-6, `${rt.variant} ${JSON.stringify(plan)}`);
     }
@@ -110,7 +121,7 @@ test('more queries than keys, empty sequences, bad plans', async () => {
     const more = qkv({ seed: 1, batch: 1, tq: 150, tk: 70, hkv: 1, group: 2, d: 4, dv: 3 });
     for (const one of [plan, { pattern: 'aShape', sink: 2, window: 9 }] as const) {
       const wanted = expected((round) => reference(more, [one, one], {}, round));
-      assertAccurate(await call(rt, minference, more, { plan: one }), wanted, rt.variant);
+      assertAccurate(await call(rt, op, more, { plan: one }), wanted, rt.variant);
     }
     for (const [tq, tk] of [
       [0, 5],
@@ -123,7 +134,7 @@ test('more queries than keys, empty sequences, bad plans', async () => {
         { pattern: 'aShape', sink: 2, window: 9 },
         { pattern: 'blockSparse', topK: 2 },
       ] as const) {
-        const got = await call(rt, minference, inputs, { plan: one, returnSelection: true });
+        const got = await call(rt, op, inputs, { plan: one, returnSelection: true });
         assert.ok(Array.from(got.o.data).every((x) => x === 0));
         assert.ok(Array.from(got.lse.data).every((x) => x === Number.NEGATIVE_INFINITY));
       }

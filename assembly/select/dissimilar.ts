@@ -59,7 +59,7 @@ export function showDissimilar(params: usize, begin: i32, end: i32, _scratch: us
     for (let c = 0; c < n; ++c) {
       if (all || (c == 0 && p.sink) || !isAlike(p.alikeK, p.columns, kvHeads, batch, c, h / p.group, theta)) {
         const word = bits + ((<usize>(c >> 5)) << 2);
-        store<u32>(word, load<u32>(word) | (<u32>1 << (c & 31)));
+        store<u32>(word, load<u32>(word) | ((<u32>1) << (c & 31)));
       }
     }
   }

@@ -6,8 +6,8 @@ function anyBit(words: usize, low: i32, high: i32): bool {
   const last = high >> 5;
   for (let w = first; w <= last; ++w) {
     let word = load<u32>(words + ((<usize>w) << 2));
-    if (w == first) word &= <u32>0xffffffff << (low & 31);
-    if (w == last) word &= <u32>0xffffffff >> (31 - (high & 31));
+    if (w == first) word &= (<u32>0xffffffff) << (low & 31);
+    if (w == last) word &= (<u32>0xffffffff) >> (31 - (high & 31));
     if (word) return true;
   }
   return false;
@@ -21,7 +21,7 @@ function passBlocks(p: SlashBlocksParams, slashes: usize, from: i32, to: i32, bi
     const low = max(0, from - (c + 1) * p.keyBlock + 1);
     if (low > high || !anyBit(slashes, low, high)) continue;
     const word = bits + ((<usize>(c >> 5)) << 2);
-    store<u32>(word, load<u32>(word) | (<u32>1 << (c & 31)));
+    store<u32>(word, load<u32>(word) | ((<u32>1) << (c & 31)));
   }
 }
 

@@ -1,16 +1,6 @@
 import { MR, NR, panels } from '../gemm/panel';
 import { WeightSumsParams } from '../params';
-import {
-  EXP2_1,
-  EXP2_2,
-  EXP2_3,
-  EXP2_4,
-  EXP2_5,
-  EXP2_FLUSH,
-  LOG2E,
-  ONE,
-  ROUND,
-} from '../simd/constants';
+import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, LOG2E, ONE, ROUND } from '../simd/constants';
 import { exp2With } from '../simd/exp2';
 import { fma } from '../simd/fma';
 import { sum4 } from '../simd/reduce';
