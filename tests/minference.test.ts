@@ -68,7 +68,7 @@ test('MInference: the columns, the blocks and the attention of the reference, he
       each: fc.array(plans, { minLength: 6, maxLength: 6 }),
       scale: sometimes(fc.double({ min: 0.05, max: 1, noNaN: true })),
     }),
-    30,
+    24,
     async ({ shape, each, scale }) => {
       const inputs = qkv(shape, 1.5);
       const heads = shape.hkv * shape.group;

@@ -28,7 +28,7 @@ test('XAttention: the blocks and the attention of the reference', () => {
       norm: sometimes(fc.constantFrom(0.5, 2)),
       scale: sometimes(fc.double({ min: 0.05, max: 1, noNaN: true })),
     }),
-    50,
+    40,
     async ({ shape, stride, blocks, threshold, causal, sink, norm, scale }) => {
       const inputs = qkv(shape, 1.5);
       const given = Object.fromEntries(Object.entries({ sink, norm, scale }).filter(([, x]) => x !== undefined));

@@ -91,9 +91,16 @@ export function rowOf(x: NdArray, b: number, t: number, h: number): number[] {
   return Array.from({ length: d }, (_, c) => x.data[at + c]!);
 }
 
+/** All rows of one batch entry and head. */
+export function rowsOf(x: NdArray, b: number, h: number): number[][] {
+  return Array.from({ length: x.shape[1]! }, (_, t) => rowOf(x, b, t, h));
+}
+
 /** Sum of products. */
 export function product(a: readonly number[], b: readonly number[]): number {
-  return a.reduce((sum, x, i) => sum + x * b[i]!, 0);
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
 }
 
 /** Softmax over the finite or -Infinity scores of a row; nothing but -Infinity gives zeros. */

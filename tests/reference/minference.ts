@@ -1,5 +1,5 @@
 import { attention } from './attention.ts';
-import { largest, maskOf, meanBlocks, product, rowOf, softmaxOf } from './block-choice.ts';
+import { largest, maskOf, meanBlocks, product, rowOf, rowsOf, softmaxOf } from './block-choice.ts';
 import { float64, type NdArray, offset, type Result, type Round, zeros } from './ndarray.ts';
 import { blocksOfRow } from './xattention.ts';
 
@@ -29,16 +29,14 @@ export function lastRowSums(
 ): { columns: number[]; diagonals: number[] } {
   const [, tq = 0, heads = 0] = q.shape;
   const [, tk = 0, kvHeads = 0] = k.shape;
-  const kh = Math.floor(h / (heads / kvHeads));
+  const keys = rowsOf(k, b, Math.floor(h / (heads / kvHeads)));
   const columns = new Array<number>(tk).fill(0);
   const diagonals = new Array<number>(tk).fill(0);
   for (let i = tq - n; i < tq; i++) {
     const position = i + tk - tq;
     if (position < 0) continue;
-    const scores = Array.from(
-      { length: position + 1 },
-      (_, j) => scale * product(rowOf(q, b, i, h), rowOf(k, b, j, kh)),
-    );
+    const query = rowOf(q, b, i, h);
+    const scores = keys.slice(0, position + 1).map((key) => scale * product(query, key));
     softmaxOf(scores).forEach((p, j) => {
       columns[j] = columns[j]! + p;
       diagonals[position - j] = diagonals[position - j]! + p;

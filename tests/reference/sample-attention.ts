@@ -1,5 +1,5 @@
 import { attention } from './attention.ts';
-import { heaviest, maskOf, product, rowOf, softmaxOf } from './block-choice.ts';
+import { heaviest, maskOf, product, rowOf, rowsOf, softmaxOf } from './block-choice.ts';
 import { float64, type NdArray, offset, type Result, type Round, zeros } from './ndarray.ts';
 
 /** Operands of sampleAttention. */
@@ -39,15 +39,13 @@ export function sampleAttentionChoice(
   let gap = Number.POSITIVE_INFINITY;
   for (let b = 0; b < batches; b++) {
     for (let h = 0; h < heads; h++) {
-      const kh = Math.floor(h / (heads / kvHeads));
+      const keys = rowsOf(k, b, Math.floor(h / (heads / kvHeads)));
       const sums = new Array<number>(tk).fill(0);
       for (const i of sampledRows(tq, sample)) {
         const position = i + tk - tq;
         if (position < 0) continue;
-        const scores = Array.from(
-          { length: position + 1 },
-          (_, j) => (scale ?? d ** -0.5) * product(rowOf(q, b, i, h), rowOf(k, b, j, kh)),
-        );
+        const query = rowOf(q, b, i, h);
+        const scores = keys.slice(0, position + 1).map((key) => (scale ?? d ** -0.5) * product(query, key));
         softmaxOf(scores).forEach((p, j) => {
           sums[j] = sums[j]! + p;
         });

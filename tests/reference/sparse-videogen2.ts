@@ -1,5 +1,5 @@
 import { attention } from './attention.ts';
-import { heaviest, maskOf, product, rowOf, softmaxOf } from './block-choice.ts';
+import { heaviest, maskOf, product, rowOf, rowsOf, softmaxOf } from './block-choice.ts';
 import { float64, type NdArray, offset, type Result, type Round, zeros } from './ndarray.ts';
 
 /** Operands of sparseVideoGen2. */
@@ -39,13 +39,14 @@ export function clustersOf(x: NdArray, count: number, iterations: number, initia
   const step = Math.floor(length / count);
   for (let b = 0; b < batches; b++) {
     for (let h = 0; h < heads; h++) {
+      const rows = rowsOf(x, b, h);
       let means = Array.from({ length: count }, (_, c) =>
         initial ? rowOf(initial, b, c, h) : rowOf(x, b, c * step, h),
       );
       for (let i = 0; i < iterations; i++) {
         const members: number[][][] = means.map(() => []);
         for (let t = 0; t < length; t++) {
-          const row = rowOf(x, b, t, h);
+          const row = rows[t]!;
           const distances = means.map((m) => m.reduce((sum, y, c) => sum + (row[c]! - y) ** 2, 0));
           const nearest = distances.indexOf(Math.min(...distances));
           // equal centroids are no near decision
@@ -56,8 +57,8 @@ export function clustersOf(x: NdArray, count: number, iterations: number, initia
           members[nearest]!.push(row);
         }
         means = means.map((m, c) => {
-          const rows = members[c]!;
-          return rows.length === 0 ? m : m.map((_, at) => rows.reduce((sum, row) => sum + row[at]!, 0) / rows.length);
+          const own = members[c]!;
+          return own.length === 0 ? m : m.map((_, at) => own.reduce((sum, row) => sum + row[at]!, 0) / own.length);
         });
       }
       means.forEach((m, c) => {

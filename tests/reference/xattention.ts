@@ -1,5 +1,5 @@
 import { attention } from './attention.ts';
-import { heaviest, maskOf, product, rowOf, softmaxOf } from './block-choice.ts';
+import { heaviest, maskOf, product, rowsOf, softmaxOf } from './block-choice.ts';
 import { float64, type NdArray, offset, type Result, type Round, zeros } from './ndarray.ts';
 
 /** Operands of xAttention. */
@@ -56,7 +56,7 @@ export function xAttentionChoice(
   let gap = Number.POSITIVE_INFINITY;
   for (let b = 0; b < batches; b++) {
     for (let h = 0; h < heads; h++) {
-      const kh = Math.floor(h / (heads / kvHeads));
+      const [queries, keys] = [rowsOf(q, b, h), rowsOf(k, b, Math.floor(h / (heads / kvHeads)))];
       for (let i = 0; i < tileRows; i++) {
         const scores: number[] = [];
         for (let j = 0; j < tileColumns; j++) {
@@ -65,7 +65,7 @@ export function xAttentionChoice(
           let sum = 0;
           for (let r = 0; r < stride; r++) {
             const [query, key] = [i * stride + stride - 1 - r, j * stride + r];
-            if (query < tq && key < tk) sum += product(rowOf(q, b, query, h), rowOf(k, b, key, kh));
+            if (query < tq && key < tk) sum += product(queries[query]!, keys[key]!);
           }
           scores.push(sum * factor);
         }
