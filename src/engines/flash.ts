@@ -16,6 +16,12 @@ import { sequenceTable } from './sequences.ts';
 /** Query rows of an item: a multiple of both builds' tile rows, long enough to amortise the block's loads. */
 const BLOCK_Q = 96;
 const SMALL_BLOCK_Q = 24;
+/**
+ * Where rows see different key blocks: of few rows in many a block, enough are alive to fill tiles and to repay its loads.
+ * Queries and sums of as many rows as stay in the second-level cache, f32.
+ */
+const SELECTED_BLOCK_Q = [384, 192, 96];
+const SELECTED_FLOATS = 2 ** 16;
 /** With fewer items than this, smaller blocks keep all threads busy. */
 const FEW_ITEMS = 32;
 
@@ -124,7 +130,10 @@ function blockRows(call: AttentionCall, extras: FlashExtras, heads: number): num
   if (extras.blocks) return extras.blocks.blockQ;
   const longest = Math.max(0, ...call.sequences.map((s) => s.qLength));
   const items = (rows: number) => call.sequences.reduce((n, s) => n + Math.ceil(s.qLength / rows) * heads, 0);
-  return longest <= SMALL_BLOCK_Q || items(BLOCK_Q) < FEW_ITEMS ? SMALL_BLOCK_Q : BLOCK_Q;
+  const floats = call.q.shape[3]! + call.v.shape[3]!;
+  const sizes = extras.selection ? SELECTED_BLOCK_Q.filter((rows) => rows * floats <= SELECTED_FLOATS) : [];
+  const fits = [...sizes, BLOCK_Q].find((rows) => longest > SMALL_BLOCK_Q && items(rows) >= FEW_ITEMS);
+  return fits ?? SMALL_BLOCK_Q;
 }
 
 /** Adds the dispatches of a flash call. */
