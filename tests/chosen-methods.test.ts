@@ -16,7 +16,7 @@ after(() => {
 
 type Op = (inputs: Record<string, wattn.Tensor>, options?: object) => Promise<Record<string, wattn.Tensor>>;
 
-const shape = { seed: 12, batch: 2, tq: 330, tk: 330, hkv: 2, group: 2, d: 34, dv: 20 };
+const shape = { seed: 12, batch: 2, tq: 250, tk: 250, hkv: 2, group: 2, d: 34, dv: 20 };
 const heads = shape.hkv * shape.group;
 const gates = {
   wq: normal(randomFrom(1), [heads, shape.d, 16], 0.2),
