@@ -63,6 +63,7 @@ export {
   causalConv1dStep,
   causalConv1dSync,
 } from './ops/causal-conv.ts';
+export type { ChosenInputs, ChosenOptions, ChosenResult } from './ops/chosen-blocks.ts';
 export {
   type KMeansInputs,
   type KMeansOptions,
@@ -190,6 +191,7 @@ export {
   t2rSync,
 } from './ops/feature-attention.ts';
 export * as features from './ops/features.ts';
+export { type FlexPrefillOptions, flexPrefill, flexPrefillSync } from './ops/flex-prefill.ts';
 export {
   type ForgettingAttnInputs,
   type ForgettingAttnOptions,
@@ -300,6 +302,15 @@ export {
   mixtureOfHeads,
   mixtureOfHeadsSync,
 } from './ops/mixture-of-heads.ts';
+  type AShapePlan,
+  type BlockSparsePlan,
+  type MinferenceOptions,
+  type MinferencePlan,
+  type MinferenceResult,
+  minference,
+  minferenceSync,
+  type VerticalSlashPlan,
+} from './ops/minference.ts';
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
@@ -455,6 +466,18 @@ export {
   s4dTable,
 } from './ops/s4d.ts';
 export {
+  type SampleAttentionOptions,
+  type SampleAttentionResult,
+  sampleAttention,
+  sampleAttentionSync,
+} from './ops/sample-attention.ts';
+export {
+  type SeerAttentionInputs,
+  type SeerAttentionOptions,
+  seerAttention,
+  seerAttentionSync,
+} from './ops/seer-attention.ts';
+export {
   type JoinSegmentInputs,
   joinSegment,
   joinSegmentSync,
@@ -508,6 +531,14 @@ export {
   gsaStep,
   gsaSync,
 } from './ops/slots.ts';
+export { type SpargeAttnOptions, spargeAttn, spargeAttnSync } from './ops/sparge-attn.ts';
+export {
+  type SparseVideoGen2Inputs,
+  type SparseVideoGen2Options,
+  type SparseVideoGen2Result,
+  sparseVideoGen2,
+  sparseVideoGen2Sync,
+} from './ops/sparse-videogen2.ts';
 export {
   type FixedAttentionOptions,
   fixedAttention,
@@ -600,6 +631,7 @@ export {
 } from './ops/ttt.ts';
 export { type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
 export { type VsaInputs, type VsaOptions, type VsaResult, vsa, vsaSync } from './ops/vsa.ts';
+export { type XAttentionOptions, xAttention, xAttentionSync } from './ops/xattention.ts';
 export type { Pattern, PatternPlace } from './pattern.ts';
 export * as patterns from './patterns.ts';
 export type { MemoryReport } from './runtime/arena.ts';
