@@ -12,6 +12,7 @@ export { pathBlocks, pathBlocksScratchBytes } from './delta/path-blocks';
 export { triSolve, triSolveScratchBytes } from './delta/trisolve';
 export { binary } from './elementwise/binary';
 export { copy } from './elementwise/copy';
+export { expression, expressionScratchBytes } from './elementwise/expression';
 export { combine, gather } from './elementwise/gather';
 export { narrow } from './elementwise/narrow';
 export { norm } from './elementwise/norm';

@@ -1300,3 +1300,26 @@ export class MesaParams {
   kkOut: usize;
   kvOut: usize;
 }
+
+/** An expression of every element of a map, see elementwise/expression.ts. */
+@unmanaged
+export class ExpressionParams {
+  code: usize;
+  instructions: i32;
+  /** Instructions at the beginning that fill registers with constants. */
+  constants: i32;
+  registers: i32;
+  /** The register that holds the result. */
+  result: i32;
+  x: usize;
+  xStrideB: i32;
+  xStrideH: i32;
+  xStrideT: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideH: i32;
+  oStrideT: i32;
+  heads: i32;
+  rows: i32;
+  columns: i32;
+}
