@@ -14,9 +14,10 @@ import { attend } from '../ops/attention.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import { contiguousStrides, sizeOf, type Tensor } from '../tensor.ts';
 import { expectFloatType, expectTensors } from './attributes.ts';
-import { apply, GraphReader, type ModifierGraph, scalar, type Term } from './modifier-graph.ts';
+import { GraphReader, type ModifierGraph } from './modifier-graph.ts';
 import { round, unrounded, widened } from './rows.ts';
 import { type Affine, affineOf, type PerHead, perHead, probFactor, type ScoreForm, scoreForm } from './score-form.ts';
+import { apply, scalar, type Term } from './term.ts';
 
 /** Operands of `FlexAttention`, all contiguous. */
 export interface FlexAttentionInputs {

@@ -3,9 +3,21 @@
  *
  * @module
  */
-import type { ElementOperation } from '../engines/expression.ts';
 import { OptionError, ShapeError } from '../errors.ts';
 import { sizeOf } from '../tensor.ts';
+import { type Build, ELEMENTWISE } from './element-nodes.ts';
+import {
+  broadcastShape,
+  type Constant,
+  dependsOnScores,
+  type ElementType,
+  expanded,
+  inFull,
+  permuted,
+  scalar,
+  type Term,
+  vector,
+} from './term.ts';
 
 /** A constant of a graph, its values in order; 'Infinity', '-Infinity' and 'NaN' may be strings, as JSON has no numbers for them. */
 export interface GraphTensor {
@@ -35,34 +47,10 @@ export interface ModifierGraph {
   readonly outputs: readonly { readonly name: string }[];
 }
 
-/** Kinds of element: widths make no difference, as arithmetic is that of float32. */
-export type ElementType = 'float' | 'int' | 'bool';
-
-/** A value of a graph: the scores, constants, or an operation on such element by element, shapes broadcast. */
-export type Term =
-  | { readonly kind: 'scores'; readonly type: ElementType; readonly shape: readonly number[] }
-  | {
-      readonly kind: 'constant';
-      readonly type: ElementType;
-      readonly shape: readonly number[];
-      readonly data: Float64Array;
-    }
-  | {
-      readonly kind: 'apply';
-      readonly type: ElementType;
-      readonly shape: readonly number[];
-      readonly operation: ElementOperation;
-      readonly operands: readonly Term[];
-    };
-
-type Constant = Extract<Term, { kind: 'constant' }>;
-
 /** Most elements of a constant that only a node which is not element by element needs in full. */
 const MOST_ELEMENTS = 2 ** 22;
-/** Constants up to this size are expanded in memory. */
-const MOST_EXPANDED = 64;
 
-/** What goes wrong with a graph, and where. */
+/** Reads a graph; its errors say of which attribute it is. */
 export class GraphReader {
   readonly #what: string;
   readonly #values = new Map<string, Term>();
@@ -360,282 +348,10 @@ function elementType(dtype: string): ElementType | undefined {
   return dtype === 'bool' ? 'bool' : undefined;
 }
 
-/** Element types by their numbers in TensorProto.DataType. */
-const CAST_TYPES: Readonly<Record<number, ElementType>> = {
-  1: 'float',
-  2: 'int',
-  3: 'int',
-  4: 'int',
-  5: 'int',
-  6: 'int',
-  7: 'int',
-  9: 'bool',
-  10: 'float',
-  11: 'float',
-  12: 'int',
-  13: 'int',
-  16: 'float',
-};
-
-export function scalar(type: ElementType, value: number): Constant {
-  return { kind: 'constant', type, shape: [], data: Float64Array.of(value) };
-}
-
-function vector(type: ElementType, values: readonly number[]): Constant {
-  return { kind: 'constant', type, shape: [values.length], data: Float64Array.from(values) };
-}
-
 function withoutLead(shape: readonly number[]): readonly number[] {
   const first = shape.findIndex((n) => n !== 1);
   return first < 0 ? [] : shape.slice(first);
 }
-
-/** The shape that two broadcast to by NumPy's rules, or undefined. */
-export function broadcastShape(a: readonly number[], b: readonly number[]): number[] | undefined {
-  const rank = Math.max(a.length, b.length);
-  const shape: number[] = [];
-  for (let axis = 0; axis < rank; ++axis) {
-    const m = a[axis - rank + a.length] ?? 1;
-    const n = b[axis - rank + b.length] ?? 1;
-    if (m !== n && m !== 1 && n !== 1) return undefined;
-    shape.push(m === 1 ? n : m);
-  }
-  return shape;
-}
-
-/** Whether a term is not the same for all scores. */
-export function dependsOnScores(term: Term): boolean {
-  return term.kind === 'scores' || (term.kind === 'apply' && term.operands.some(dependsOnScores));
-}
-
-/** What an operation does to single elements. */
-const EVALUATE: Readonly<Record<ElementOperation, (x: number, y: number, z: number) => number>> = {
-  add: (x, y) => x + y,
-  sub: (x, y) => x - y,
-  mul: (x, y) => x * y,
-  div: (x, y) => x / y,
-  min: (x, y) => Math.min(x, y),
-  max: (x, y) => Math.max(x, y),
-  greater: (x, y) => Number(x > y),
-  greaterOrEqual: (x, y) => Number(x >= y),
-  less: (x, y) => Number(x < y),
-  lessOrEqual: (x, y) => Number(x <= y),
-  equal: (x, y) => Number(x === y),
-  where: (x, y, z) => (x !== 0 ? y : z),
-  neg: (x) => -x,
-  abs: Math.abs,
-  not: (x) => 1 - x,
-  exp: Math.exp,
-  log: Math.log,
-  sqrt: Math.sqrt,
-  tanh: Math.tanh,
-  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
-  relu: (x) => (x < 0 ? 0 : x),
-  floor: Math.floor,
-  ceil: Math.ceil,
-  round: (x) => {
-    const down = Math.floor(x);
-    const rest = x - down;
-    return rest > 0.5 || (rest === 0.5 && down % 2 !== 0) ? down + 1 : down;
-  },
-  trunc: Math.trunc,
-};
-
-/** A term that does not depend on scores as one array. */
-function inFull(term: Term): Constant {
-  if (term.kind === 'constant') return term;
-  if (term.kind === 'scores') throw new Error('scores have no values before they are computed');
-  const operands = term.operands.map((operand) => at(inFull(operand), term.shape));
-  const data = new Float64Array(sizeOf(term.shape));
-  const compute = EVALUATE[term.operation];
-  for (let n = 0; n < data.length; ++n) {
-    data[n] = compute(operands[0]!(n), operands[1]?.(n) ?? 0, operands[2]?.(n) ?? 0);
-  }
-  return { kind: 'constant', type: term.type, shape: term.shape, data };
-}
-
-/** A constant's element by its place in a shape that it broadcasts to. */
-function at({ shape, data }: Constant, to: readonly number[]): (n: number) => number {
-  if (shape.join() === to.join()) return (n) => data[n]!;
-  if (data.length === 1) return () => data[0]!;
-  return (n) => {
-    let place = 0;
-    let rest = n;
-    let step = 1;
-    for (let axis = 1; axis <= to.length; ++axis) {
-      const length = to[to.length - axis]!;
-      const own = shape[shape.length - axis] ?? 1;
-      if (own !== 1) place += (rest % length) * step;
-      rest = Math.floor(rest / length);
-      step *= own;
-    }
-    return data[place]!;
-  };
-}
-
-function permuted({ type, shape, data }: Constant, order: readonly number[]): Constant {
-  const next = order.map((axis) => shape[axis]!);
-  const steps = shape.map((_, axis) => sizeOf(shape.slice(axis + 1)));
-  const out = new Float64Array(data.length);
-  for (let n = 0; n < out.length; ++n) {
-    let rest = n;
-    let from = 0;
-    for (let axis = next.length - 1; axis >= 0; --axis) {
-      from += (rest % next[axis]!) * steps[order[axis]!]!;
-      rest = Math.floor(rest / next[axis]!);
-    }
-    out[n] = data[from]!;
-  }
-  return { kind: 'constant', type, shape: next, data: out };
-}
-
-/** A term repeated to a shape. */
-function expanded(term: Term, shape: readonly number[]): Term {
-  const { type } = term;
-  const larger: Term = { kind: 'apply', type, shape, operation: 'add', operands: [term, scalar(type, 0)] };
-  return sizeOf(shape) <= MOST_EXPANDED && !dependsOnScores(term) ? inFull(larger) : larger;
-}
-
-/** An operation on terms, computed at once where that makes nothing larger. */
-export function apply(operation: ElementOperation, type: ElementType, ...operands: Term[]): Term | undefined {
-  const shape = operands.reduce<number[] | undefined>((all, term) => all && broadcastShape(all, term.shape), []);
-  if (!shape) return undefined;
-  const term: Term = { kind: 'apply', type, shape, operation, operands };
-  const known = operands.every(({ kind }) => kind === 'constant');
-  const largest = Math.max(...operands.map((operand) => sizeOf(operand.shape)));
-  return known && sizeOf(shape) <= largest ? inFull(term) : term;
-}
-
-/** Makes the term of a node, or says why not. */
-type Build = (operands: readonly Term[], attributes: Readonly<Record<string, unknown>>) => Term | string;
-
-function shapesOf(operands: readonly Term[]): string {
-  return `has inputs of shapes ${operands.map(({ shape }) => `[${shape}]`).join(' and ')}, which do not broadcast`;
-}
-
-/** A node of `count` operands, all of one type if there are more than one, whose result is of that type or of `type`. */
-function plain(operation: ElementOperation, count: number, type?: ElementType): Build {
-  return (operands) => {
-    if (operands.length !== count) return `has ${operands.length} inputs, expected ${count}`;
-    const types = new Set(operands.map((operand) => operand.type));
-    if (types.size > 1) return `has inputs of types ${[...types].join(' and ')}; Cast one`;
-    return apply(operation, type ?? operands[0]!.type, ...operands) ?? shapesOf(operands);
-  };
-}
-
-/** Min, Max and Sum, which take any number. */
-function folded(operation: ElementOperation): Build {
-  return (operands) => {
-    if (operands.length === 0) return 'has no inputs';
-    let all: Term = operands[0]!;
-    for (const operand of operands.slice(1)) {
-      const next = apply(operation, all.type, all, operand);
-      if (!next) return shapesOf(operands);
-      all = next;
-    }
-    return all;
-  };
-}
-
-function chain(term: Term | undefined, ...operations: ElementOperation[]): Term | undefined {
-  return operations.reduce<Term | undefined>((x, operation) => x && apply(operation, x.type, x), term);
-}
-
-const float = (value: number) => scalar('float', value);
-
-function power([x, y]: readonly Term[]): Term | string {
-  if (!x || !y) return 'needs two inputs';
-  const exponent = y.kind === 'constant' && y.data.length === 1 ? y.data[0]! : undefined;
-  const square = apply('mul', x.type, x, x)!;
-  switch (exponent) {
-    case 1:
-      return x;
-    case 2:
-      return square;
-    case 3:
-      return apply('mul', x.type, square, x)!;
-    case 0.5:
-      return apply('sqrt', x.type, x)!;
-    case -1:
-      return apply('div', x.type, float(1), x)!;
-    default:
-      return 'has an exponent that is not one of the constants 0.5, 1, 2, 3 and -1';
-  }
-}
-
-/** ONNX's nodes that work element by element. */
-const ELEMENTWISE: Readonly<Record<string, Build>> = {
-  Add: plain('add', 2),
-  Sub: plain('sub', 2),
-  Mul: plain('mul', 2),
-  Div: (operands) => {
-    const quotient = plain('div', 2)(operands, {});
-    // integers divide towards zero
-    return typeof quotient === 'string' || quotient.type !== 'int' ? quotient : apply('trunc', 'int', quotient)!;
-  },
-  Mod: (operands, { fmod }) => {
-    const [x, y] = operands;
-    if (!x || !y || x.type !== 'int' || fmod) return 'is not of integers';
-    const quotient = apply('div', 'int', x, y);
-    if (!quotient) return shapesOf(operands);
-    return apply('sub', 'int', x, apply('mul', 'int', y, chain(quotient, 'floor')!)!)!;
-  },
-  Pow: power,
-  Sum: folded('add'),
-  Min: folded('min'),
-  Max: folded('max'),
-  Clip: (operands) => {
-    const [x, low, high] = operands as [Term, Term, Term];
-    const raised = apply('max', x.type, x, low);
-    return (raised && apply('min', x.type, raised, high)) ?? shapesOf(operands);
-  },
-  Greater: plain('greater', 2, 'bool'),
-  GreaterOrEqual: plain('greaterOrEqual', 2, 'bool'),
-  Less: plain('less', 2, 'bool'),
-  LessOrEqual: plain('lessOrEqual', 2, 'bool'),
-  Equal: plain('equal', 2, 'bool'),
-  And: plain('mul', 2, 'bool'),
-  Or: plain('max', 2, 'bool'),
-  Xor: (operands) => {
-    const same = plain('equal', 2, 'bool')(operands, {});
-    return typeof same === 'string' ? same : apply('not', 'bool', same)!;
-  },
-  Not: plain('not', 1),
-  Where: (operands) => {
-    const [condition, x, y] = operands;
-    if (!condition || !x || !y) return 'needs three inputs';
-    if (condition.type !== 'bool') return `has a condition of type ${condition.type}, expected bool`;
-    if (x.type !== y.type) return `has inputs of types ${x.type} and ${y.type}; Cast one`;
-    return apply('where', x.type, condition, x, y) ?? shapesOf(operands);
-  },
-  Neg: plain('neg', 1),
-  Abs: plain('abs', 1),
-  Exp: plain('exp', 1),
-  Log: plain('log', 1),
-  Sqrt: plain('sqrt', 1),
-  Reciprocal: ([x]) => (x ? apply('div', x.type, float(1), x)! : 'has no inputs'),
-  Tanh: plain('tanh', 1),
-  Sigmoid: plain('sigmoid', 1),
-  Relu: plain('relu', 1),
-  Floor: plain('floor', 1),
-  Ceil: plain('ceil', 1),
-  Round: plain('round', 1),
-  Sign: ([x]) => {
-    if (!x) return 'has no inputs';
-    const zero = scalar(x.type, 0);
-    return apply('sub', x.type, apply('greater', x.type, x, zero)!, apply('less', x.type, x, zero)!)!;
-  },
-  Identity: ([x]) => x ?? 'has no inputs',
-  Cast: ([x], { to }) => {
-    const type = CAST_TYPES[Number(to)];
-    if (!x) return 'has no inputs';
-    if (!type) return `casts to type ${to}, expected a number of TensorProto.DataType that is not a string`;
-    if (type === 'bool' && x.type !== 'bool')
-      return apply('not', 'bool', apply('equal', 'bool', x, scalar(x.type, 0))!)!;
-    if (type === 'int' && x.type === 'float') return apply('trunc', 'int', x)!;
-    return { ...x, type };
-  },
-};
 
 const SHAPING = [
   'Concat',

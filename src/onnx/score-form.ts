@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { apply, dependsOnScores, scalar, type Term } from './modifier-graph.ts';
+import { apply, dependsOnScores, scalar, type Term } from './term.ts';
 
 /** Scores as softcap * tanh(scale * x / softcap) + biases over the keys that a window shows; x are the given scores. */
 export interface ScoreForm {
@@ -125,7 +125,8 @@ export function windowOf(condition: Term): { low: number; high: number } | undef
   const [row, key, constant] = [difference.row[0]! * sign, difference.key[0]! * sign, difference.constant[0]! * sign];
   // key * (j - i) + constant >= 0, or > 0
   if (row !== -key || key === 0) return undefined;
-  const bound = -constant / key;
+  // no negative zero
+  const bound = 0 - constant / key;
   if (key > 0) return { low: strict ? Math.floor(bound) + 1 : Math.ceil(bound), high: ALL.high };
   return { low: ALL.low, high: strict ? Math.ceil(bound) - 1 : Math.floor(bound) };
 }
