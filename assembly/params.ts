@@ -117,6 +117,14 @@ export class AttentionParams extends CacheParams {
   outScale: usize;
   /** 1: add to o instead of overwriting it. */
   accumulate: i32;
+  /** i32 [B, Tq] and [B, Tk]: places of queries and keys; absent, query i is at i + offset and key j at j. */
+  qPositions: usize;
+  qPositionsStrideB: i32;
+  kPositions: usize;
+  kPositionsStrideB: i32;
+  /** 1: the score of a key at its query's own place is selfScore, in natural units. */
+  hasSelfScore: i32;
+  selfScore: f32;
 }
 
 
@@ -128,13 +136,41 @@ export class FlashParams extends AttentionParams {
   blocks: i32;
   /** Query rows of one work item. */
   blockQ: i32;
-  /** Block list: rows [item] -> range of entries; entry = key block * 2 + full. */
-  listRows: usize;
-  listEntries: usize;
-  /** u64 [entries, blockQ]: which keys of a partial entry each row sees. */
-  listBits: usize;
   /** Second query of parallax attention, strided as q. */
   r: usize;
+  /** Block lists: i32 [B or 1, listHeads] number of the list; list l of listHeads serves heads from l * heads / listHeads on. */
+  listOf: usize;
+  listOfStrideB: i32;
+  listHeads: i32;
+  /** i32 [lists, listBlocks] first entry of a query block, and one number more that closes the last. */
+  listRows: usize;
+  listBlocks: i32;
+  /** i32 [entries, 2]: key block, and its tile or -1 where every row sees all of it. */
+  listEntries: usize;
+  /** u64 [tiles, blockQ]: bit j of a row shows key j of the block. */
+  listTiles: usize;
+  /** Selection: i32 [B or 1, lists, rows, words] bits; bit j of a query's row shows the keys of bit j. */
+  selected: usize;
+  selectedStrideB: i32;
+  selectedLists: i32;
+  selectedRows: i32;
+  selectedWords: i32;
+  /** Queries of a row, keys of a bit. */
+  queryBlock: i32;
+  keyBlock: i32;
+  /** i32 [B or 1, lists, Tq] row of each query, i32 [B or 1, lists, Tk] bit of each key, in place of the two above. */
+  queryLabels: usize;
+  queryLabelsStrideB: i32;
+  queryLabelsStrideL: i32;
+  keyLabels: usize;
+  keyLabelsStrideB: i32;
+  keyLabelsStrideL: i32;
+  /** With positions: places visible before and after a query's own; negative: no limit. The window is unlimited then. */
+  placesLeft: i32;
+  placesRight: i32;
+  /** 1: a row passes over 64 keys whose scores are all skipBelow or more below its largest so far; log2 units. */
+  hasSkip: i32;
+  skipBelow: f32;
 }
 
 

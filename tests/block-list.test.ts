@@ -1,78 +1,61 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AttentionCall } from '../src/engines/attention-call.ts';
-import { BLOCK_K, type BlockList, flashAttend } from '../src/engines/flash.ts';
-import { attentionSync, OptionError, type Runtime, type Tensor } from '../src/index.ts';
-import { runSync } from '../src/runtime/program.ts';
+import { BLOCK_K, type BlockList, forgetList, keptBlocks } from '../src/engines/block-list.ts';
+import { attentionSync, OptionError, ShapeError } from '../src/index.ts';
+import { flashCall } from './flash-calls.ts';
 import { variants } from './runtimes.ts';
 
 const [B, H, Tq, Tk, D, blockQ] = [2, 2, 150, 200, 20, 64];
 const random = (n: number, seed: number) =>
   Float32Array.from({ length: n }, (_, i) => Math.sin(i * 12.9898 + seed * 78.233));
 
-/** The blocks of a mask [B, H, Tq, Tk], each item's entries in the order that `order` gives them. */
+/** The blocks of a mask [B, H, Tq, Tk], each query block's entries in the order that `order` gives them. */
 function listOf(
   mask: Uint8Array,
-  order: (entries: number[]) => number[],
+  order: (entries: [block: number, tile: number][]) => [block: number, tile: number][],
 ): { list: BlockList; full: number; partial: number } {
   const rows = [0];
-  const entries: number[] = [];
-  const bits: number[] = [];
-  const counts = { full: 0, partial: 0 };
+  const entries: [block: number, tile: number][] = [];
+  const tiles: number[] = [];
   const blocksQ = Math.ceil(Tq / blockQ);
-  for (let b = 0; b < B; ++b) {
-    for (let h = 0; h < H; ++h) {
-      // query blocks are listed from the last to the first
-      for (let block = blocksQ - 1; block >= 0; --block) {
-        const found: number[] = [];
-        const visible = (i: number, j: number) => mask[((b * H + h) * Tq + i) * Tk + j]!;
-        for (let k = 0; k * BLOCK_K < Tk; ++k) {
-          let seen = 0;
-          let all = 0;
-          for (let i = block * blockQ; i < Math.min(Tq, (block + 1) * blockQ); ++i) {
-            for (let j = k * BLOCK_K; j < Math.min(Tk, (k + 1) * BLOCK_K); ++j) {
-              seen += visible(i, j);
-              all += 1;
-            }
-          }
-          if (seen > 0) found.push(k * 2 + (seen === all ? 1 : 0));
-        }
-        for (const entry of order(found)) {
-          entries.push(entry);
-          counts[entry & 1 ? 'full' : 'partial'] += 1;
-          for (let r = 0; r < blockQ; ++r) {
-            const words = [0, 0];
-            for (let j = 0; j < BLOCK_K; ++j) {
-              const [i, key] = [block * blockQ + r, (entry >> 1) * BLOCK_K + j];
-              if (i < Tq && key < Tk && visible(i, key)) words[j >> 5]! |= 1 << (j & 31);
-            }
-            bits.push(...words);
+  for (let list = 0; list < B * H; ++list) {
+    for (let block = 0; block < blocksQ; ++block) {
+      const found: [block: number, tile: number][] = [];
+      const visible = (i: number, j: number) => mask[(list * Tq + i) * Tk + j]!;
+      for (let k = 0; k * BLOCK_K < Tk; ++k) {
+        let seen = 0;
+        let all = 0;
+        const words = new Array<number>(2 * blockQ).fill(0);
+        for (let i = block * blockQ; i < Math.min(Tq, (block + 1) * blockQ); ++i) {
+          for (let j = k * BLOCK_K; j < Math.min(Tk, (k + 1) * BLOCK_K); ++j) {
+            all += 1;
+            if (!visible(i, j)) continue;
+            seen += 1;
+            const key = j - k * BLOCK_K;
+            words[2 * (i - block * blockQ) + (key >> 5)]! |= 1 << (key & 31);
           }
         }
-        rows.push(entries.length);
+        if (seen === 0) continue;
+        found.push([k, seen === all ? -1 : tiles.length / (2 * blockQ)]);
+        if (seen < all) tiles.push(...words);
       }
+      entries.push(...order(found));
+      rows.push(entries.length);
     }
   }
-  const list = { blockQ, rows: Int32Array.from(rows), entries: Int32Array.from(entries), bits: Int32Array.from(bits) };
-  return { list, ...counts };
-}
-
-function attendBlocks(rt: Runtime, q: Tensor, k: Tensor, v: Tensor, blocks: BlockList) {
-  return runSync('blocks', { q, k, v }, (b) => {
-    const sequences = Array.from({ length: B }, (_, batch) => ({
-      batch,
-      qStart: 0,
-      qLength: Tq,
-      kStart: 0,
-      kLength: Tk,
-      offset: Tk - Tq,
-    }));
-    const [o, lse] = [b.output([B, Tq, H, D]), b.output([B, Tq, H])];
-    const call: AttentionCall = { q, k, v, o, lse, sequences, scale: D ** -0.5, softcap: 0, window: [-1, -1] };
-    rt.poison();
-    flashAttend(b, call, { blocks });
-    return { o, lse };
-  });
+  const partial = entries.filter(([, tile]) => tile >= 0).length;
+  const list: BlockList = {
+    Tq,
+    Tk,
+    blockQ,
+    batch: B,
+    heads: H,
+    listOf: Int32Array.from({ length: B * H }, (_, i) => i),
+    rows: Int32Array.from(rows),
+    entries: Int32Array.from(entries.flat()),
+    tiles: Int32Array.from(tiles),
+  };
+  return { list, full: entries.length - partial, partial };
 }
 
 test('a block list equals the dense mask it stands for, in any order of its entries, and skips what it does not list', async () => {
@@ -97,32 +80,35 @@ test('a block list equals the dense mask it stands for, in any order of its entr
     ];
     const v = rt.tensor(random(B * Tk * H * D, 3), [B, Tk, H, D]);
     const want = attentionSync({ q, k, v, mask: rt.tensor(mask, [B, H, Tq, Tk]) });
-    for (const order of [(e: number[]) => e, (e: number[]) => [...e].reverse()]) {
+    for (const order of [(e: [number, number][]) => e, (e: [number, number][]) => [...e].reverse()]) {
       const { list, full, partial } = listOf(mask, order);
       assert.ok(full > 0 && partial > 0 && full + partial < B * H * 3 * 4, 'full, partial and empty blocks occur');
-      const got = attendBlocks(rt, q, k, v, list);
+      const got = flashCall(rt, { q, k, v }, { blocks: list });
       for (const name of ['o', 'lse'] as const) {
         const expected = want[name].dataSync();
-        got[name].dataSync().forEach((x, i) => {
+        got[name].forEach((x, i) => {
           assert.ok(
             x === expected[i] || Math.abs(x - expected[i]!) < 2e-6,
             `${name}[${i}] is ${x}, expected ${expected[i]}`,
           );
         });
       }
+      forgetList(list);
     }
     // keys of a block that no entry lists are not read: NaN there reaches nothing
-    const { list } = listOf(mask, (e) => e.filter((entry) => entry >> 1 !== 3));
+    const { list } = listOf(mask, (e) => e.filter(([block]) => block !== 3));
     const holes = mask.map((seen, at) => (at % Tk >= 3 * BLOCK_K ? 0 : seen));
     const masked = attentionSync({ q, k, v, mask: rt.tensor(holes, [B, H, Tq, Tk]) }).o.dataSync();
     for (const tensor of [k, v]) (tensor.view() as Float32Array).fill(Number.NaN, 3 * BLOCK_K * H * D, Tk * H * D);
     const first = Tq * H * D;
-    attendBlocks(rt, q, k, v, list)
-      .o.dataSync()
-      .slice(0, first)
-      .forEach((x, i) => {
-        assert.ok(Math.abs(x - masked[i]!) < 2e-6, `o[${i}] is ${x}, expected ${masked[i]}`);
-      });
-    assert.throws(() => attendBlocks(rt, q, k, v, { ...list, rows: list.rows.slice(1) }), OptionError);
+    const got = flashCall(rt, { q, k, v }, { blocks: list }).o;
+    got.slice(0, first).forEach((x, i) => {
+      assert.ok(Math.abs(x - masked[i]!) < 2e-6, `o[${i}] is ${x}, expected ${masked[i]}`);
+    });
+    assert.equal(keptBlocks(rt), 1);
+    assert.throws(() => flashCall(rt, { q, k, v }, { blocks: { ...list, Tq: Tq - 1 } }), ShapeError);
+    assert.throws(() => flashCall(rt, { q, k, v }, { blocks: { ...list, listOf: list.listOf.slice(1) } }), OptionError);
+    forgetList(list);
+    assert.equal(keptBlocks(rt), 0);
   }
 });

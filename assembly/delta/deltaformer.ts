@@ -1,9 +1,11 @@
-import { attendBlock, carve, flashScratchBytes, openBlock, packRows, Tiles } from '../flash/flash';
+import { attendBlock } from '../flash/attend';
+import { flashScratchBytes } from '../flash/flash';
 import { outputRow, writeOutput } from '../flash/output';
 import { modifyRow, scoreFactor } from '../flash/rows';
 import { sequenceAt, sequenceOfItem } from '../flash/sequence';
 import { softmaxStep } from '../flash/softmax';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR, rowGroups, SCORE_ROW } from '../flash/tile';
+import { carve, openBlock, packRows, Tiles } from '../flash/tiles';
 import { MR, panels } from '../gemm/panel';
 import { DeltaformerParams, Sequence } from '../params';
 import { exp2 } from '../simd/exp2';
@@ -188,7 +190,7 @@ export function deltaformer(params: usize, begin: i32, end: i32, scratch: usize)
         t.keys = p.kPack + (keys + <usize>block) * keyBytes;
         t.keyNorm = load<f32>(p.kNorms + ((keys + <usize>block) << 2));
         t.values = values + <usize>block * valueBytes;
-        if (block < own) attendBlock(p, s, t, h, q0, rows, block, 0);
+        if (block < own) attendBlock(p, s, t, h, q0, rows, block);
       }
       weighOwn(p, s, t, b, h, q0, rows);
       solveValues(p, s, t, b, h, q0, rows);

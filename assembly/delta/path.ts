@@ -1,7 +1,9 @@
-import { attendBlock, carve, finishBlock, flashScratchBytes, measureQueries, openBlock, Tiles } from '../flash/flash';
+import { attendBlock } from '../flash/attend';
+import { finishBlock, flashScratchBytes } from '../flash/flash';
 import { loadKeyBias } from '../flash/rows';
 import { sequenceAt, sequenceOfItem } from '../flash/sequence';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR, rowGroups } from '../flash/tile';
+import { carve, measureQueries, openBlock, Tiles } from '../flash/tiles';
 import { MR, panels } from '../gemm/panel';
 import { PathParams, Sequence } from '../params';
 import { FOLDED_FLUSH } from '../simd/constants';
@@ -52,7 +54,7 @@ function attendBlocks(
     if (p.keyBias) loadKeyBias(p, s, h, block, t.keyBias);
     t.keys = keys + packed * <usize>(BLOCK_K * p.dk * 4);
     t.values = p.vPack + packed * values;
-    attendBlock(p, s, t, h, q0, rows, block, 0);
+    attendBlock(p, s, t, h, q0, rows, block);
   }
 }
 

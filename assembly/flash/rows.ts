@@ -28,7 +28,7 @@ export function scoreFactor(p: AttentionParams): f32 {
 // @ts-ignore: decorator
 @inline
 export function plainScores(p: AttentionParams): bool {
-  return p.softcap == 0 && !p.keyBias && !p.alibiSlopes && !p.bias && !p.mask && !p.scores;
+  return p.softcap == 0 && !p.keyBias && !p.alibiSlopes && !p.bias && !p.mask && !p.scores && !p.hasSelfScore;
 }
 
 /** Key bias at element offset `at`. */
@@ -69,8 +69,21 @@ function writeScores(p: AttentionParams, s: Sequence, h: i32, i: i32, first: i32
   for (let j: usize = 0, bytes = (<usize>n) << 2; j < bytes; j += 4) store<f32>(out + j, load<f32>(row + j) * unit);
 }
 
+/** Replaces the score of the keys that are at query row i's own place. */
+function scoreSelf(p: AttentionParams, s: Sequence, i: i32, first: i32, row: usize, keys: i32): void {
+  const score = p.selfScore * LOG2E;
+  if (!p.qPositions) {
+    const own = i + s.offset - first;
+    if (<u32>own < <u32>keys) store<f32>(row + ((<usize>own) << 2), score);
+    return;
+  }
+  const place = load<i32>(p.qPositions + ((<usize>(s.batch * p.qPositionsStrideB + s.qStart + i)) << 2));
+  const places = p.kPositions + ((<usize>(s.batch * p.kPositionsStrideB + s.kStart + first)) << 2);
+  for (let j: usize = 0; j < (<usize>keys) << 2; j += 4) if (load<i32>(places + j) == place) store<f32>(row + j, score);
+}
+
 /**
- * Softcap, biases and masks, in this order, on scores of query row i for n (a multiple of 4) keys from `first`.
+ * Softcap, biases, self scores and masks, in this order, on scores of query row i for n (a multiple of 4) keys from `first`.
  *
  *   row      f32 [n]   in place; log2 units (softcap's argument where there is one) in, log2 units out
  *   keyBias  f32 [2, 64], from the same key on, as loadKeyBias gives it; read only if p.keyBias
@@ -101,6 +114,7 @@ export function modifyRow(
     const start = s.batch * p.biasStrideB + h * p.biasStrideH + (s.qStart + i) * p.biasStrideT + column;
     addBiasRow(row, n, p.bias + ((<usize>start) << 2), LOG2E);
   }
+  if (p.hasSelfScore) scoreSelf(p, s, i, first, row, keys);
   if (p.mask) {
     const start = s.batch * p.maskStrideB + h * p.maskStrideH + (s.qStart + i) * p.maskStrideT + column;
     maskBytesRow(row, n, p.mask + <usize>start);

@@ -1,6 +1,7 @@
 import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, ONE, ROUND } from '../simd/constants';
 import { exp2, exp2With } from '../simd/exp2';
 import { max4 } from '../simd/reduce';
+import { SCORE_ROW } from './tile';
 
 /** A row's reference is raised only when its scores pass it by this many powers of two: f32 has room for them. */
 export const SLACK: f32 = 20;
@@ -26,6 +27,32 @@ function highestScore(s: usize, end: usize): f32 {
     high1 = f32x4.pmax(high1, v128.load(s, 16));
   }
   return max4(f32x4.pmax(high0, high1));
+}
+
+/**
+ * Hides n scores of each row, `below` or more below the largest that the row has seen; whether any row keeps its own.
+ *
+ *   s    f32 [rows][64]   log2 scores; -Infinity where hidden
+ *   top  f32 [rows]       largest scores so far, raised
+ *
+ * The second stage of SpargeAttn (Zhang 2025), where a tile of more rows decides as one.
+ */
+export function keepRows(rows: i32, s: usize, n: i32, top: usize, below: f32): bool {
+  let kept = false;
+  for (; rows > 0; --rows) {
+    const end = s + ((<usize>n) << 2);
+    const highest = highestScore(s, end);
+    const before = load<f32>(top);
+    if (highest + below > before) {
+      store<f32>(top, max<f32>(before, highest));
+      kept = true;
+    } else {
+      for (let at = s; at < end; at += 16) v128.store(at, f32x4.splat(-Infinity));
+    }
+    s += SCORE_ROW;
+    top += 4;
+  }
+  return kept;
 }
 
 /**

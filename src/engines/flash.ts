@@ -3,41 +3,130 @@
  *
  * @module
  */
-import { OptionError } from '../errors.ts';
+import { DTypeError, OptionError, ShapeError, UnsupportedError } from '../errors.ts';
 import { FlashPackParams, FlashParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { type AttentionCall, attentionParams, cacheParams, visiblePairs } from './attention-call.ts';
+import { BLOCK_K, type BlockList, countList, listParams, queryBlocks } from './block-list.ts';
+import { type Selection, selectionParams } from './selection.ts';
 import { sequenceTable } from './sequences.ts';
 
-/** Keys of one block. */
-export const BLOCK_K = 64;
+export { BLOCK_K };
+
 /** Query rows of an item: a multiple of both builds' tile rows, long enough to amortise the block's loads. */
 const BLOCK_Q = 96;
 const SMALL_BLOCK_Q = 24;
 /** With fewer items than this, smaller blocks keep all threads busy. */
 const FEW_ITEMS = 32;
 
-/** Which key blocks each query block attends to. Blocks that are not listed cost nothing. */
-export interface BlockList {
-  /** Query rows of a block. */
-  readonly blockQ: number;
-  /**
-   * Per work item (sequence, head, query block from last to first) the first of its entries; one more number closes it.
-   */
-  readonly rows: Int32Array;
-  /** Key block * 2, plus 1 where every key of the block is visible to every row. */
-  readonly entries: Int32Array;
-  /** Two words per entry and row of the block: bit j of the pair shows key j. Unused for full entries. */
-  readonly bits: Int32Array;
-}
-
 /** What only flash can do. */
 export interface FlashExtras {
-  readonly blocks?: BlockList;
+  /** Which pairs a static list shows, beside what window, mask and bias leave. */
+  readonly blocks?: BlockList | undefined;
+  /** Which pairs a selection shows that the same program made; not together with blocks. */
+  readonly selection?: Selection | undefined;
+  /** i32 [B, Tq] and [B, Tk]: places by which the window decides, in any order. */
+  readonly positions?: { readonly q: Tensor; readonly k: Tensor } | undefined;
+  /** The score of a key at its query's own place. */
+  readonly selfScore?: number | undefined;
+  /**
+   * A row passes over a block of 64 keys whose scores are all this much or more below the largest that it has seen before,
+   * in powers of two: the keys add nothing to o and lse.
+   */
+  readonly skipBelow?: number | undefined;
   /** f32, as q: the second query of parallax attention. */
-  readonly r?: Tensor;
+  readonly r?: Tensor | undefined;
+}
+
+/** @throws ShapeError if a list does not fit the call. */
+function checkList(call: AttentionCall, list: BlockList): void {
+  const [B, Tq, heads] = call.q.shape as [number, number, number];
+  const Tk = call.k.shape[1]!;
+  if (list.Tq !== Tq || list.Tk !== Tk) {
+    throw new ShapeError(`block list: made for ${list.Tq} queries and ${list.Tk} keys, the call has ${Tq} and ${Tk}`);
+  }
+  if ((list.batch !== 1 && list.batch !== B) || heads % list.heads !== 0) {
+    throw new ShapeError(
+      `block list: made for a batch of ${list.batch} and ${list.heads} heads, the call has ${B} and ${heads}`,
+    );
+  }
+  if (list.listOf.length !== list.batch * list.heads || list.rows.length % Math.max(1, queryBlocks(list)) > 1) {
+    throw new OptionError(
+      `block list: ${list.listOf.length} lists and ${list.rows.length - 1} rows of entries do not fit its sizes`,
+    );
+  }
+  if (call.sequences.some((span) => span.qLength !== Tq || span.qStart !== 0 || span.kStart !== 0)) {
+    throw new UnsupportedError(
+      'block list: its blocks are those of whole sequences, so it does not go with cuSeqlens. Pad the sequences to a batch.',
+    );
+  }
+}
+
+function checkExtras(call: AttentionCall, extras: FlashExtras): void {
+  const { blocks, selection, positions, selfScore, skipBelow } = extras;
+  const { q, k } = call;
+  if (blocks) checkList(call, blocks);
+  if (blocks && selection) throw new OptionError('flash: blocks and a selection were both given, expected one of them');
+  if (call.scores && (blocks || selection || positions || skipBelow !== undefined)) {
+    throw new OptionError('flash: scores can be written out only where all of them are computed');
+  }
+  for (const [name, tensor, T] of [
+    ['q', positions?.q, q.shape[1]],
+    ['k', positions?.k, k.shape[1]],
+  ] as const) {
+    if (!tensor) continue;
+    if (tensor.dtype !== 'i32') throw new DTypeError(`positions.${name} is ${tensor.dtype}, expected i32`);
+    const [batch, length] = tensor.shape;
+    if (tensor.shape.length !== 2 || (batch !== 1 && batch !== q.shape[0]) || length !== T || tensor.strides[1] !== 1) {
+      throw new ShapeError(
+        `positions.${name} has shape [${tensor.shape}], expected [${q.shape[0]}, ${T}], rows contiguous`,
+      );
+    }
+  }
+  for (const [name, value] of Object.entries({ selfScore, skipBelow })) {
+    if (value !== undefined && (!Number.isFinite(value) || (name === 'skipBelow' && value < 0))) {
+      throw new OptionError(
+        `flash: ${name} is ${value}, expected a finite number${name === 'skipBelow' ? ' >= 0' : ''}`,
+      );
+    }
+  }
+}
+
+/** Params of everything in `extras` that is there. */
+function extraParams(b: Builder, call: AttentionCall, extras: FlashExtras) {
+  const { blocks, selection, positions, selfScore, skipBelow } = extras;
+  const stride = (tensor: Tensor | undefined) => (tensor && tensor.shape[0]! > 1 ? tensor.strides[0]! : 0);
+  // places in any order leave no range of keys that a row sees
+  const window = positions && {
+    windowLeft: -1,
+    windowRight: -1,
+    placesLeft: call.window[0],
+    placesRight: call.window[1],
+    qPositions: positions.q.address,
+    qPositionsStrideB: stride(positions.q),
+    kPositions: positions.k.address,
+    kPositionsStrideB: stride(positions.k),
+  };
+  return {
+    r: extras.r?.address ?? 0,
+    hasSelfScore: selfScore === undefined ? 0 : 1,
+    selfScore: selfScore ?? 0,
+    hasSkip: skipBelow === undefined ? 0 : 1,
+    skipBelow: skipBelow ?? 0,
+    ...(blocks && listParams(b.runtime, blocks)),
+    ...(selection && selectionParams(call, selection)),
+    ...window,
+  };
+}
+
+/** Query rows of an item. */
+function blockRows(call: AttentionCall, extras: FlashExtras, heads: number): number {
+  if (extras.blocks) return extras.blocks.blockQ;
+  const longest = Math.max(0, ...call.sequences.map((s) => s.qLength));
+  const items = (rows: number) => call.sequences.reduce((n, s) => n + Math.ceil(s.qLength / rows) * heads, 0);
+  return longest <= SMALL_BLOCK_Q || items(BLOCK_Q) < FEW_ITEMS ? SMALL_BLOCK_Q : BLOCK_Q;
 }
 
 /** Adds the dispatches of a flash call. */
@@ -45,14 +134,10 @@ export function flashAttend(b: Builder, call: AttentionCall, extras: FlashExtras
   const { q, k, v } = call;
   const [heads, kvHeads] = [q.shape[2]!, k.shape[2]!];
   const [dk, dv] = [q.shape[3]!, v.shape[3]!];
+  checkExtras(call, extras);
   const list = extras.blocks;
-  const longest = Math.max(0, ...call.sequences.map((s) => s.qLength));
-  const items = (rows: number) => call.sequences.reduce((n, s) => n + Math.ceil(s.qLength / rows) * heads, 0);
-  const blockQ = list?.blockQ ?? (longest <= SMALL_BLOCK_Q || items(BLOCK_Q) < FEW_ITEMS ? SMALL_BLOCK_Q : BLOCK_Q);
+  const blockQ = blockRows(call, extras, heads);
   const table = sequenceTable(call.sequences, (s) => Math.ceil(s.qLength / blockQ) * heads, BLOCK_K);
-  if (list && list.rows.length !== table.items + 1) {
-    throw new OptionError(`block list: ${list.rows.length - 1} rows of entries for ${table.items} query blocks`);
-  }
   const sequences = b.table(table.words);
   const stripsV = Math.ceil(dv / 8);
   const kPack = b.temporary([kvHeads, table.blocks, BLOCK_K, dk]);
@@ -76,31 +161,50 @@ export function flashAttend(b: Builder, call: AttentionCall, extras: FlashExtras
     scratchBytes: BLOCK_K * (1 + Math.max(dk, dv)) * 4,
     flops: table.blocks * kvHeads * BLOCK_K * (dk + dv),
   });
-  const params = encode(FlashParams, attentionParams(call, sequences), {
+  const params = encode(FlashParams, attentionParams(call, sequences), extraParams(b, call, extras), {
     kPack: kPack.address,
     vPack: vPack.address,
     kNorms: kNorms.address,
     blocks: table.blocks,
     blockQ,
-    listRows: list ? b.table(list.rows) : 0,
-    listEntries: list ? b.table(list.entries) : 0,
-    listBits: list ? b.table(list.bits) : 0,
-    r: extras.r?.address ?? 0,
   });
-  const pairs = list ? list.entries.length * blockQ * BLOCK_K : visiblePairs(call) * heads;
+  const all = visiblePairs(call) * heads;
+  const counts = list && countList(list, call.window);
+  const pairs = counts
+    ? (counts.pairs * call.q.shape[0]! * heads) / (list.batch * list.heads)
+    : all * (extras.selection?.density ?? 1);
+  const flopsOf = (n: number) => n * 2 * (dk + dv) * (extras.r ? 2 : 1);
   b.dispatch({
     kernel: 'flash',
     params,
     items: table.items,
     scratchBytes: b.runtime.scratchBytes('flashScratchBytes', params),
-    flops: pairs * 2 * (dk + dv) * (extras.r ? 2 : 1),
+    flops: flopsOf(pairs),
   });
   b.note(() => {
-    const all = call.sequences.reduce((n, s) => n + s.qLength * s.kLength, 0) * heads;
-    const share = all === 0 ? 0 : ((100 * pairs) / all).toFixed(1);
+    const total = call.sequences.reduce((n, s) => n + s.qLength * s.kLength, 0) * heads;
+    const percent = (of: number) => (of === 0 ? '0' : ((100 * pairs) / of).toFixed(1));
     return (
       `flash engine: ${table.items} query blocks of ${blockQ} rows, ${table.blocks} key blocks of ${BLOCK_K}; ` +
-      `${share} % of the query-key pairs are computed`
+      `${percent(total)} % of the query-key pairs are computed`
     );
   });
+  if (counts) {
+    b.note(() => {
+      const visits = queryBlocks(list) * Math.ceil(list.Tk / BLOCK_K) * list.batch * list.heads;
+      return (
+        `block mask: density ${all === 0 ? 0 : ((100 * pairs) / all).toFixed(1)} % of the pairs that the window shows, ` +
+        `${counts.blocks} of ${visits} blocks kept, ${flopsOf(all - pairs)} flops saved`
+      );
+    });
+  }
+  if (extras.selection) {
+    b.note(() => {
+      const { density } = extras.selection!;
+      return density === undefined
+        ? 'selection: how many pairs are computed depends on the data, at most the stated share'
+        : `selection: about ${(100 * density).toFixed(1)} % of the pairs that the window shows are computed, ` +
+            `${Math.round(flopsOf(all - pairs))} flops saved`;
+    });
+  }
 }
