@@ -1359,3 +1359,128 @@ export class ExpressionParams {
   rows: i32;
   columns: i32;
 }
+
+/** Rows of numbers for pairs of rows and columns, see select/visible.ts. */
+@unmanaged
+export class MapParams {
+  /** f32 [B, lists, rows, columns], columns contiguous. */
+  map: usize;
+  mapStrideB: i32;
+  mapStrideH: i32;
+  mapStrideR: i32;
+  lists: i32;
+  rows: i32;
+  columns: i32;
+  /** Row i sees columns [0, floor((i * mul + add) / div)). */
+  visibleMul: i32;
+  visibleAdd: i32;
+  visibleDiv: i32;
+}
+
+/** Pooled rows, see select/pool.ts. */
+@unmanaged
+export class PoolParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  length: i32;
+  heads: i32;
+  d: i32;
+  /** Tokens of a block; blocks, or labels. */
+  block: i32;
+  count: i32;
+  /** One of the kinds of select/reduction.ts. */
+  kind: i32;
+  /** i32 [B, lists, T]; counts i32 [B, H, count]. */
+  labels: usize;
+  labelsStrideB: i32;
+  labelsStrideH: i32;
+  lists: i32;
+  counts: usize;
+}
+
+/** Keys in panels, see select/score-pack.ts. */
+@unmanaged
+export class ScorePackParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  kPack: usize;
+  kvHeads: i32;
+  columns: i32;
+  d: i32;
+}
+
+/** Products of queries and packed keys, see select/score-map.ts. */
+@unmanaged
+export class ScoreMapParams extends MapParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  kPack: usize;
+  heads: i32;
+  /** Query heads that share one key head. */
+  group: i32;
+  d: i32;
+  scale: f32;
+  /** Rows of an item. */
+  blockRows: i32;
+  /** f32 [B, rows, heads] of the indexer; absent: a map for every head. */
+  weights: usize;
+  weightsStrideB: i32;
+  weightsStrideT: i32;
+  weightsStrideH: i32;
+}
+
+/** Softmax of a map's rows, see select/softmax-map.ts. */
+@unmanaged
+export class SoftmaxMapParams extends MapParams {
+  scale: f32;
+}
+
+/** Groups of heads, rows and columns of a map, see select/reduce-map.ts. */
+@unmanaged
+export class ReduceMapParams extends MapParams {
+  /** f32 [B, lists / groupHeads, outRows, outColumns], contiguous. */
+  o: usize;
+  groupHeads: i32;
+  groupRows: i32;
+  groupColumns: i32;
+  outRows: i32;
+  outColumns: i32;
+  kind: i32;
+}
+
+/** Columns chosen in each row of a map, see select/top-k.ts, top-p.ts and above.ts. */
+@unmanaged
+export class SelectParams extends MapParams {
+  /** i32 [B, lists, rows, words], contiguous. */
+  bits: usize;
+  words: i32;
+  /** Visible columns at the start and the end of a row that are chosen in any case. */
+  first: i32;
+  last: i32;
+  /** One of the ways of select/forced.ts. */
+  forced: i32;
+  /** 1: a list is chosen from as one. */
+  whole: i32;
+  /** Columns of top-k; least number of top-p. */
+  k: i32;
+  /** Share of top-p; threshold of above. */
+  level: f32;
+  /** k (i32) or level (f32) of each row; absent: the same for all. */
+  each: usize;
+  eachStrideB: i32;
+  eachStrideH: i32;
+  eachStrideR: i32;
+}

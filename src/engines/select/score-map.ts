@@ -1,0 +1,77 @@
+/**
+ * Scores of rows of queries and rows of keys as a map.
+ *
+ * @module
+ */
+import { ScoreMapParams, ScorePackParams } from '../../generated/params.ts';
+import { encode, encodePlaces } from '../../runtime/params.ts';
+import type { Builder } from '../../runtime/program.ts';
+import { storageOf, type Tensor } from '../../tensor.ts';
+import { mapFields, type Visible, visibleCells } from './map.ts';
+
+/** Rows of an item: whole groups of both builds' tiles. */
+const BLOCK_ROWS = 96;
+const SMALL_BLOCK_ROWS = 24;
+/** With fewer items than this, smaller blocks keep all threads busy. */
+const FEW_ITEMS = 32;
+
+/** What is scored. Float storage of any kind and any strides, last axes contiguous. */
+export interface ScoreCall {
+  /** [B, N, Hq, D] */
+  readonly q: Tensor;
+  /** [B, M, Hkv, D]; Hkv divides Hq. */
+  readonly k: Tensor;
+  readonly scale: number;
+  /** Scores beyond it may be left unmade. */
+  readonly visible?: Visible | undefined;
+  /** f32 [B, N, Hq]: with it one map, sum over heads of weight * max(0, score), instead of one for every head. */
+  readonly weights?: Tensor | undefined;
+}
+
+/** Adds k [B, M, Hkv, D] as panels f32 [B, Hkv, ceil(M / 8), D, 8]. */
+function packKeys(b: Builder, k: Tensor): Tensor {
+  const [batch, columns, kvHeads, d] = k.shape as [number, number, number, number];
+  const panels = Math.ceil(columns / 8);
+  const kPack = b.temporary([batch, kvHeads, panels, d, 8]);
+  const params = encode(ScorePackParams, { kType: storageOf(k), kPack: kPack.address, kvHeads, columns, d });
+  encodePlaces(ScorePackParams, params, { k });
+  b.dispatch({
+    kernel: 'scorePack',
+    params,
+    items: batch * kvHeads * panels,
+    grain: 8,
+    scratchBytes: 8 * d * 4,
+    flops: k.size,
+  });
+  return kPack;
+}
+
+/** Adds map [B, Hq, N, M] = scale q k, or with weights [B, 1, N, M]. */
+export function scoreMap(b: Builder, { q, k, scale, visible, weights }: ScoreCall): Tensor {
+  const [batch, rows, heads, d] = q.shape as [number, number, number, number];
+  const columns = k.shape[1]!;
+  const lists = weights ? 1 : heads;
+  const map = b.temporary([batch, lists, rows, columns]);
+  if (map.size === 0) return map;
+  const kPack = packKeys(b, k);
+  const many = batch * lists * Math.ceil(rows / BLOCK_ROWS) >= FEW_ITEMS;
+  const blockRows = many ? BLOCK_ROWS : SMALL_BLOCK_ROWS;
+  const params = encode(ScoreMapParams, mapFields(map, visible), {
+    qType: storageOf(q),
+    kPack: kPack.address,
+    heads,
+    group: heads / k.shape[2]!,
+    d,
+    scale,
+    blockRows,
+  });
+  encodePlaces(ScoreMapParams, params, { q, weights });
+  b.dispatch({
+    kernel: 'scoreMap',
+    params,
+    items: batch * lists * Math.ceil(rows / blockRows),
+    scratchBytes: b.runtime.scratchBytes('scoreMapScratchBytes', params),
+    flops: 2 * batch * heads * d * visibleCells(visible, rows, columns),
+  });
+  return map;
+}
