@@ -1,4 +1,5 @@
 export { causalConv, causalConvScratchBytes } from './conv/causal';
+export { centeredConv } from './conv/centered';
 export { depthwiseConv2d } from './conv/depthwise2d';
 export { decode, decodeMerge, decodeScratchBytes } from './decode/decode';
 export { mergeState } from './decode/merge-state';
@@ -40,6 +41,7 @@ export { linear, linearScratchBytes, linearStep } from './linear/linear';
 export { logLinear, logLinearScratchBytes } from './linear/log-linear';
 export { rodimusGates } from './linear/rodimus-gates';
 export { trapezoid, trapezoidScratchBytes } from './linear/trapezoid';
+export { columnSums, pseudoInverse, pseudoInverseScratchBytes } from './lowrank/pseudo-inverse';
 export { probeFma, probeRead, probeTrap } from './probe/peak';
 export { diagonalScan, diagonalScanScratchBytes } from './scan/complex';
 export { cumsum } from './scan/cumsum';

@@ -1484,3 +1484,34 @@ export class SelectParams extends MapParams {
   eachStrideH: i32;
   eachStrideR: i32;
 }
+
+/** Pseudo-inverses of matrices, see lowrank/pseudo-inverse.ts. */
+@unmanaged
+export class PseudoInverseParams {
+  k: usize;
+  most: usize;
+  o: usize;
+  matrices: i32;
+  n: i32;
+  iterations: i32;
+  /** 1: the largest divisor is that of all matrices. */
+  shared: i32;
+}
+
+/** A convolution around every token, see conv/centered.ts. */
+@unmanaged
+export class CenteredConvParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  weight: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+  taps: i32;
+}

@@ -172,6 +172,7 @@ export {
   linearAttnStep,
   linearAttnSync,
 } from './ops/linear-attn.ts';
+export { type LinformerInputs, type LinformerOptions, linformer, linformerSync } from './ops/linformer.ts';
 export {
   type LogCumsumExpInputs,
   type LogCumsumExpResult,
@@ -243,6 +244,12 @@ export {
   rmsNorm,
   rmsNormSync,
 } from './ops/norm.ts';
+export {
+  type NystromAttentionInputs,
+  type NystromAttentionOptions,
+  nystromAttention,
+  nystromAttentionSync,
+} from './ops/nystrom.ts';
 export {
   type PagedAttentionInputs,
   type PagedAttentionOptions,

@@ -55,6 +55,7 @@ import { kda, planKda } from './kda.ts';
 import { lact, planLact } from './lact.ts';
 import { lightnet, planLightnet } from './lightnet.ts';
 import { linearAttn, planLinearAttn } from './linear-attn.ts';
+import { linformer, planLinformer } from './linformer.ts';
 import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
 import { logLinearAttn, planLogLinear } from './log-linear.ts';
 import { mamba3, planMamba3 } from './mamba3.ts';
@@ -66,6 +67,7 @@ import { mla, planMla } from './mla.ts';
 import { mlstm, planMlstm } from './mlstm.ts';
 import { mom, planMom } from './mom.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
+import { nystromAttention, planNystrom } from './nystrom.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
 import { pathAttn, planPath } from './path.ts';
@@ -887,6 +889,24 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['state'],
     ...calls(joinSegment, planJoinSegment),
+  },
+  {
+    name: 'linformer',
+    doc: 'Softmax attention over learned linear combinations of keys and values.',
+    paper: 'Linformer, Wang 2020',
+    inputs: ['q', 'k', 'v', 'projK', 'projV?'],
+    attributes: ['scale'],
+    outputs: ['o'],
+    ...calls(linformer, planLinformer),
+  },
+  {
+    name: 'nystromAttention',
+    doc: 'Softmax attention by landmarks, the means of segments of tokens.',
+    paper: 'Nyströmformer, Xiong 2021',
+    inputs: ['q', 'k', 'v', 'convWeight?'],
+    attributes: ['numLandmarks', 'iterations', 'normalizer', 'scale'],
+    outputs: ['o'],
+    ...calls(nystromAttention, planNystrom),
   },
   {
     name: 'mergeState',
