@@ -562,6 +562,60 @@ export class NarrowParams extends CopyParams {
   oType: i32;
 }
 
+/** An expression of every element of a map, see elementwise/expression.ts. */
+@unmanaged
+export class ExpressionParams {
+  code: usize;
+  instructions: i32;
+  /** Instructions at the beginning that fill registers with constants. */
+  constants: i32;
+  registers: i32;
+  /** The register that holds the result. */
+  result: i32;
+  x: usize;
+  xStrideB: i32;
+  xStrideH: i32;
+  xStrideT: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideH: i32;
+  oStrideT: i32;
+  heads: i32;
+  rows: i32;
+  columns: i32;
+}
+
+/** Pseudo-inverses of matrices, see lowrank/pseudo-inverse.ts. */
+@unmanaged
+export class PseudoInverseParams {
+  k: usize;
+  most: usize;
+  o: usize;
+  matrices: i32;
+  n: i32;
+  iterations: i32;
+  /** 1: the largest divisor is that of all matrices. */
+  shared: i32;
+}
+
+/** A convolution around every token, see conv/centered.ts. */
+@unmanaged
+export class CenteredConvParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  weight: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+  taps: i32;
+}
+
 
 @unmanaged
 export class BinaryParams {
@@ -1337,29 +1391,6 @@ export class MesaParams {
   kvOut: usize;
 }
 
-/** An expression of every element of a map, see elementwise/expression.ts. */
-@unmanaged
-export class ExpressionParams {
-  code: usize;
-  instructions: i32;
-  /** Instructions at the beginning that fill registers with constants. */
-  constants: i32;
-  registers: i32;
-  /** The register that holds the result. */
-  result: i32;
-  x: usize;
-  xStrideB: i32;
-  xStrideH: i32;
-  xStrideT: i32;
-  o: usize;
-  oStrideB: i32;
-  oStrideH: i32;
-  oStrideT: i32;
-  heads: i32;
-  rows: i32;
-  columns: i32;
-}
-
 /** Rows of numbers for pairs of rows and columns, see select/visible.ts. */
 @unmanaged
 export class MapParams {
@@ -1403,6 +1434,11 @@ export class PoolParams {
   labelsStrideH: i32;
   lists: i32;
   counts: usize;
+  /** f32 [B, count, H, d]: what a label without rows becomes; absent: zeros. */
+  fallback: usize;
+  fallbackStrideB: i32;
+  fallbackStrideT: i32;
+  fallbackStrideH: i32;
 }
 
 /** Keys in panels, see select/score-pack.ts. */
@@ -1485,33 +1521,123 @@ export class SelectParams extends MapParams {
   eachStrideR: i32;
 }
 
-/** Pseudo-inverses of matrices, see lowrank/pseudo-inverse.ts. */
+/** Sums along the diagonals of a map, see select/diagonal-sums.ts. */
 @unmanaged
-export class PseudoInverseParams {
-  k: usize;
-  most: usize;
+export class DiagonalSumsParams extends MapParams {
+  /** f32 [B, lists, count], contiguous. */
   o: usize;
-  matrices: i32;
-  n: i32;
-  iterations: i32;
-  /** 1: the largest divisor is that of all matrices. */
-  shared: i32;
+  count: i32;
+  /** Column that is on diagonal 0 of row 0. */
+  offset: i32;
 }
 
-/** A convolution around every token, see conv/centered.ts. */
+/** Bits of rows, see select/bits.ts. */
 @unmanaged
-export class CenteredConvParams {
+export class BitsParams {
+  /** i32 [B, lists, rows, words], words contiguous. */
+  a: usize;
+  aStrideB: i32;
+  aStrideH: i32;
+  aStrideR: i32;
+  b: usize;
+  bStrideB: i32;
+  bStrideH: i32;
+  bStrideR: i32;
+  lists: i32;
+  rows: i32;
+  words: i32;
+  /** 0: a and b, 1: a or b, 2: a and not b. */
+  operation: i32;
+  /** i32 [B, lists, rows, words], or indices [B, lists, rows, capacity]; contiguous. */
+  o: usize;
+  capacity: i32;
+  /** i32 [B, lists, rows], contiguous. */
+  counts: usize;
+}
+
+/** Tokens in the order of their labels, see select/sort.ts. */
+@unmanaged
+export class SortLabelsParams {
+  labels: usize;
+  labelsStrideB: i32;
+  labelsStrideH: i32;
+  lists: i32;
+  length: i32;
+  count: i32;
+  /** i32 [B, lists, T] and [B, lists, count + 1], contiguous. */
+  order: usize;
+  offsets: usize;
+}
+
+/** Rows of heads in an order of their own, see select/gather.ts. */
+@unmanaged
+export class GatherHeadsParams {
   x: usize;
   xStrideB: i32;
   xStrideT: i32;
   xStrideH: i32;
-  o: usize;
-  oStrideB: i32;
-  oStrideT: i32;
-  oStrideH: i32;
-  weight: usize;
-  length: i32;
+  xType: i32;
+  /** i32 [B, lists, n], last axis contiguous. */
+  order: usize;
+  orderStrideB: i32;
+  orderStrideH: i32;
+  /** f32 [B * groups, n, d], contiguous. */
+  rows: usize;
   heads: i32;
+  lists: i32;
+  groups: i32;
+  length: i32;
+  n: i32;
   d: i32;
-  taps: i32;
+  /** Rows or tokens of an item. */
+  span: i32;
+  /** 0: the last row of a token stays, 1: their sum, 2: their mean. */
+  combine: i32;
+}
+
+/** Rows hashed by projections, see select/hash.ts. */
+@unmanaged
+export class HashParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  /** f32 [H, d, rounds, directions]. */
+  planes: usize;
+  planesStrideH: i32;
+  planesStrideD: i32;
+  planesStrideR: i32;
+  heads: i32;
+  length: i32;
+  d: i32;
+  rounds: i32;
+  directions: i32;
+  /** Rows of an item. */
+  blockRows: i32;
+  /** 0: the direction that is nearest, or opposite; 1: a bit for each side. */
+  signs: i32;
+  /** i32 [B, H * rounds, T], contiguous. */
+  labels: usize;
+}
+
+/** Nearest centroids, see select/nearest.ts. */
+@unmanaged
+export class NearestParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  /** As scorePack writes it. */
+  cPack: usize;
+  heads: i32;
+  length: i32;
+  d: i32;
+  count: i32;
+  blockRows: i32;
+  /** 1: largest product instead of least distance. */
+  dot: i32;
+  /** i32 [B, H, T], contiguous. */
+  labels: usize;
 }

@@ -1,7 +1,8 @@
 import { MR, NR, panels } from '../gemm/panel';
 import { ScoreMapParams } from '../params';
 import { fma } from '../simd/fma';
-import { elementBytes, widenRow } from '../simd/storage';
+import { elementBytes } from '../simd/storage';
+import { loadRows, wholeGroups } from './rows';
 import { mapRow, visibleColumns } from './visible';
 
 /** Columns worked on at a time: their panels stay in the first-level cache while rows pass. */
@@ -9,16 +10,10 @@ const SPAN: i32 = 64;
 /** Bytes of one row of a tile. */
 const TILE_ROW: usize = (<usize>SPAN) << 2;
 
-/** q[rows][d] of one head to `dst` times scale, and zeros up to whole groups of MR rows. */
+/** Queries of one head, times scale, to `dst`. */
 function loadQueries(p: ScoreMapParams, batch: i32, h: i32, r0: i32, rows: i32, dst: usize): void {
-  const bytes = elementBytes(p.qType);
-  const rowBytes = (<usize>p.d) << 2;
-  const first = p.q + <usize>(batch * p.qStrideB + r0 * p.qStrideT + h * p.qStrideH) * bytes;
-  for (let i: usize = 0; i < <usize>rows; ++i) {
-    widenRow(first + i * <usize>p.qStrideT * bytes, p.qType, dst + i * rowBytes, p.d, p.scale);
-  }
-  const padded = ((rows + MR - 1) / MR) * MR;
-  memory.fill(dst + <usize>rows * rowBytes, 0, <usize>(padded - rows) * rowBytes);
+  const first = <usize>(batch * p.qStrideB + r0 * p.qStrideT + h * p.qStrideH) * elementBytes(p.qType);
+  loadRows(p.q + first, p.qType, p.qStrideT, rows, dst, p.d, p.scale);
 }
 
 /** Products of one group of rows with `columns` keys (at most SPAN) into the map. */
@@ -88,8 +83,7 @@ function indexGroup(
 /** Bytes of scratch: the queries of an item and two tiles. */
 export function scoreMapScratchBytes(params: usize, _scratch: usize): i32 {
   const p = changetype<ScoreMapParams>(params);
-  const rows = ((p.blockRows + MR - 1) / MR) * MR;
-  return (p.weights ? p.heads : 1) * rows * p.d * 4 + 2 * MR * <i32>TILE_ROW + 16;
+  return (p.weights ? p.heads : 1) * wholeGroups(p.blockRows) * p.d * 4 + 2 * MR * <i32>TILE_ROW + 16;
 }
 
 /**
@@ -109,7 +103,7 @@ export function scoreMap(params: usize, begin: i32, end: i32, scratch: usize): v
   const blocks = (p.rows + p.blockRows - 1) / p.blockRows;
   const rowBytes = (<usize>p.d) << 2;
   const packed = (p.columns + NR - 1) / NR;
-  const qHeadBytes = <usize>((p.blockRows + MR - 1) / MR) * <usize>MR * rowBytes;
+  const qHeadBytes = <usize>wholeGroups(p.blockRows) * rowBytes;
   const loaded = p.weights ? p.heads : 1;
   const tile = (scratch + <usize>loaded * qHeadBytes + 15) & ~15;
   for (let item = begin; item < end; ++item) {

@@ -29,7 +29,7 @@ export interface ScoreCall {
 }
 
 /** Adds k [B, M, Hkv, D] as panels f32 [B, Hkv, ceil(M / 8), D, 8]. */
-function packKeys(b: Builder, k: Tensor): Tensor {
+export function packKeys(b: Builder, k: Tensor): Tensor {
   const [batch, columns, kvHeads, d] = k.shape as [number, number, number, number];
   const panels = Math.ceil(columns / 8);
   const kPack = b.temporary([batch, kvHeads, panels, d, 8]);
