@@ -616,6 +616,30 @@ export class CenteredConvParams {
   taps: i32;
 }
 
+/** Several attention results as one, see decode/merge-parts.ts. */
+@unmanaged
+export class MergePartsParams {
+  parts: usize;
+  lseParts: usize;
+  o: usize;
+  lse: usize;
+  count: i32;
+  d: i32;
+}
+
+/** Centroids moved towards their members, see select/centroid-average.ts. */
+@unmanaged
+export class CentroidAverageParams {
+  centroids: usize;
+  sums: usize;
+  o: usize;
+  batch: i32;
+  count: i32;
+  heads: i32;
+  d: i32;
+  decay: f32;
+}
+
 
 @unmanaged
 export class BinaryParams {

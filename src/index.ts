@@ -188,6 +188,13 @@ export {
   logLinearAttnSync,
 } from './ops/log-linear.ts';
 export {
+  type LshAttentionInputs,
+  type LshAttentionOptions,
+  type LshAttentionResult,
+  lshAttention,
+  lshAttentionSync,
+} from './ops/lsh.ts';
+export {
   type Mamba3Inputs,
   type Mamba3Result,
   type Mamba3StepInputs,
@@ -301,6 +308,13 @@ export {
 } from './ops/rg-lru.ts';
 export { type RodimusInputs, rodimus, rodimusStep, rodimusSync } from './ops/rodimus.ts';
 export { type RopeInputs, type RopeOptions, rope, ropeSync } from './ops/rope.ts';
+export {
+  type RoutingAttentionInputs,
+  type RoutingAttentionOptions,
+  type RoutingAttentionResult,
+  routingAttention,
+  routingAttentionSync,
+} from './ops/routing.ts';
 export {
   type RwkvInputs,
   rwkv5,

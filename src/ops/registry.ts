@@ -58,6 +58,7 @@ import { linearAttn, planLinearAttn } from './linear-attn.ts';
 import { linformer, planLinformer } from './linformer.ts';
 import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
 import { logLinearAttn, planLogLinear } from './log-linear.ts';
+import { lshAttention, planLsh } from './lsh.ts';
 import { mamba3, planMamba3 } from './mamba3.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
@@ -77,6 +78,7 @@ import { lightningAttn, planLightning, planRetention, retention } from './retent
 import { planRgLru, rgLru } from './rg-lru.ts';
 import { planRodimus, rodimus } from './rodimus.ts';
 import { planRope, rope } from './rope.ts';
+import { planRouting, routingAttention } from './routing.ts';
 import { planRwkv, rwkv5, rwkv6 } from './rwkv.ts';
 import { planRwkv4, rwkv4 } from './rwkv4.ts';
 import { planRwkv7, rwkv7 } from './rwkv7.ts';
@@ -907,6 +909,35 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['numLandmarks', 'iterations', 'normalizer', 'scale'],
     outputs: ['o'],
     ...calls(nystromAttention, planNystrom),
+  },
+  {
+    name: 'lshAttention',
+    doc: 'Attention within chunks of tokens sorted by random directions, in several rounds.',
+    paper: 'Reformer, Kitaev 2020',
+    inputs: ['qk', 'v', 'rotations?'],
+    attributes: [
+      'chunkLength',
+      'numHashes',
+      'numBuckets',
+      'chunksBefore',
+      'chunksAfter',
+      'causal',
+      'scale',
+      'selfScore',
+      'seed',
+      'returnSelection',
+    ],
+    outputs: ['o', 'buckets'],
+    ...calls(lshAttention, planLsh),
+  },
+  {
+    name: 'routingAttention',
+    doc: 'Attention within clusters of the tokens that lie nearest to centroids.',
+    paper: 'Routing Transformer, Roy 2021',
+    inputs: ['q', 'k', 'v', 'centroids', 'memK?', 'memV?'],
+    attributes: ['window', 'numClusters', 'causal', 'normalize', 'scale', 'decay', 'returnSelection'],
+    outputs: ['o', 'centroids', 'queries', 'keys'],
+    ...calls(routingAttention, planRouting),
   },
   {
     name: 'mergeState',
