@@ -118,7 +118,7 @@ const general: Record<string, Step> = {
   shown: (w, x) => hide(w, w.node('Equal', [w.node('Mod', [w.distance(), w.int(2)]), w.int(0)]), x, -2),
   between: (w, x) => w.node('Min', [w.node('Max', [x, w.float(-1)]), w.float(1)]),
   perElement: (w, x) =>
-    w.node('Mul', [x, w.node('Exp', [w.node('Mul', [w.float(-0.1), w.node('Cast', [w.distance()], { to: 1 })])])]),
+    w.node('Mul', [x, w.node('Exp', [w.node('Mul', [w.float(-0.02), w.node('Cast', [w.distance()], { to: 1 })])])]),
   sign: (w, x) => w.node('Add', [w.node('Sign', [x]), w.node('Sqrt', [w.node('Abs', [x])])]),
 };
 

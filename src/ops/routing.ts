@@ -15,7 +15,7 @@ import {
   matchShapes,
   whole,
 } from '../engines/shapes.ts';
-import { OptionError } from '../errors.ts';
+import { OptionError, ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 
@@ -89,6 +89,7 @@ export function planRouting(
   expectContiguous(OP, { centroids, memK, memV });
   if (!memK !== !memV)
     throw new OptionError(`${OP}: ${memK ? 'memK' : 'memV'} was given alone; memK and memV go together`);
+  if (C === 0) throw new ShapeError(`${OP}: centroids has shape [${centroids.shape}]; there must be at least one`);
   whole(OP, 'numClusters', options.numClusters, C, C, C);
   const window = whole(OP, 'window', options.window, Math.max(1, Math.ceil(Tq / Math.max(1, C))), 1);
   const { causal = false, normalize = false, returnSelection = false } = options;

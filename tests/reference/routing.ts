@@ -27,10 +27,11 @@ export function directions(x: NdArray, round: Round = float64): Result {
 /** Products of the directions of x with one centroid: [T] for (b, h, c). */
 export function centroidScores(x: NdArray, centroids: NdArray, b: number, h: number, c: number): number[] {
   const [, T = 0, , D = 0] = x.shape;
-  const unit = directions(x);
-  return Array.from({ length: T }, (_, t) =>
-    dot(unit.data, offset(x.shape, b, t, h, 0), 1, centroids.data, offset(centroids.shape, h, c, 0), 1, D, float64),
-  );
+  return Array.from({ length: T }, (_, t) => {
+    const from = offset(x.shape, b, t, h, 0);
+    const length = Math.sqrt(dot(x.data, from, 1, x.data, from, 1, D, float64));
+    return dot(x.data, from, 1, centroids.data, offset(centroids.shape, h, c, 0), 1, D, float64) / (length || 1);
+  });
 }
 
 function members(
