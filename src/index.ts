@@ -3,11 +3,22 @@
  *
  * @module
  */
+export {
+  BlockMask,
+  type BlockMaskOptions,
+  blockMask,
+  type DensityOptions,
+  type KeyBlocks,
+  type MaskSource,
+  type PictureOptions,
+} from './block-mask.ts';
 export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
 export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';
 export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engines/linear-operands.ts';
 export * from './errors.ts';
+export type { Picture } from './mask/picture.ts';
+export type { Predicate } from './mask/predicate.ts';
 export {
   type AttentionInputs,
   type AttentionOptions,
@@ -451,6 +462,7 @@ export {
   tttMlpStep,
   tttMlpSync,
 } from './ops/ttt.ts';
+export type { Pattern, PatternPlace } from './pattern.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
 export type { Explanation } from './runtime/program.ts';

@@ -1,35 +1,11 @@
-import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Selection } from '../src/engines/selection.ts';
 import { attentionSync } from '../src/index.ts';
 import { flashCall } from './flash-calls.ts';
+import { expectClose, randomNumbers, values } from './numbers.ts';
 import { property } from './property.ts';
 import { variants } from './runtimes.ts';
-
-/** Numbers in [0, 1) from a seed. */
-function randomNumbers(seed: number): () => number {
-  let state = (seed * 2654435761 + 1) >>> 0;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
-function values(n: number, next: () => number): Float32Array {
-  return Float32Array.from({ length: n }, () => next() * 4 - 2);
-}
-
-function expectClose(got: Float32Array, want: ArrayLike<number>, what: string, tolerance = 4e-6): void {
-  assert.equal(got.length, want.length);
-  got.forEach((x, i) => {
-    const y = want[i]!;
-    assert.ok(
-      x === y || Math.abs(x - y) <= tolerance * Math.max(1, Math.abs(y)),
-      `${what}[${i}] is ${x}, expected ${y}`,
-    );
-  });
-}
 
 const size = (max: number) => fc.integer({ min: 1, max });
 const sample = fc.record({

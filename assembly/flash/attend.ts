@@ -9,7 +9,7 @@ import { STRIP, Tiles } from './tiles';
 /** Smallest of a group's references. */
 // @ts-ignore: decorator
 @inline
-export function leastReference(m: usize, rows: i32): f32 {
+function leastReference(m: usize, rows: i32): f32 {
   let least = load<f32>(m);
   for (let r = 1; r < rows; ++r) least = min<f32>(least, load<f32>(m + ((<usize>r) << 2)));
   return least;
@@ -64,35 +64,30 @@ export function attendBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i
     const keys = high - from;
     const values = vPanels + ((<usize>from) << 5);
     panels(strips, scores, SCORE_ROW, values, BLOCK_K * 32, acc, STRIP, 32, keys, 1);
-    if (p.r) attendSecond(p, t, t.r + <usize>(g * MR) * rowBytes, acc, live, from, n, keys);
+    if (p.r) attendSecond(p, t, g, live, from, n, keys);
   }
 }
 
-/** Parallax: rows r [MR, dk] give the second score s2 = r k, and the sums of p s2 and p s2 v. */
-export function attendSecond(
-  p: FlashParams,
-  t: Tiles,
-  rRows: usize,
-  acc: usize,
-  live: i32,
-  from: i32,
-  n: i32,
-  keys: i32,
-): void {
+/** Parallax: one row's second scores s2 become p s2, and their sum is added to four partial ones. */
+export function weighSecond(row: usize, weights: usize, n: i32, sums: usize): void {
+  multiplyRow(row, n, weights);
+  let sum = v128.load(sums);
+  for (let j: usize = 0; j < (<usize>n) << 2; j += 16) sum = f32x4.add(sum, v128.load(row + j));
+  v128.store(sums, sum);
+}
+
+/** Parallax: the second score s2 = r k of a row group, and the sums of p s2 and p s2 v. */
+function attendSecond(p: FlashParams, t: Tiles, g: i32, live: i32, from: i32, n: i32, keys: i32): void {
   const rowBytes = (<usize>p.dk) << 2;
   const strips = roundUpNR(p.dv) >> 3;
-  const kPanels = t.keys + <usize>from * rowBytes;
-  const values = t.values + ((<usize>from) << 5);
-  acc += <usize>strips * STRIP;
+  const acc = t.o + <usize>(g * t.strips + strips) * STRIP;
   const sums = acc + <usize>strips * STRIP;
-  const weights = t.s2 + ((<usize>from) << 2);
-  panels(n >> 3, rRows, rowBytes, kPanels, rowBytes << 3, weights, 32, SCORE_ROW, p.dk, 0);
+  const column = (<usize>from) << 2;
+  const weights = t.s2 + column;
+  const rRows = t.r + <usize>(g * MR) * rowBytes;
+  panels(n >> 3, rRows, rowBytes, t.keys + <usize>from * rowBytes, rowBytes << 3, weights, 32, SCORE_ROW, p.dk, 0);
   for (let r: usize = 0; r < <usize>live; ++r) {
-    const row = weights + r * SCORE_ROW;
-    multiplyRow(row, n, t.s + ((<usize>from) << 2) + r * SCORE_ROW);
-    let sum = v128.load(sums + (r << 5));
-    for (let j: usize = 0; j < (<usize>n) << 2; j += 16) sum = f32x4.add(sum, v128.load(row + j));
-    v128.store(sums + (r << 5), sum);
+    weighSecond(weights + r * SCORE_ROW, t.s + column + r * SCORE_ROW, n, sums + (r << 5));
   }
-  panels(strips, weights, SCORE_ROW, values, BLOCK_K * 32, acc, STRIP, 32, keys, 1);
+  panels(strips, weights, SCORE_ROW, t.values + ((<usize>from) << 5), BLOCK_K * 32, acc, STRIP, 32, keys, 1);
 }

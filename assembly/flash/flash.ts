@@ -3,7 +3,7 @@ import { FlashParams, Sequence } from '../params';
 import { sum4 } from '../simd/reduce';
 import { elementBytes } from '../simd/storage';
 import { attendBlock } from './attend';
-import { attendLive, carveLive, LiveRows } from './live-rows';
+import { attendLive, carveLive, LiveRows, openLive } from './live-rows';
 import { closeRow, outputRow, RowEnd, writeLse, writeOutput } from './output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, scoreFactor } from './rows';
 import { sequenceAt, sequenceOfItem } from './sequence';
@@ -139,6 +139,7 @@ export function flash(params: usize, begin: i32, end: i32, scratch: usize): void
   const p = changetype<FlashParams>(params);
   const t = carve(p, scratch);
   const w = carveLive(p, t);
+  if (p.listRows || p.selected || p.qPositions) openLive(p, t, w);
   const factor = scoreFactor(p);
   for (let item = begin; item < end; ++item) {
     const s = sequenceAt(p.sequences, sequenceOfItem(p.sequences, p.sequenceCount, item));

@@ -1,10 +1,10 @@
-import { MR, NR, panels } from '../gemm/panel';
+import { MR, NR, panelsOfRows } from '../gemm/panel';
 import { FlashParams, Sequence } from '../params';
-import { attendSecond, leastReference } from './attend';
+import { weighSecond } from './attend';
 import { endKey, firstKey, modifyRow, plainScores } from './rows';
 import { maskBitsRow } from './scores';
 import { keepRows, SLACK, softmaxStep } from './softmax';
-import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR, rowGroups, SCORE_ROW } from './tile';
+import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR, SCORE_ROW } from './tile';
 import { STRIP, Tiles } from './tiles';
 
 /** What key blocks that only some rows see need beside the tiles of the query block. */
@@ -12,15 +12,16 @@ import { STRIP, Tiles } from './tiles';
 export class LiveRows {
   /** u64 [blockQ]: the keys of the block at hand that each row sees. */
   masks: usize;
-  /** i32 [2 * MR]: rows that wait until a tile of them is full. */
-  waiting: usize;
-  /** A tile of gathered rows: f32 [MR, dk] q and r, strips of o, m, l and the largest scores. */
+  /** Rows of the tile at hand: i32 [MR] their numbers; usize [MR] addresses of their q, r and strips of o, and of rows of scores. */
+  tile: usize;
   q: usize;
   r: usize;
   o: usize;
-  m: usize;
-  l: usize;
-  top: usize;
+  s: usize;
+  s2: usize;
+  /** What takes the place of rows that a tile lacks: f32 [dk], and f32 [strips, MR, 8]. */
+  noRow: usize;
+  noStrips: usize;
   /** Selections: addresses of the bits of each row, 0 for none, and the union of all of them. */
   rowBits: usize;
   union: usize;
@@ -40,18 +41,17 @@ export function carveLive(p: FlashParams, t: Tiles): LiveRows {
   const at = t.end;
   w.end = at;
   if (!p.listRows && !p.selected && !p.qPositions) return w;
-  const rowBytes = <usize>MR * ((<usize>p.dk) << 2);
   const blockQ = (<usize>p.blockQ + 3) & ~3;
-  const strips = roundUpNR(p.dv) >> 3;
   w.masks = at;
-  w.waiting = w.masks + (blockQ << 3);
-  w.q = w.waiting + ((<usize>MR * 8 + 15) & ~15);
-  w.r = w.q + ((rowBytes + 15) & ~15);
-  w.o = p.r ? w.r + ((rowBytes + 15) & ~15) : w.r;
-  w.m = w.o + <usize>(p.r ? strips * 2 + 1 : strips) * STRIP;
-  w.l = w.m + 32;
-  w.top = w.l + ((<usize>MR) << 4);
-  w.rowBits = w.top + 32;
+  w.tile = w.masks + (blockQ << 3);
+  w.q = w.tile + 32;
+  w.r = w.q + 32;
+  w.o = w.r + 32;
+  w.s = w.o + 32;
+  w.s2 = w.s + 32;
+  w.noRow = w.s2 + 32;
+  w.noStrips = w.noRow + ((((<usize>p.dk) << 2) + 15) & ~15);
+  w.rowBits = w.noStrips + <usize>t.strips * STRIP;
   w.union = p.selected ? w.rowBits + (blockQ << 2) : w.rowBits;
   w.parts = w.union + ((((<usize>p.selectedWords) << 2) + 15) & ~15);
   w.end = p.selected ? w.parts + <usize>BLOCK_K * PART : w.parts;
@@ -69,128 +69,91 @@ function windowBits(p: FlashParams, s: Sequence, i: i32, first: i32): u64 {
   return low > 0 ? bits & (~(<u64>0) << low) : bits;
 }
 
-/** Copies row i's strips between the query block's tile and row r of the gathered one. */
-// @ts-ignore: decorator
-@inline
-function moveStrips(from: usize, to: usize, strips: i32): void {
-  for (; strips > 0; --strips) {
-    v128.store(to, v128.load(from));
-    v128.store(to, v128.load(from, 16), 16);
-    from += STRIP;
-    to += STRIP;
+/** Tables of the rows that every tile has alike, and those of a tile without rows. */
+export function openLive(p: FlashParams, t: Tiles, w: LiveRows): void {
+  memory.fill(w.noRow, 0, (<usize>p.dk) << 2);
+  memory.fill(w.noStrips, 0, <usize>t.strips * STRIP);
+  for (let r: usize = 0; r < <usize>MR; ++r) {
+    store<usize>(w.s + (r << 2), t.s + r * SCORE_ROW);
+    store<usize>(w.s2 + (r << 2), t.s2 + r * SCORE_ROW);
   }
 }
 
-/** Address of row i in the output tile of the query block. */
+/** Makes row i of the query block row `at` of the tile. */
 // @ts-ignore: decorator
 @inline
-function outputAt(t: Tiles, i: i32): usize {
+function takeRow(p: FlashParams, t: Tiles, w: LiveRows, at: i32, i: i32): void {
+  const place = (<usize>at) << 2;
   const g = i / MR;
-  return t.o + <usize>(g * t.strips) * STRIP + ((<usize>(i - g * MR)) << 5);
+  store<i32>(w.tile + place, i);
+  store<usize>(w.q + place, t.q + <usize>(i * p.dk) * 4);
+  store<usize>(w.o + place, t.o + <usize>(g * t.strips) * STRIP + ((<usize>(i - g * MR)) << 5));
+  if (p.r) store<usize>(w.r + place, t.r + <usize>(i * p.dk) * 4);
 }
 
-/** The waiting rows' queries and sums into the gathered tile. */
-function gather(p: FlashParams, t: Tiles, w: LiveRows, live: i32): void {
-  const rowBytes = (<usize>p.dk) << 2;
-  for (let r: usize = 0; r < <usize>live; ++r) {
-    const i = <usize>load<i32>(w.waiting + (r << 2));
-    memory.copy(w.q + r * rowBytes, t.q + i * rowBytes, rowBytes);
-    if (p.r) memory.copy(w.r + r * rowBytes, t.r + i * rowBytes, rowBytes);
-    moveStrips(outputAt(t, <i32>i), w.o + (r << 5), t.strips);
-    store<f32>(w.m + (r << 2), load<f32>(t.m + (i << 2)));
-    v128.store(w.l + (r << 4), v128.load(t.l + (i << 4)));
-    if (p.hasSkip) store<f32>(w.top + (r << 2), load<f32>(t.top + (i << 2)));
-  }
-}
-
-/** Sums of the gathered tile back to their rows. */
-function scatter(p: FlashParams, t: Tiles, w: LiveRows, live: i32): void {
-  for (let r: usize = 0; r < <usize>live; ++r) {
-    const i = <usize>load<i32>(w.waiting + (r << 2));
-    moveStrips(w.o + (r << 5), outputAt(t, <i32>i), t.strips);
-    store<f32>(t.m + (i << 2), load<f32>(w.m + (r << 2)));
-    v128.store(t.l + (i << 4), v128.load(w.l + (r << 4)));
-    if (p.hasSkip) store<f32>(t.top + (i << 2), load<f32>(w.top + (r << 2)));
-  }
-}
-
-/**
- * One tile of `live` waiting rows, each of which sees some key of the block at hand.
- *
- *   qRows, rRows f32 [MR, dk], m, top f32 [MR], l f32 [MR, 4], acc f32 [strips, MR, 8]: theirs
- */
-function attendTile(
-  p: FlashParams,
-  s: Sequence,
-  t: Tiles,
-  w: LiveRows,
-  h: i32,
-  q0: i32,
-  first: i32,
-  live: i32,
-  waiting: usize,
-  qRows: usize,
-  rRows: usize,
-  m: usize,
-  l: usize,
-  top: usize,
-  acc: usize,
-): void {
+/** The first `live` rows of the tile, each of which sees some key of the block at hand, against it. */
+function attendTile(p: FlashParams, s: Sequence, t: Tiles, w: LiveRows, h: i32, q0: i32, first: i32, live: i32): void {
   let some: u64 = 0;
   let all: u64 = ~0;
   let norm: f32 = 0;
+  let least: f32 = Infinity;
   for (let r = 0; r < live; ++r) {
-    const i = load<i32>(waiting + ((<usize>r) << 2));
+    const i = load<i32>(w.tile + ((<usize>r) << 2));
     const mask = load<u64>(w.masks + ((<usize>i) << 3));
     some |= mask;
     all &= mask;
     norm = max<f32>(norm, load<f32>(t.qNorms + ((<usize>(i / MR)) << 2)));
+    least = min<f32>(least, load<f32>(t.m + ((<usize>i) << 2)));
+  }
+  for (let r = live; r < MR; ++r) {
+    const place = (<usize>r) << 2;
+    store<usize>(w.q + place, w.noRow);
+    store<usize>(w.r + place, w.noRow);
+    store<usize>(w.o + place, w.noStrips);
   }
   const from = (<i32>ctz(some)) & ~(NR - 1);
   const high = BLOCK_K - <i32>clz(some);
   const n = roundUpNR(high) - from;
+  const keys = high - from;
   const rowBytes = (<usize>p.dk) << 2;
-  const scores = t.s + ((<usize>from) << 2);
-  panels(n >> 3, qRows, rowBytes, t.keys + <usize>from * rowBytes, rowBytes << 3, scores, 32, SCORE_ROW, p.dk, 0);
+  const column = (<usize>from) << 2;
+  const kPanels = t.keys + <usize>from * rowBytes;
+  panelsOfRows(n >> 3, w.q, 0, kPanels, rowBytes << 3, w.s, column, 32, p.dk, 0);
   const plain = plainScores(p);
   const covered: u64 = (~(<u64>0) >> (64 - n)) << from;
-  if (!plain || (all & covered) != covered) {
-    for (let r = 0; r < live; ++r) {
-      const i = load<i32>(waiting + ((<usize>r) << 2));
+  const whole = plain && (all & covered) == covered;
+  // while no score can pass the references, their maximum need not be looked for
+  const bounded = plain && norm * t.keyNorm <= least + SLACK;
+  let kept = !p.hasSkip;
+  for (let r = 0; r < live; ++r) {
+    const i = load<i32>(w.tile + ((<usize>r) << 2));
+    const row = t.s + <usize>r * SCORE_ROW + column;
+    if (!whole) {
       const mask = load<u64>(w.masks + ((<usize>i) << 3)) >> from;
-      const row = scores + <usize>r * SCORE_ROW;
       if (plain) maskBitsRow(row, n, mask);
-      else modifyRow(p, s, h, q0 + i, first + from, row, n, t.keyBias + ((<usize>from) << 2), mask);
+      else modifyRow(p, s, h, q0 + i, first + from, row, n, t.keyBias + column, mask);
     }
+    const at = (<usize>i) << 2;
+    if (p.hasSkip && keepRows(1, row, n, t.top + at, p.skipBelow)) kept = true;
+    const acc = load<usize>(w.o + ((<usize>r) << 2));
+    softmaxStep(1, bounded, row, 0, n, t.m + at, t.l + (at << 2), acc, 0, t.strips, STRIP);
   }
-  if (p.hasSkip && !keepRows(live, scores, n, top, p.skipBelow)) return;
-  const bounded = plain && norm * t.keyNorm <= leastReference(m, live) + SLACK;
-  softmaxStep(live, bounded, scores, SCORE_ROW, n, m, l, acc, 32, t.strips, STRIP);
-  const keys = high - from;
+  if (!kept) return;
+  const strips = roundUpNR(p.dv) >> 3;
   const values = t.values + ((<usize>from) << 5);
-  panels(roundUpNR(p.dv) >> 3, scores, SCORE_ROW, values, BLOCK_K * 32, acc, STRIP, 32, keys, 1);
-  if (p.r) attendSecond(p, t, rRows, acc, live, from, n, keys);
-}
-
-/** The first `live` waiting rows as a gathered tile. */
-function attendGathered(
-  p: FlashParams,
-  s: Sequence,
-  t: Tiles,
-  w: LiveRows,
-  h: i32,
-  q0: i32,
-  first: i32,
-  live: i32,
-): void {
-  gather(p, t, w, live);
-  attendTile(p, s, t, w, h, q0, first, live, w.waiting, w.q, w.r, w.m, w.l, w.top, w.o);
-  scatter(p, t, w, live);
+  panelsOfRows(strips, w.s, column, values, BLOCK_K * 32, w.o, 0, STRIP, keys, 1);
+  if (!p.r) return;
+  // parallax: the second score s2 = r k, and the sums of p s2 and p s2 v
+  panelsOfRows(n >> 3, w.r, 0, kPanels, rowBytes << 3, w.s2, column, 32, p.dk, 0);
+  for (let r: usize = 0; r < <usize>live; ++r) {
+    const sums = load<usize>(w.o + (r << 2)) + <usize>(strips * 2) * STRIP;
+    weighSecond(t.s2 + r * SCORE_ROW + column, t.s + r * SCORE_ROW + column, n, sums);
+  }
+  panelsOfRows(strips, w.s2, column, values, BLOCK_K * 32, w.o, <usize>strips * STRIP, STRIP, keys, 1);
 }
 
 /**
- * The 64-key block at hand against the rows of a query block that see any of its keys: others cost nothing. A row group
- * that is complete is worked on where it lies; rows of other groups wait until they fill a tile.
+ * The 64-key block at hand against the rows of a query block that see any of its keys; others cost nothing.
  *
  * @param bits u64 [rows]: bit j of a row shows key j of the block; may be w.masks
  */
@@ -206,49 +169,19 @@ export function attendLive(
   bits: usize,
 ): void {
   const first = block << BLOCK_K_SHIFT;
-  const rowBytes = (<usize>p.dk) << 2;
-  let waiting = 0;
-  for (let g = 0; g < rowGroups(rows); ++g) {
-    const at = g * MR;
-    const size = min(MR, rows - at);
-    let live = 0;
-    for (let i = at; i < at + size; ++i) {
-      const place = (<usize>i) << 3;
-      const mask = load<u64>(bits + place) & windowBits(p, s, q0 + i, first);
-      store<u64>(w.masks + place, mask);
-      store<i32>(w.waiting + ((<usize>(waiting + live)) << 2), i);
-      live += <i32>(mask != 0);
-    }
-    if (live == size) {
-      const own = w.waiting + ((<usize>waiting) << 2);
-      const qRows = t.q + <usize>at * rowBytes;
-      const rRows = t.r + <usize>at * rowBytes;
-      const acc = t.o + <usize>(g * t.strips) * STRIP;
-      const place = (<usize>at) << 2;
-      attendTile(
-        p,
-        s,
-        t,
-        w,
-        h,
-        q0,
-        first,
-        live,
-        own,
-        qRows,
-        rRows,
-        t.m + place,
-        t.l + (place << 2),
-        t.top + place,
-        acc,
-      );
-      continue;
-    }
-    waiting += live;
-    if (waiting < MR) continue;
-    attendGathered(p, s, t, w, h, q0, first, MR);
-    waiting -= MR;
-    memory.copy(w.waiting, w.waiting + ((<usize>MR) << 2), (<usize>waiting) << 2);
+  const inside = firstKey(p, s, q0 + rows - 1) <= first && endKey(p, s, q0) >= first + BLOCK_K;
+  let live = 0;
+  for (let i = 0; i < rows; ++i) {
+    const place = (<usize>i) << 3;
+    let mask = load<u64>(bits + place);
+    if (!mask) continue;
+    if (!inside) mask &= windowBits(p, s, q0 + i, first);
+    if (!mask) continue;
+    store<u64>(w.masks + place, mask);
+    takeRow(p, t, w, live, i);
+    if (++live < MR) continue;
+    attendTile(p, s, t, w, h, q0, first, MR);
+    live = 0;
   }
-  if (waiting > 0) attendGathered(p, s, t, w, h, q0, first, waiting);
+  if (live > 0) attendTile(p, s, t, w, h, q0, first, live);
 }

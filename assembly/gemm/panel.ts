@@ -30,10 +30,67 @@ export function panels(
   k: i32,
   accumulate: i32,
 ): void {
+  const a1 = a + aStride;
+  const a2 = a1 + aStride;
+  const a3 = a2 + aStride;
+  const a4 = a3 + aStride;
+  const a5 = a4 + aStride;
   for (; count > 0; --count) {
-    tile(a, aStride, b, c, cStride, k, accumulate);
+    const c1 = c + cStride;
+    const c2 = c1 + cStride;
+    const c3 = c2 + cStride;
+    const c4 = c3 + cStride;
+    const c5 = c4 + cStride;
+    tile(a, a1, a2, a3, a4, a5, b, c, c1, c2, c3, c4, c5, k, accumulate);
     b += bStep;
     c += cStep;
+  }
+}
+
+/** Entry r of a table of addresses; none past MR. */
+// @ts-ignore: decorator
+@inline
+function addressAt(table: usize, r: i32): usize {
+  return r < MR ? load<usize>(table + ((<usize>r) << 2)) : 0;
+}
+
+/**
+ * As `panels`, of rows that lie anywhere.
+ *
+ *   aRows, cRows usize [MR]   addresses of the rows of a, and of the first tile of c; bytes aAt and cAt are added to them
+ */
+export function panelsOfRows(
+  count: i32,
+  aRows: usize,
+  aAt: usize,
+  b: usize,
+  bStep: usize,
+  cRows: usize,
+  cAt: usize,
+  cStep: usize,
+  k: i32,
+  accumulate: i32,
+): void {
+  for (; count > 0; --count) {
+    tile(
+      addressAt(aRows, 0) + aAt,
+      addressAt(aRows, 1) + aAt,
+      addressAt(aRows, 2) + aAt,
+      addressAt(aRows, 3) + aAt,
+      addressAt(aRows, 4) + aAt,
+      addressAt(aRows, 5) + aAt,
+      b,
+      addressAt(cRows, 0) + cAt,
+      addressAt(cRows, 1) + cAt,
+      addressAt(cRows, 2) + cAt,
+      addressAt(cRows, 3) + cAt,
+      addressAt(cRows, 4) + cAt,
+      addressAt(cRows, 5) + cAt,
+      k,
+      accumulate,
+    );
+    b += bStep;
+    cAt += cStep;
   }
 }
 
@@ -44,12 +101,23 @@ export function panel(a: usize, aStride: usize, b: usize, c: usize, cStride: usi
 
 // @ts-ignore: decorator
 @inline
-function tile(a: usize, aStride: usize, b: usize, c: usize, cStride: usize, k: i32, accumulate: i32): void {
-  const c1 = c + cStride;
-  const c2 = c1 + cStride;
-  const c3 = c2 + cStride;
-  const c4 = c3 + cStride;
-  const c5 = c4 + cStride;
+function tile(
+  a0: usize,
+  a1: usize,
+  a2: usize,
+  a3: usize,
+  a4: usize,
+  a5: usize,
+  b: usize,
+  c: usize,
+  c1: usize,
+  c2: usize,
+  c3: usize,
+  c4: usize,
+  c5: usize,
+  k: i32,
+  accumulate: i32,
+): void {
   let acc00 = i32x4.splat(0);
   let acc01 = acc00;
   let acc10 = acc00;
@@ -78,12 +146,6 @@ function tile(a: usize, aStride: usize, b: usize, c: usize, cStride: usize, k: i
       acc51 = v128.load(c5, 16);
     }
   }
-  let a0 = a;
-  let a1 = a0 + aStride;
-  let a2 = a1 + aStride;
-  let a3 = a2 + aStride;
-  let a4 = a3 + aStride;
-  let a5 = a4 + aStride;
   let bRow = b;
   if (ASC_FEATURE_RELAXED_SIMD) {
     // four steps an iteration amortise the loop's interrupt check and, where there is no trap handler, bounds checks

@@ -4,6 +4,7 @@
  * @module
  */
 import { storageOf, type Tensor } from '../tensor.ts';
+import type { BlockList } from './block-list.ts';
 import type { SequenceSpan } from './sequences.ts';
 
 /** Most elements of a head: int8 sums of products stay below 2^31, and tiles in the cache. */
@@ -41,6 +42,8 @@ export interface AttentionCall {
   readonly bias?: Tensor | undefined;
   /** u8, broadcast to [B, Hq, Tq, Tk]. */
   readonly mask?: Tensor | undefined;
+  /** Which pairs a static list shows, beside what window, bias and mask leave. */
+  readonly blocks?: BlockList | undefined;
   /** f32 [B, Tk, Hq], or f64 as [B, Tk, Hq, 2] words. */
   readonly keyBias?: Tensor | undefined;
   /** f32 [Hq] */

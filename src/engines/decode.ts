@@ -8,7 +8,7 @@ import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { type AttentionCall, attentionParams, cacheParams, visiblePairs } from './attention-call.ts';
-import { BLOCK_K } from './flash.ts';
+import { BLOCK_K } from './block-list.ts';
 import { sequenceTable } from './sequences.ts';
 
 /** Most queries of a sequence, and most query rows that share a key/value head, for which decode is the faster engine. */
@@ -21,7 +21,7 @@ const SPLIT_KEYS = 512;
 export function suitsDecode(call: AttentionCall): boolean {
   const longest = Math.max(0, ...call.sequences.map((s) => s.qLength));
   const group = call.q.shape[2]! / call.k.shape[2]!;
-  return longest <= MOST_QUERIES && longest * group <= MOST_ROWS && !call.scores;
+  return longest <= MOST_QUERIES && longest * group <= MOST_ROWS && !call.scores && !call.blocks;
 }
 
 /** Adds the dispatches of a decode call. */

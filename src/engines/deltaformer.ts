@@ -8,7 +8,7 @@ import { encode, encodePlaces } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { type AttentionCall, attentionParams, cacheParams, visiblePairs } from './attention-call.ts';
-import { BLOCK_K } from './flash.ts';
+import { BLOCK_K } from './block-list.ts';
 import { sequenceTable } from './sequences.ts';
 
 /** Adds the dispatches of a causal call; beta is f32 [B, T, Hq]. */

@@ -13,8 +13,6 @@ import { BLOCK_K, type BlockList, countList, listParams, queryBlocks } from './b
 import { type Selection, selectionParams } from './selection.ts';
 import { sequenceTable } from './sequences.ts';
 
-export { BLOCK_K };
-
 /** Query rows of an item: a multiple of both builds' tile rows, long enough to amortise the block's loads. */
 const BLOCK_Q = 96;
 const SMALL_BLOCK_Q = 24;
@@ -23,9 +21,9 @@ const FEW_ITEMS = 32;
 
 /** What only flash can do. */
 export interface FlashExtras {
-  /** Which pairs a static list shows, beside what window, mask and bias leave. */
+  /** In place of the call's own. */
   readonly blocks?: BlockList | undefined;
-  /** Which pairs a selection shows that the same program made; not together with blocks. */
+  /** Which pairs a selection shows that the same program made; not together with a list. */
   readonly selection?: Selection | undefined;
   /** i32 [B, Tq] and [B, Tk]: places by which the window decides, in any order. */
   readonly positions?: { readonly q: Tensor; readonly k: Tensor } | undefined;
@@ -45,21 +43,21 @@ function checkList(call: AttentionCall, list: BlockList): void {
   const [B, Tq, heads] = call.q.shape as [number, number, number];
   const Tk = call.k.shape[1]!;
   if (list.Tq !== Tq || list.Tk !== Tk) {
-    throw new ShapeError(`block list: made for ${list.Tq} queries and ${list.Tk} keys, the call has ${Tq} and ${Tk}`);
+    throw new ShapeError(`block mask: made for ${list.Tq} queries and ${list.Tk} keys, the call has ${Tq} and ${Tk}`);
   }
   if ((list.batch !== 1 && list.batch !== B) || heads % list.heads !== 0) {
     throw new ShapeError(
-      `block list: made for a batch of ${list.batch} and ${list.heads} heads, the call has ${B} and ${heads}`,
+      `block mask: made for a batch of ${list.batch} and ${list.heads} heads, the call has ${B} and ${heads}`,
     );
   }
   if (list.listOf.length !== list.batch * list.heads || list.rows.length % Math.max(1, queryBlocks(list)) > 1) {
     throw new OptionError(
-      `block list: ${list.listOf.length} lists and ${list.rows.length - 1} rows of entries do not fit its sizes`,
+      `block mask: ${list.listOf.length} lists and ${list.rows.length - 1} rows of entries do not fit its sizes`,
     );
   }
   if (call.sequences.some((span) => span.qLength !== Tq || span.qStart !== 0 || span.kStart !== 0)) {
     throw new UnsupportedError(
-      'block list: its blocks are those of whole sequences, so it does not go with cuSeqlens. Pad the sequences to a batch.',
+      'block mask: its blocks are those of whole sequences, so it does not go with cuSeqlens. Pad the sequences to a batch.',
     );
   }
 }
@@ -130,7 +128,8 @@ function blockRows(call: AttentionCall, extras: FlashExtras, heads: number): num
 }
 
 /** Adds the dispatches of a flash call. */
-export function flashAttend(b: Builder, call: AttentionCall, extras: FlashExtras = {}): void {
+export function flashAttend(b: Builder, call: AttentionCall, given: FlashExtras = {}): void {
+  const extras = { ...given, blocks: given.blocks ?? call.blocks };
   const { q, k, v } = call;
   const [heads, kvHeads] = [q.shape[2]!, k.shape[2]!];
   const [dk, dv] = [q.shape[3]!, v.shape[3]!];

@@ -3,7 +3,9 @@
  *
  * @module
  */
+import { BlockMask } from '../block-mask.ts';
 import { type AttentionCall, MOST_DIM } from '../engines/attention-call.ts';
+import type { BlockList } from '../engines/block-list.ts';
 import { decodeAttend, suitsDecode } from '../engines/decode.ts';
 import { flashAttend } from '../engines/flash.ts';
 import { sequencesOf } from '../engines/sequences.ts';
@@ -58,6 +60,8 @@ export interface AttentionOptions {
   readonly window?: readonly [left: number, right: number];
   /** Factor on q k. Default D^-1/2. */
   readonly scale?: number;
+  /** Which pairs are left, of those that causal and window show. Not with cuSeqlens. Default: all. */
+  readonly blockMask?: BlockMask;
   /** Scores become softcap * tanh(score / softcap). Default: none. */
   readonly softcap?: number;
 }
@@ -86,7 +90,8 @@ const INPUTS = [
   'cuSeqlens',
   'cuSeqlensK',
 ];
-const OPTIONS = ['causal', 'window', 'scale', 'softcap'];
+const OPTIONS = ['causal', 'window', 'blockMask', 'scale', 'softcap'];
+
 /** Checks a call and states it for the engines; `o` and `lse` are made by the builder. */
 export function attentionCall(
   b: Builder,
@@ -151,6 +156,7 @@ export function attentionCall(
     bias: bias?.broadcast([B, Hq, Tq, Tk]),
     mask: mask?.broadcast([B, Hq, Tq, Tk]),
     keyBias: colBias,
+    blocks: options.blockMask && listOf(op, options.blockMask),
     alibiSlopes,
     sinks,
     o: b.output([B, Tq, Hq, Dv]),
@@ -160,6 +166,12 @@ export function attentionCall(
     softcap,
     window: [left, right],
   };
+}
+
+/** @throws OptionError if `mask` is no block mask. */
+function listOf(op: string, mask: BlockMask): BlockList {
+  if (mask instanceof BlockMask) return mask.list;
+  throw new OptionError(`${op}: blockMask is ${mask}, expected a mask made by blockMask()`);
 }
 
 /** The window that causal and window together leave. @throws OptionError if it is not a pair of whole numbers >= -1. */
@@ -198,12 +210,13 @@ export function planAttention(
 /**
  * Exact softmax attention: o_i = sum_j softmax_j(softcap(scale q_i k_j) + biases) v_j over the keys that row i sees.
  *
- * A row that sees no key gives zeros and lse = -Infinity.
+ * A row that sees no key gives zeros and lse = -Infinity. Blocks of keys that a block mask hides cost nothing.
  *
  * Source: FlashAttention-2 (Dao 2023); reference implementation flash-attention.
  *
  * @throws ShapeError, DTypeError, OptionError for operands or options that do not fit.
  * @throws RuntimeMismatchError, DisposedError for tensors that cannot be used together.
+ * @throws UnsupportedError for a block mask with cuSeqlens.
  * @throws MemoryLimitError if the outputs or the packed keys and values do not fit.
  * @example const { o } = await attention({ q, k, v }, { causal: true, window: [256, 0] })
  */

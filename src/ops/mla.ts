@@ -32,7 +32,7 @@ export interface MlaInputs {
 }
 
 /** Options of `mla`. The scale defaults to (N + R)^-1/2. */
-export interface MlaOptions extends AttentionOptions {
+export interface MlaOptions extends Omit<AttentionOptions, 'blockMask'> {
   /**
    * true: fold wUk into the queries and wUv behind the attention, which then runs on the latents; false: expand keys and
    * values first. Default: whichever takes fewer operations.

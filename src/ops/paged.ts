@@ -38,7 +38,7 @@ export interface PagedAttentionInputs {
 }
 
 /** Options of `pagedAttention`; causal is bottom-right within each length, and the default for more than one query. */
-export type PagedAttentionOptions = AttentionOptions;
+export type PagedAttentionOptions = Omit<AttentionOptions, 'blockMask'>;
 
 const OP = 'pagedAttention';
 const INPUTS = ['q', 'kCache', 'vCache', 'blockTable', 'seqLens', 'kScale', 'vScale', 'alibiSlopes', 'sinks'];
