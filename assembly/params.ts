@@ -1524,8 +1524,10 @@ export class ReduceMapParams extends MapParams {
 /** Columns chosen in each row of a map, see select/top-k.ts, top-p.ts and above.ts. */
 @unmanaged
 export class SelectParams extends MapParams {
-  /** i32 [B, lists, rows, words], contiguous. */
+  /** i32 [B, lists, rows, words], rows contiguous. */
   bits: usize;
+  /** Words from one list to the next. */
+  bitsStride: i32;
   words: i32;
   /** Visible columns at the start and the end of a row that are chosen in any case. */
   first: i32;

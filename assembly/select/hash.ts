@@ -1,6 +1,7 @@
 import { MR, NR, panels } from '../gemm/panel';
 import { HashParams } from '../params';
 import { elementBytes } from '../simd/storage';
+import { Largest, largest } from './largest';
 import { loadRows, wholeGroups } from './rows';
 
 /** Directions of one round, in panels. */
@@ -10,11 +11,11 @@ function panelsOf(p: HashParams): i32 {
   return (p.directions + NR - 1) / NR;
 }
 
-/** Bytes of scratch: rows, the planes of a round in panels, a tile. */
+/** Bytes of scratch: rows, the planes of a round in panels, a tile, zeros. */
 export function hashScratchBytes(params: usize, _scratch: usize): i32 {
   const p = changetype<HashParams>(params);
   const width = panelsOf(p) * NR;
-  return (wholeGroups(p.blockRows) * p.d + width * p.d + MR * width) * 4 + 32;
+  return (wholeGroups(p.blockRows) * p.d + width * p.d + (MR + 1) * width) * 4 + 32;
 }
 
 /** to[panel][d][8] = the planes of one round, zeros past the last. */
@@ -31,17 +32,12 @@ function packPlanes(p: HashParams, head: i32, round: i32, to: usize): void {
 }
 
 /** Number of the largest of [y, -y], the first of equals; NaN is passed over. */
-function nearestDirection(y: usize, n: i32): i32 {
-  let best = 0;
-  let most: f32 = -Infinity;
-  for (let i = 0; i < 2 * n; ++i) {
-    const value = i < n ? load<f32>(y + ((<usize>i) << 2)) : -load<f32>(y + ((<usize>(i - n)) << 2));
-    if (value > most) {
-      most = value;
-      best = i;
-    }
-  }
-  return best;
+function nearestDirection(y: usize, zeros: usize, n: i32, found: Largest): i32 {
+  largest(y, zeros, n, 1, found);
+  const value = found.value;
+  const place = found.place;
+  largest(y, zeros, n, -1, found);
+  return found.value > value ? n + found.place : place;
 }
 
 /** Bit j: y_j > 0. */
@@ -70,6 +66,9 @@ export function hash(params: usize, begin: i32, end: i32, scratch: usize): void 
   const tileRow = (<usize>(count * NR)) << 2;
   const packed = (scratch + <usize>wholeGroups(p.blockRows) * rowBytes + 15) & ~15;
   const tile = packed + <usize>count * (rowBytes << 3);
+  const zeros = tile + <usize>MR * tileRow;
+  const found = changetype<Largest>(zeros + tileRow);
+  memory.fill(zeros, 0, tileRow);
   for (let item = begin; item < end; ++item) {
     const list = item / blocks;
     const r0 = (item - list * blocks) * p.blockRows;
@@ -85,7 +84,7 @@ export function hash(params: usize, begin: i32, end: i32, scratch: usize): void 
         panels(count, scratch + <usize>g * rowBytes, rowBytes, packed, rowBytes << 3, tile, NR << 2, tileRow, p.d, 0);
         for (let r = 0; r < min(MR, rows - g); ++r) {
           const y = tile + <usize>r * tileRow;
-          const label = p.signs ? signBits(y, p.directions) : nearestDirection(y, p.directions);
+          const label = p.signs ? signBits(y, p.directions) : nearestDirection(y, zeros, p.directions, found);
           store<i32>(labels + ((<usize>(g + r)) << 2), label);
         }
       }

@@ -1,6 +1,7 @@
 import { MR, NR, panels } from '../gemm/panel';
 import { NearestParams } from '../params';
 import { elementBytes } from '../simd/storage';
+import { Largest, largest } from './largest';
 import { loadRows, wholeGroups } from './rows';
 
 /** Centroids worked on at a time. */
@@ -53,6 +54,7 @@ export function nearest(params: usize, begin: i32, end: i32, scratch: usize): vo
   const half = (scratch + <usize>wholeGroups(p.blockRows) * rowBytes + 15) & ~15;
   const tile = half + <usize>packedPanels * 32;
   const best = tile + <usize>MR * TILE_ROW;
+  const found = changetype<Largest>(best + ((<usize>wholeGroups(p.blockRows)) << 2));
   for (let item = begin; item < end; ++item) {
     const list = item / blocks;
     const r0 = (item - list * blocks) * p.blockRows;
@@ -72,17 +74,11 @@ export function nearest(params: usize, begin: i32, end: i32, scratch: usize): vo
         panels((n + NR - 1) / NR, q, rowBytes, k, panelBytes, tile, NR << 2, TILE_ROW, p.d, 0);
         for (let r = g; r < min(g + MR, rows); ++r) {
           const scores = tile + <usize>(r - g) * TILE_ROW;
-          let most: f32 = first == 0 ? -Infinity : load<f32>(best + ((<usize>r) << 2));
-          let label = first == 0 ? 0 : load<i32>(labels + ((<usize>r) << 2));
-          for (let c = 0; c < n; ++c) {
-            const score = load<f32>(scores + ((<usize>c) << 2)) - load<f32>(half + ((<usize>(first + c)) << 2));
-            if (score > most) {
-              most = score;
-              label = first + c;
-            }
-          }
-          store<f32>(best + ((<usize>r) << 2), most);
-          store<i32>(labels + ((<usize>r) << 2), label);
+          largest(scores, half + ((<usize>first) << 2), n, 1, found);
+          const at = (<usize>r) << 2;
+          if (first != 0 && !(found.value > load<f32>(best + at))) continue;
+          store<f32>(best + at, found.value);
+          store<i32>(labels + at, first + found.place);
         }
       }
     }

@@ -9,6 +9,9 @@ import { mapRow, visibleColumns } from './visible';
 const SPAN: i32 = 64;
 /** Bytes of one row of a tile. */
 const TILE_ROW: usize = (<usize>SPAN) << 2;
+/** Heads of an indexer whose tiles are summed in one pass, and bytes of a tile. */
+const HEADS: i32 = 4;
+const HEAD_TILE: usize = <usize>MR * TILE_ROW;
 
 /** Queries of one head, times scale, to `dst`. */
 function loadQueries(p: ScoreMapParams, batch: i32, h: i32, r0: i32, rows: i32, dst: usize): void {
@@ -33,15 +36,29 @@ function scoreGroup(p: ScoreMapParams, q: usize, k: usize, out: usize, live: i32
   }
 }
 
-/** sum (+)= weight * max(0, tile) over n (a multiple of 4) columns. */
-// @ts-ignore: decorator
-@inline
-function addWeighted(sum: usize, tile: usize, n: i32, weight: f32, add: i32): void {
-  const w = f32x4.splat(weight);
+/** o = (add: o +) sum over `heads` (1 to HEADS) of weight_h * max(0, tile_h) over n columns. */
+function sumHeads(o: usize, tile: usize, n: i32, w: usize, heads: i32, add: bool): void {
   const zero = i32x4.splat(0);
-  for (let j: usize = 0, end = (<usize>n) << 2; j < end; j += 16) {
-    const x = f32x4.pmax(v128.load(tile + j), zero);
-    v128.store(sum + j, add ? fma(x, w, v128.load(sum + j)) : f32x4.mul(x, w));
+  const w0 = v128.load_splat<f32>(w);
+  const w1 = v128.load_splat<f32>(w, 4);
+  const w2 = v128.load_splat<f32>(w, 8);
+  const w3 = v128.load_splat<f32>(w, 12);
+  for (let j = 0; j < n; j += 4) {
+    let sum = f32x4.mul(f32x4.pmax(v128.load(tile), zero), w0);
+    if (heads > 1) sum = fma(f32x4.pmax(v128.load(tile, HEAD_TILE), zero), w1, sum);
+    if (heads > 2) sum = fma(f32x4.pmax(v128.load(tile, 2 * HEAD_TILE), zero), w2, sum);
+    if (heads > 3) sum = fma(f32x4.pmax(v128.load(tile, 3 * HEAD_TILE), zero), w3, sum);
+    if (j + 4 <= n) {
+      v128.store(o, add ? f32x4.add(v128.load(o), sum) : sum);
+    } else {
+      for (let i: usize = 0; i < <usize>(n - j); ++i) {
+        const value = f32x4.extract_lane(sum, 0);
+        store<f32>(o + (i << 2), add ? load<f32>(o + (i << 2)) + value : value);
+        sum = i32x4.shuffle(sum, sum, 1, 2, 3, 0);
+      }
+    }
+    tile += 16;
+    o += 16;
   }
 }
 
@@ -63,27 +80,30 @@ function indexGroup(
   const count = (columns + NR - 1) / NR;
   const packed = (p.columns + NR - 1) / NR;
   const kvHeads = p.heads / p.group;
-  const sums = tile + <usize>MR * TILE_ROW;
-  for (let h = 0; h < p.heads; ++h) {
-    const k = p.kPack + <usize>((batch * kvHeads + h / p.group) * packed + first / NR) * panelBytes;
-    panels(count, q + <usize>h * qHeadBytes, rowBytes, k, panelBytes, tile, NR << 2, TILE_ROW, p.d, 0);
-    const weights = p.weights + ((<usize>(batch * p.weightsStrideB + h * p.weightsStrideH)) << 2);
-    for (let r = 0; r < live; ++r) {
-      const weight = load<f32>(weights + ((<usize>((row + r) * p.weightsStrideT)) << 2));
-      const at = <usize>r * TILE_ROW;
-      addWeighted(sums + at, tile + at, count * NR, weight, h);
-    }
-  }
   const outStride = (<usize>p.mapStrideR) << 2;
-  for (let r: usize = 0; r < <usize>live; ++r) {
-    memory.copy(out + r * outStride, sums + r * TILE_ROW, (<usize>columns) << 2);
+  const w = tile + <usize>HEADS * HEAD_TILE;
+  for (let h = 0; h < p.heads; h += HEADS) {
+    const heads = min(HEADS, p.heads - h);
+    for (let i = 0; i < heads; ++i) {
+      const k = p.kPack + <usize>((batch * kvHeads + (h + i) / p.group) * packed + first / NR) * panelBytes;
+      const rows = q + <usize>(h + i) * qHeadBytes;
+      panels(count, rows, rowBytes, k, panelBytes, tile + <usize>i * HEAD_TILE, NR << 2, TILE_ROW, p.d, 0);
+    }
+    for (let r = 0; r < live; ++r) {
+      const weights = p.weights + ((<usize>(batch * p.weightsStrideB + (row + r) * p.weightsStrideT)) << 2);
+      for (let i = 0; i < heads; ++i) {
+        const weight = load<f32>(weights + ((<usize>((h + i) * p.weightsStrideH)) << 2));
+        store<f32>(w + ((<usize>i) << 2), weight);
+      }
+      sumHeads(out + <usize>r * outStride, tile + <usize>r * TILE_ROW, columns, w, heads, h > 0);
+    }
   }
 }
 
-/** Bytes of scratch: the queries of an item and two tiles. */
+/** Bytes of scratch: the queries of an item, tiles and weights of heads. */
 export function scoreMapScratchBytes(params: usize, _scratch: usize): i32 {
   const p = changetype<ScoreMapParams>(params);
-  return (p.weights ? p.heads : 1) * wholeGroups(p.blockRows) * p.d * 4 + 2 * MR * <i32>TILE_ROW + 16;
+  return (p.weights ? p.heads : 1) * wholeGroups(p.blockRows) * p.d * 4 + HEADS * <i32>HEAD_TILE + 32;
 }
 
 /**
