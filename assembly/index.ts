@@ -34,6 +34,7 @@ export { fftConv, fftConvScratchBytes } from './fft/convolve';
 export { nplrKernel, nplrKernelScratchBytes } from './fft/nplr';
 export { flash, flashScratchBytes } from './flash/flash';
 export { flashPack } from './flash/pack';
+export { adaptiveGate, adaptiveGateScratchBytes, adaptivePool } from './gate/adaptive';
 export { gemm } from './gemm/gemm';
 export { gemmPack } from './gemm/pack';
 export { stabilize, timeStep } from './linear/gates';

@@ -115,6 +115,8 @@ export class AttentionParams extends CacheParams {
   scoresStage: i32;
   /** f32 [H]: o is multiplied by it. */
   outScale: usize;
+  /** 0 where one factor of a head serves the whole batch. */
+  outScaleStrideB: i32;
   /** 1: add to o instead of overwriting it. */
   accumulate: i32;
   /** i32 [B, Tq] and [B, Tk]: places of queries and keys; absent, query i is at i + offset and key j at j. */
@@ -638,6 +640,46 @@ export class CentroidAverageParams {
   heads: i32;
   d: i32;
   decay: f32;
+}
+
+/** Two numbers of each bin of tokens, see gate/adaptive.ts. */
+@unmanaged
+export class AdaptivePoolParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  mean: usize;
+  bins: usize;
+  o: usize;
+  d: i32;
+  count: i32;
+}
+
+/** A gate for each head, see gate/adaptive.ts. */
+@unmanaged
+export class AdaptiveGateParams {
+  pooled: usize;
+  featureWeight: usize;
+  featureBias: usize;
+  normWeight: usize;
+  normBias: usize;
+  complexityWeight1: usize;
+  complexityBias1: usize;
+  complexityWeight2: usize;
+  complexityBias2: usize;
+  confidenceWeight1: usize;
+  confidenceBias1: usize;
+  confidenceWeight2: usize;
+  confidenceBias2: usize;
+  threshold: usize;
+  temperature: usize;
+  gate: usize;
+  complexities: usize;
+  confidences: usize;
+  features: i32;
+  hidden: i32;
+  inner: i32;
+  heads: i32;
 }
 
 
@@ -1500,6 +1542,9 @@ export class ScoreMapParams extends MapParams {
   weightsStrideB: i32;
   weightsStrideT: i32;
   weightsStrideH: i32;
+  /** f32 [B, heads]: a list whose share is 0 is left as it is; absent: none. */
+  shares: usize;
+  sharesStrideB: i32;
 }
 
 /** Softmax of a map's rows, see select/softmax-map.ts. */

@@ -20,6 +20,14 @@ export * from './errors.ts';
 export type { Picture } from './mask/picture.ts';
 export type { Predicate } from './mask/predicate.ts';
 export {
+  type AsamInputs,
+  type AsamOptions,
+  type AsamPattern,
+  type AsamResult,
+  asam,
+  asamSync,
+} from './ops/asam.ts';
+export {
   type AttentionInputs,
   type AttentionOptions,
   type AttentionResult,

@@ -36,6 +36,13 @@ export function closeRow(p: AttentionParams, h: i32, m: f32, l: f32, base: f64, 
   }
 }
 
+/** Factor on the output of a head. */
+// @ts-ignore: decorator
+@inline
+export function outGain(p: AttentionParams, s: Sequence, h: i32): f32 {
+  return p.outScale ? load<f32>(p.outScale + ((<usize>(s.batch * p.outScaleStrideB + h)) << 2)) : 1;
+}
+
 /** Writes the lse of query row i. */
 export function writeLse(p: AttentionParams, s: Sequence, h: i32, i: i32, lse: f32): void {
   if (!p.lse) return;

@@ -15,7 +15,7 @@ export interface FavorProjectionOptions {
 }
 
 /** Uniform numbers in (0, 1) of 53 bits (sfc32, Doty-Humphrey 2010). */
-function uniformFrom(seed: number): () => number {
+export function uniformFrom(seed: number): () => number {
   let [a, b, c, counter] = [seed | 0, 0x9e3779b9 | 0, 0x243f6a88 | 0, 1];
   const next = () => {
     const sum = (((a + b) | 0) + counter) | 0;

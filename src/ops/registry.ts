@@ -7,6 +7,7 @@
 import type { Pointwise } from '../engines/features.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
+import { asam, planAsam } from './asam.ts';
 import { attention, planAttention } from './attention.ts';
 import { based, planBased, rebased } from './based.ts';
 import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
@@ -938,6 +939,50 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['window', 'numClusters', 'causal', 'normalize', 'scale', 'decay', 'returnSelection'],
     outputs: ['o', 'centroids', 'queries', 'keys'],
     ...calls(routingAttention, planRouting),
+  },
+  {
+    name: 'asam',
+    doc: 'Heads that mix sparse and dense attention by a gate, or take one of the two.',
+    paper: 'ASAM, Li 2026',
+    inputs: [
+      'q',
+      'k',
+      'v',
+      'gate?',
+      'x?',
+      'featureWeight?',
+      'featureBias?',
+      'normWeight?',
+      'normBias?',
+      'complexityWeight1?',
+      'complexityBias1?',
+      'complexityWeight2?',
+      'complexityBias2?',
+      'confidenceWeight1?',
+      'confidenceBias1?',
+      'confidenceWeight2?',
+      'confidenceBias2?',
+      'threshold?',
+      'temperature?',
+      'centroids?',
+      'scaleWeights?',
+    ],
+    attributes: [
+      'pattern',
+      'gating',
+      'scale',
+      'windowSize',
+      'stride',
+      'localWindow',
+      'numRandom',
+      'seed',
+      'clusterTemperature',
+      'affinity',
+      'scales',
+      'numPools',
+    ],
+    outputs: ['o', 'gate', 'complexity', 'confidence'],
+    ...calls(asam, planAsam),
   },
   {
     name: 'mergeState',
