@@ -3,7 +3,7 @@ import { FlashParams, Sequence } from '../params';
 import { sum4 } from '../simd/reduce';
 import { elementBytes } from '../simd/storage';
 import { attendBlock } from './attend';
-import { attendLive, carveLive, LiveRows, openLive } from './live-rows';
+import { attendLive, carveLive, LiveRows, openLive, takeAll, takeTile } from './live-rows';
 import { closeRow, outGain, outputRow, RowEnd, writeLse, writeOutput } from './output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, scoreFactor } from './rows';
 import { sequenceAt, sequenceOfItem } from './sequence';
@@ -52,7 +52,7 @@ export function finishBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i
   }
 }
 
-/** The key block at hand against rows that see it by `bits`, u64 [rows], or all of it where there are none. */
+/** Key block `block` against the rows of the query block: all of them, or the live ones. */
 function attendSeen(
   p: FlashParams,
   s: Sequence,
@@ -62,17 +62,17 @@ function attendSeen(
   q0: i32,
   rows: i32,
   block: i32,
-  bits: usize,
+  all: bool,
 ): void {
   if (p.qPositions) {
-    const seen = intersectPlaces(p, s, w, q0, rows, block, bits);
-    if (seen == NONE) return;
-    bits = seen == ALL ? 0 : w.masks;
+    if (all) takeAll(p, w, rows);
+    if (!intersectPlaces(p, s, w, q0, rows, block)) return;
+    all = false;
   }
   if (p.keyBias) loadKeyBias(p, s, h, block, t.keyBias);
   selectBlock(p, s, t, h, block);
-  if (bits) attendLive(p, s, t, w, h, q0, rows, block, bits);
-  else attendBlock(p, s, t, h, q0, rows, block);
+  if (all) attendBlock(p, s, t, h, q0, rows, block);
+  else attendLive(p, s, t, w, h, q0, rows, block);
 }
 
 /** The entries of a query block's list, in their order, that lie among key blocks [lowest, last). */
@@ -95,7 +95,8 @@ function attendList(
     const block = load<i32>(entry);
     const tile = load<i32>(entry, 4);
     if (block < lowest || block >= last) continue;
-    attendSeen(p, s, t, w, h, q0, rows, block, tile < 0 ? 0 : p.listTiles + ((<usize>(tile * p.blockQ)) << 3));
+    if (tile >= 0) takeTile(p, w, rows, p.listTiles + ((<usize>(tile * p.blockQ)) << 3));
+    attendSeen(p, s, t, w, h, q0, rows, block, tile < 0);
   }
 }
 
@@ -114,7 +115,7 @@ function attendSelected(
   if (p.selected) openSelection(p, s, w, h, q0, rows);
   for (let block = lowest; block < last; ++block) {
     const seen = p.selected ? selectKeys(p, s, w, h, rows, block) : ALL;
-    if (seen != NONE) attendSeen(p, s, t, w, h, q0, rows, block, seen == ALL ? 0 : w.masks);
+    if (seen != NONE) attendSeen(p, s, t, w, h, q0, rows, block, seen == ALL);
   }
 }
 

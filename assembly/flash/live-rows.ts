@@ -10,7 +10,9 @@ import { STRIP, Tiles } from './tiles';
 /** What key blocks that only some rows see need beside the tiles of the query block. */
 @unmanaged
 export class LiveRows {
-  /** u64 [blockQ]: the keys of the block at hand that each row sees. */
+  /** u64 [ceil(blockQ / 64)]: the rows that see keys of the block at hand. */
+  live: usize;
+  /** u64 [blockQ]: the keys of the block that each of them sees; the others' are not written. */
   masks: usize;
   /** Rows of the tile at hand: i32 [MR] their numbers; usize [MR] addresses of their q, r and strips of o, and of rows of scores. */
   tile: usize;
@@ -22,12 +24,10 @@ export class LiveRows {
   /** What takes the place of rows that a tile lacks: f32 [dk], and f32 [strips, MR, 8]. */
   noRow: usize;
   noStrips: usize;
-  /** Selections: addresses of the bits of each row, 0 for none, and the union of all of them. */
-  rowBits: usize;
-  union: usize;
-  /** [64] parts of the block at hand: the bit that shows it, as offset of its word and shift, and u64 its keys. */
+  /** Selections: u64 [32 * selectedWords, ceil(blockQ / 64)] the rows that each bit shows keys to. */
+  columns: usize;
+  /** [64] parts of the block at hand: rows of columns, and u64 the keys that they show. */
   parts: usize;
-  /** Number of parts. */
   count: i32;
   end: usize;
 }
@@ -35,15 +35,22 @@ export class LiveRows {
 /** Bytes of one part. */
 export const PART: usize = 16;
 
+/** Bytes of the bits of all rows of a query block. */
+// @ts-ignore: decorator
+@inline
+export function liveBytes(p: FlashParams): usize {
+  return (<usize>((p.blockQ + 63) >> 6)) << 3;
+}
+
 /** Carves what follows `at`; nothing where every row sees every key block. */
 export function carveLive(p: FlashParams, t: Tiles): LiveRows {
   const w = changetype<LiveRows>(t.live);
   const at = t.end;
   w.end = at;
   if (!p.listRows && !p.selected && !p.qPositions) return w;
-  const blockQ = (<usize>p.blockQ + 3) & ~3;
-  w.masks = at;
-  w.tile = w.masks + (blockQ << 3);
+  w.live = at;
+  w.masks = w.live + liveBytes(p);
+  w.tile = w.masks + ((<usize>p.blockQ) << 3);
   w.q = w.tile + 32;
   w.r = w.q + 32;
   w.o = w.r + 32;
@@ -51,10 +58,11 @@ export function carveLive(p: FlashParams, t: Tiles): LiveRows {
   w.s2 = w.s + 32;
   w.noRow = w.s2 + 32;
   w.noStrips = w.noRow + ((((<usize>p.dk) << 2) + 15) & ~15);
-  w.rowBits = w.noStrips + <usize>t.strips * STRIP;
-  w.union = p.selected ? w.rowBits + (blockQ << 2) : w.rowBits;
-  w.parts = w.union + ((((<usize>p.selectedWords) << 2) + 15) & ~15);
-  w.end = p.selected ? w.parts + <usize>BLOCK_K * PART : w.parts;
+  w.columns = w.noStrips + <usize>t.strips * STRIP;
+  w.end = w.columns;
+  if (!p.selected) return w;
+  w.parts = w.columns + ((<usize>p.selectedWords) << 5) * liveBytes(p);
+  w.end = w.parts + <usize>BLOCK_K * PART;
   return w;
 }
 
@@ -124,7 +132,7 @@ function attendTile(p: FlashParams, s: Sequence, t: Tiles, w: LiveRows, h: i32, 
   const whole = plain && (all & covered) == covered;
   // while no score can pass the references, their maximum need not be looked for
   const bounded = plain && norm * t.keyNorm <= least + SLACK;
-  let kept = !p.hasSkip;
+  let kept = false;
   for (let r = 0; r < live; ++r) {
     const i = load<i32>(w.tile + ((<usize>r) << 2));
     const row = t.s + <usize>r * SCORE_ROW + column;
@@ -134,7 +142,11 @@ function attendTile(p: FlashParams, s: Sequence, t: Tiles, w: LiveRows, h: i32, 
       else modifyRow(p, s, h, q0 + i, first + from, row, n, t.keyBias + column, mask);
     }
     const at = (<usize>i) << 2;
-    if (p.hasSkip && keepRows(1, row, n, t.top + at, p.skipBelow)) kept = true;
+    if (p.hasSkip && !keepRows(1, row, n, t.top + at, p.skipBelow)) {
+      memory.fill(row, 0, (<usize>n) << 2);
+      continue;
+    }
+    kept = true;
     const acc = load<usize>(w.o + ((<usize>r) << 2));
     softmaxStep(1, bounded, row, 0, n, t.m + at, t.l + (at << 2), acc, 0, t.strips, STRIP);
   }
@@ -152,11 +164,35 @@ function attendTile(p: FlashParams, s: Sequence, t: Tiles, w: LiveRows, h: i32, 
   panelsOfRows(strips, w.s2, column, values, BLOCK_K * 32, w.o, <usize>strips * STRIP, STRIP, keys, 1);
 }
 
-/**
- * The 64-key block at hand against the rows of a query block that see any of its keys; others cost nothing.
- *
- * @param bits u64 [rows]: bit j of a row shows key j of the block; may be w.masks
- */
+/** Takes the rows of a tile of bits, u64 [rows], that see any key. */
+export function takeTile(p: FlashParams, w: LiveRows, rows: i32, bits: usize): void {
+  memory.fill(w.live, 0, liveBytes(p));
+  for (let i: usize = 0; i < <usize>rows; ++i) {
+    const mask = load<u64>(bits + (i << 3));
+    store<u64>(w.masks + (i << 3), mask);
+    const word = w.live + ((i >> 6) << 3);
+    store<u64>(word, load<u64>(word) | ((<u64>(mask != 0)) << (i & 63)));
+  }
+}
+
+/** Takes all rows and all keys. */
+export function takeAll(p: FlashParams, w: LiveRows, rows: i32): void {
+  memory.fill(w.live, 0, liveBytes(p));
+  memory.fill(w.masks, 0xff, (<usize>rows) << 3);
+  setRows(w.live, 0, rows);
+}
+
+/** Sets bits [first, end), which are some. */
+export function setRows(words: usize, first: i32, end: i32): void {
+  for (let at = first & ~63; at < end; at += 64) {
+    const low = max(0, first - at);
+    const high = min(64, end - at);
+    const word = words + ((<usize>(at >> 6)) << 3);
+    store<u64>(word, load<u64>(word) | ((~(<u64>0) >> (64 - (high - low))) << low));
+  }
+}
+
+/** The 64-key block at hand against its live rows; others cost nothing. */
 export function attendLive(
   p: FlashParams,
   s: Sequence,
@@ -166,22 +202,24 @@ export function attendLive(
   q0: i32,
   rows: i32,
   block: i32,
-  bits: usize,
 ): void {
   const first = block << BLOCK_K_SHIFT;
   const inside = firstKey(p, s, q0 + rows - 1) <= first && endKey(p, s, q0) >= first + BLOCK_K;
-  let live = 0;
-  for (let i = 0; i < rows; ++i) {
-    const place = (<usize>i) << 3;
-    let mask = load<u64>(bits + place);
-    if (!mask) continue;
-    if (!inside) mask &= windowBits(p, s, q0 + i, first);
-    if (!mask) continue;
-    store<u64>(w.masks + place, mask);
-    takeRow(p, t, w, live, i);
-    if (++live < MR) continue;
-    attendTile(p, s, t, w, h, q0, first, MR);
-    live = 0;
+  let count = 0;
+  for (let at = 0; at < rows; at += 64) {
+    for (let left = load<u64>(w.live + ((<usize>(at >> 6)) << 3)); left; left &= left - 1) {
+      const i = at + <i32>ctz(left);
+      if (!inside) {
+        const place = w.masks + ((<usize>i) << 3);
+        const mask = load<u64>(place) & windowBits(p, s, q0 + i, first);
+        if (!mask) continue;
+        store<u64>(place, mask);
+      }
+      takeRow(p, t, w, count, i);
+      if (++count < MR) continue;
+      attendTile(p, s, t, w, h, q0, first, MR);
+      count = 0;
+    }
   }
-  if (live > 0) attendTile(p, s, t, w, h, q0, first, live);
+  if (count > 0) attendTile(p, s, t, w, h, q0, first, count);
 }

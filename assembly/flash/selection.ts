@@ -1,5 +1,5 @@
 import { FlashParams, Sequence } from '../params';
-import { LiveRows, PART } from './live-rows';
+import { liveBytes, LiveRows, PART, setRows } from './live-rows';
 import { BLOCK_K, BLOCK_K_SHIFT } from './tile';
 
 /** How many of a query block's rows see how much of a key block: nothing, all rows all of it, or some some of it. */
@@ -14,40 +14,49 @@ function listOfHead(p: FlashParams, h: i32): i32 {
   return (h * p.selectedLists) / p.heads;
 }
 
-/** Finds the bits of the rows of a query block, and the union of them. */
+/** Adds rows [first, end) to the columns of the bits that are set in a row of words. */
+function addRows(p: FlashParams, w: LiveRows, bits: usize, first: i32, end: i32): void {
+  const bytes = liveBytes(p);
+  for (let word: usize = 0; word < <usize>p.selectedWords; ++word) {
+    const columns = w.columns + (word << 5) * bytes;
+    for (let left = load<u32>(bits + (word << 2)); left; left &= left - 1) {
+      setRows(columns + <usize>ctz(left) * bytes, first, end);
+    }
+  }
+}
+
+/** Turns the bits of a query block's rows into rows of bits. */
 export function openSelection(p: FlashParams, s: Sequence, w: LiveRows, h: i32, q0: i32, rows: i32): void {
   const list = listOfHead(p, h);
   const words = (<usize>p.selectedWords) << 2;
   const table = p.selected + ((<usize>(s.batch * p.selectedStrideB)) << 2) + <usize>(list * p.selectedRows) * words;
   const labels =
     p.queryLabels + ((<usize>(s.batch * p.queryLabelsStrideB + list * p.queryLabelsStrideL + s.qStart + q0)) << 2);
-  memory.fill(w.union, 0, words);
-  let before: usize = 0;
-  for (let i = 0; i < rows; ++i) {
-    const row = p.queryLabels ? load<i32>(labels + ((<usize>i) << 2)) : (s.qStart + q0 + i) / p.queryBlock;
-    const bits: usize = <u32>row < <u32>p.selectedRows ? table + <usize>row * words : 0;
-    store<usize>(w.rowBits + ((<usize>i) << 2), bits);
-    if (bits && bits != before) {
-      for (let at: usize = 0; at < words; at += 4) {
-        store<u32>(w.union + at, load<u32>(w.union + at) | load<u32>(bits + at));
-      }
+  memory.fill(w.columns, 0, (words << 3) * liveBytes(p));
+  let first = 0;
+  let row = -1;
+  for (let i = 0; i <= rows; ++i) {
+    let next = -1;
+    if (i < rows) {
+      next = p.queryLabels ? load<i32>(labels + ((<usize>i) << 2)) : (s.qStart + q0 + i) / p.queryBlock;
+      if (i > 0 && next == row) continue;
     }
-    before = bits;
+    if (i > 0 && <u32>row < <u32>p.selectedRows) addRows(p, w, table + <usize>row * words, first, i);
+    row = next;
+    first = i;
   }
-}
-
-/** Whether bit j of a row of words is set. */
-// @ts-ignore: decorator
-@inline
-function hasBit(words: usize, j: i32): bool {
-  return ((load<u32>(words + ((<usize>(j >> 5)) << 2)) >> (j & 31)) & 1) != 0;
 }
 
 /** Notes that bit j shows `keys` of the block at hand, if any row has it. */
 function addPart(p: FlashParams, w: LiveRows, j: i32, keys: u64): void {
-  if (<u32>j >= <u32>(p.selectedWords << 5) || !hasBit(w.union, j)) return;
+  if (<u32>j >= <u32>(p.selectedWords << 5)) return;
+  const bytes = liveBytes(p);
+  const column = w.columns + <usize>j * bytes;
+  let some: u64 = 0;
+  for (let at: usize = 0; at < bytes; at += 8) some |= load<u64>(column + at);
+  if (!some) return;
   const part = w.parts + <usize>w.count * PART;
-  store<i32>(part, j);
+  store<usize>(part, column);
   store<u64>(part, keys, 8);
   ++w.count;
 }
@@ -84,52 +93,63 @@ function cutBlock(p: FlashParams, s: Sequence, w: LiveRows, h: i32, first: i32, 
   }
 }
 
-/** Keys of key block `block` that each row of the query block sees, into w.masks; NONE, SOME or ALL. */
+/** The rows that see keys of key block `block`, and which ones; NONE, SOME or ALL. */
 export function selectKeys(p: FlashParams, s: Sequence, w: LiveRows, h: i32, rows: i32, block: i32): i32 {
   const first = block << BLOCK_K_SHIFT;
   const keys = min(BLOCK_K, s.kLength - first);
   cutBlock(p, s, w, h, first, keys);
   if (w.count == 0) return NONE;
   const end = w.parts + <usize>w.count * PART;
-  let before: usize = 0;
-  let mask: u64 = 0;
-  let all: u64 = ~0;
-  for (let i: usize = 0; i < <usize>rows; ++i) {
-    const bits = load<usize>(w.rowBits + (i << 2));
-    if (bits != before) {
-      mask = 0;
-      if (bits) {
+  let shown: u64 = 0;
+  for (let part = w.parts; part < end; part += PART) shown |= load<u64>(part, 8);
+  let all = shown == range(0, keys);
+  for (let at = 0; at < rows; at += 64) {
+    const word = (<usize>(at >> 6)) << 3;
+    let live: u64 = 0;
+    let every: u64 = ~0;
+    for (let part = w.parts; part < end; part += PART) {
+      const column = load<u64>(load<usize>(part) + word);
+      live |= column;
+      every &= column;
+    }
+    store<u64>(w.live + word, live);
+    all = all && every == range(0, min(64, rows - at));
+  }
+  if (all) return ALL;
+  for (let at = 0; at < rows; at += 64) {
+    const word = (<usize>(at >> 6)) << 3;
+    const masks = w.masks + ((<usize>at) << 3);
+    for (let left = load<u64>(w.live + word); left; left &= left - 1) {
+      const i = ctz(left);
+      let mask = shown;
+      if (w.count > 1) {
+        mask = 0;
         for (let part = w.parts; part < end; part += PART) {
-          if (hasBit(bits, load<i32>(part))) mask |= load<u64>(part, 8);
+          mask |= load<u64>(part, 8) & -((load<u64>(load<usize>(part) + word) >> i) & 1);
         }
       }
-      before = bits;
+      store<u64>(masks + ((<usize>i) << 3), mask);
     }
-    store<u64>(w.masks + (i << 3), mask);
-    all &= mask;
   }
-  const whole = range(0, keys);
-  return (all & whole) == whole ? ALL : SOME;
+  return SOME;
 }
 
-/**
- * Keeps of `bits`, u64 [rows], or of all keys where there are none, those keys of a block whose places the rows see, into
- * w.masks; NONE, SOME or ALL.
- */
-export function intersectPlaces(
-  p: FlashParams,
-  s: Sequence,
-  w: LiveRows,
-  q0: i32,
-  rows: i32,
-  block: i32,
-  bits: usize,
-): i32 {
+/** Keys of a block, at `places`, that are from `low` to `high`. */
+function keysBetween(places: usize, keys: i32, low: i32, high: i32): u64 {
+  let seen: u64 = 0;
+  for (let j: usize = 0; j < <usize>keys; ++j) {
+    const at = load<i32>(places + (j << 2));
+    seen |= (<u64>(at >= low && at <= high)) << j;
+  }
+  return seen;
+}
+
+/** Keeps of what the live rows see the keys that are in the window of their places; whether any is left. */
+export function intersectPlaces(p: FlashParams, s: Sequence, w: LiveRows, q0: i32, rows: i32, block: i32): bool {
   const first = block << BLOCK_K_SHIFT;
   const keys = min(BLOCK_K, s.kLength - first);
   const places = p.kPositions + ((<usize>(s.batch * p.kPositionsStrideB + s.kStart + first)) << 2);
   const own = p.qPositions + ((<usize>(s.batch * p.qPositionsStrideB + s.qStart + q0)) << 2);
-  const whole = range(0, keys);
   let least = i32.MAX_VALUE;
   let most = i32.MIN_VALUE;
   for (let j: usize = 0; j < <usize>keys; ++j) {
@@ -138,25 +158,22 @@ export function intersectPlaces(
     most = max(most, place);
   }
   let some: u64 = 0;
-  let all: u64 = ~0;
-  for (let i: usize = 0; i < <usize>rows; ++i) {
-    const place = load<i32>(own + (i << 2));
+  for (let i = 0; i < rows; ++i) {
+    const word = w.live + ((<usize>(i >> 6)) << 3);
+    const bit = (<u64>1) << (i & 63);
+    if (!(load<u64>(word) & bit)) continue;
+    const place = load<i32>(own + ((<usize>i) << 2));
     const low = p.placesLeft < 0 ? i32.MIN_VALUE : place - p.placesLeft;
     const high = p.placesRight < 0 ? i32.MAX_VALUE : place + p.placesRight;
-    let mask: u64 = bits ? load<u64>(bits + (i << 3)) & whole : whole;
-    if (mask && (least < low || most > high)) {
-      let seen: u64 = 0;
-      if (least <= high && most >= low) {
-        for (let j: usize = 0; j < <usize>keys; ++j) {
-          const at = load<i32>(places + (j << 2));
-          seen |= (<u64>(at >= low && at <= high)) << j;
-        }
-      }
-      mask &= seen;
+    if (least >= low && most <= high) {
+      some = ~0;
+      continue;
     }
-    store<u64>(w.masks + (i << 3), mask);
+    const at = w.masks + ((<usize>i) << 3);
+    const mask: u64 = least > high || most < low ? 0 : load<u64>(at) & keysBetween(places, keys, low, high);
+    store<u64>(at, mask);
+    if (!mask) store<u64>(word, load<u64>(word) & ~bit);
     some |= mask;
-    all &= mask;
   }
-  return some == 0 ? NONE : all == whole ? ALL : SOME;
+  return some != 0;
 }

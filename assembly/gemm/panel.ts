@@ -71,24 +71,20 @@ export function panelsOfRows(
   k: i32,
   accumulate: i32,
 ): void {
+  const a0 = addressAt(aRows, 0) + aAt;
+  const a1 = addressAt(aRows, 1) + aAt;
+  const a2 = addressAt(aRows, 2) + aAt;
+  const a3 = addressAt(aRows, 3) + aAt;
+  const a4 = addressAt(aRows, 4) + aAt;
+  const a5 = addressAt(aRows, 5) + aAt;
   for (; count > 0; --count) {
-    tile(
-      addressAt(aRows, 0) + aAt,
-      addressAt(aRows, 1) + aAt,
-      addressAt(aRows, 2) + aAt,
-      addressAt(aRows, 3) + aAt,
-      addressAt(aRows, 4) + aAt,
-      addressAt(aRows, 5) + aAt,
-      b,
-      addressAt(cRows, 0) + cAt,
-      addressAt(cRows, 1) + cAt,
-      addressAt(cRows, 2) + cAt,
-      addressAt(cRows, 3) + cAt,
-      addressAt(cRows, 4) + cAt,
-      addressAt(cRows, 5) + cAt,
-      k,
-      accumulate,
-    );
+    const c0 = addressAt(cRows, 0) + cAt;
+    const c1 = addressAt(cRows, 1) + cAt;
+    const c2 = addressAt(cRows, 2) + cAt;
+    const c3 = addressAt(cRows, 3) + cAt;
+    const c4 = addressAt(cRows, 4) + cAt;
+    const c5 = addressAt(cRows, 5) + cAt;
+    tile(a0, a1, a2, a3, a4, a5, b, c0, c1, c2, c3, c4, c5, k, accumulate);
     b += bStep;
     cAt += cStep;
   }
