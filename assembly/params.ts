@@ -115,6 +115,8 @@ export class AttentionParams extends CacheParams {
   scoresStage: i32;
   /** f32 [H]: o is multiplied by it. */
   outScale: usize;
+  /** 0 where one factor of a head serves the whole batch. */
+  outScaleStrideB: i32;
   /** 1: add to o instead of overwriting it; 2: join o and lse, which hold the result over other keys. */
   accumulate: i32;
   /** i32 [B, Tq] and [B, Tk]: places of queries and keys; absent, query i is at i + offset and key j at j. */
@@ -614,6 +616,124 @@ export class CombineParams {
 @unmanaged
 export class NarrowParams extends CopyParams {
   oType: i32;
+}
+
+/** An expression of every element of a map, see elementwise/expression.ts. */
+@unmanaged
+export class ExpressionParams {
+  code: usize;
+  instructions: i32;
+  /** Instructions at the beginning that fill registers with constants. */
+  constants: i32;
+  registers: i32;
+  /** The register that holds the result. */
+  result: i32;
+  x: usize;
+  xStrideB: i32;
+  xStrideH: i32;
+  xStrideT: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideH: i32;
+  oStrideT: i32;
+  heads: i32;
+  rows: i32;
+  columns: i32;
+}
+
+/** Pseudo-inverses of matrices, see lowrank/pseudo-inverse.ts. */
+@unmanaged
+export class PseudoInverseParams {
+  k: usize;
+  most: usize;
+  o: usize;
+  matrices: i32;
+  n: i32;
+  iterations: i32;
+  /** 1: the largest divisor is that of all matrices. */
+  shared: i32;
+}
+
+/** A convolution around every token, see conv/centered.ts. */
+@unmanaged
+export class CenteredConvParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  weight: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+  taps: i32;
+}
+
+/** Several attention results as one, see decode/merge-parts.ts. */
+@unmanaged
+export class MergePartsParams {
+  parts: usize;
+  lseParts: usize;
+  o: usize;
+  lse: usize;
+  count: i32;
+  d: i32;
+}
+
+/** Centroids moved towards their members, see select/centroid-average.ts. */
+@unmanaged
+export class CentroidAverageParams {
+  centroids: usize;
+  sums: usize;
+  o: usize;
+  batch: i32;
+  count: i32;
+  heads: i32;
+  d: i32;
+  decay: f32;
+}
+
+/** Two numbers of each bin of tokens, see gate/adaptive.ts. */
+@unmanaged
+export class AdaptivePoolParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  mean: usize;
+  bins: usize;
+  o: usize;
+  d: i32;
+  count: i32;
+}
+
+/** A gate for each head, see gate/adaptive.ts. */
+@unmanaged
+export class AdaptiveGateParams {
+  pooled: usize;
+  featureWeight: usize;
+  featureBias: usize;
+  normWeight: usize;
+  normBias: usize;
+  complexityWeight1: usize;
+  complexityBias1: usize;
+  complexityWeight2: usize;
+  complexityBias2: usize;
+  confidenceWeight1: usize;
+  confidenceBias1: usize;
+  confidenceWeight2: usize;
+  confidenceBias2: usize;
+  threshold: usize;
+  temperature: usize;
+  gate: usize;
+  complexities: usize;
+  confidences: usize;
+  features: i32;
+  hidden: i32;
+  inner: i32;
+  heads: i32;
 }
 
 
@@ -1671,6 +1791,9 @@ export class ScoreMapParams extends MapParams {
   weightsStrideB: i32;
   weightsStrideT: i32;
   weightsStrideH: i32;
+  /** f32 [B, heads]: a list whose share is 0 is left as it is; absent: none. */
+  shares: usize;
+  sharesStrideB: i32;
 }
 
 /** Softmax of a map's rows, see select/softmax-map.ts. */

@@ -25,6 +25,14 @@ export * from './errors.ts';
 export type { Picture } from './mask/picture.ts';
 export type { Predicate } from './mask/predicate.ts';
 export {
+  type AsamInputs,
+  type AsamOptions,
+  type AsamPattern,
+  type AsamResult,
+  asam,
+  asamSync,
+} from './ops/asam.ts';
+export {
   type AttentionInputs,
   type AttentionOptions,
   type AttentionResult,
@@ -242,6 +250,7 @@ export {
   linearAttnStep,
   linearAttnSync,
 } from './ops/linear-attn.ts';
+export { type LinformerInputs, type LinformerOptions, linformer, linformerSync } from './ops/linformer.ts';
 export {
   type LogCumsumExpInputs,
   type LogCumsumExpResult,
@@ -267,6 +276,12 @@ export {
   longformer,
   longformerSync,
 } from './ops/longformer.ts';
+  type LshAttentionInputs,
+  type LshAttentionOptions,
+  type LshAttentionResult,
+  lshAttention,
+  lshAttentionSync,
+} from './ops/lsh.ts';
 export {
   type Mamba3Inputs,
   type Mamba3Result,
@@ -352,6 +367,12 @@ export {
 } from './ops/norm.ts';
 export { type NsaInputs, type NsaOptions, type NsaResult, nsa, nsaSync } from './ops/nsa.ts';
 export {
+  type NystromAttentionInputs,
+  type NystromAttentionOptions,
+  nystromAttention,
+  nystromAttentionSync,
+} from './ops/nystrom.ts';
+export {
   type PagedAttentionInputs,
   type PagedAttentionOptions,
   pagedAttention,
@@ -413,6 +434,13 @@ export {
 } from './ops/rg-lru.ts';
 export { type RodimusInputs, rodimus, rodimusStep, rodimusSync } from './ops/rodimus.ts';
 export { type RopeInputs, type RopeOptions, rope, ropeSync } from './ops/rope.ts';
+export {
+  type RoutingAttentionInputs,
+  type RoutingAttentionOptions,
+  type RoutingAttentionResult,
+  routingAttention,
+  routingAttentionSync,
+} from './ops/routing.ts';
 export {
   type RwkvInputs,
   rwkv5,

@@ -7,6 +7,7 @@
 import type { Pointwise } from '../engines/features.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
+import { asam, planAsam } from './asam.ts';
 import { attention, planAttention } from './attention.ts';
 import { based, planBased, rebased } from './based.ts';
 import { bigbird, planBigbird } from './bigbird.ts';
@@ -64,10 +65,12 @@ import { kda, planKda } from './kda.ts';
 import { lact, planLact } from './lact.ts';
 import { lightnet, planLightnet } from './lightnet.ts';
 import { linearAttn, planLinearAttn } from './linear-attn.ts';
+import { linformer, planLinformer } from './linformer.ts';
 import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
 import { logLinearAttn, planLogLinear } from './log-linear.ts';
 import { logsparseAttention, planLogsparse } from './logsparse.ts';
 import { longformer, planLongformer } from './longformer.ts';
+import { lshAttention, planLsh } from './lsh.ts';
 import { mamba3, planMamba3 } from './mamba3.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
@@ -83,6 +86,7 @@ import { mom, planMom } from './mom.ts';
 import { neighborhoodAttention, planNeighborhood } from './neighborhood.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { nsa, planNsa } from './nsa.ts';
+import { nystromAttention, planNystrom } from './nystrom.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
 import { paroAttention, planParo } from './paro.ts';
@@ -94,6 +98,7 @@ import { lightningAttn, planLightning, planRetention, retention } from './retent
 import { planRgLru, rgLru } from './rg-lru.ts';
 import { planRodimus, rodimus } from './rodimus.ts';
 import { planRope, rope } from './rope.ts';
+import { planRouting, routingAttention } from './routing.ts';
 import { planRwkv, rwkv5, rwkv6 } from './rwkv.ts';
 import { planRwkv4, rwkv4 } from './rwkv4.ts';
 import { planRwkv7, rwkv7 } from './rwkv7.ts';
@@ -1239,6 +1244,97 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['qClusters', 'kClusters', 'iterations', 'topP', 'minRatio', 'scale', 'returnSelection'],
     outputs: ['o', 'lse', 'selection', 'qLabels', 'kLabels', 'qCentroids', 'kCentroids'],
     ...calls(sparseVideoGen2, planSparseVideoGen2),
+  },
+  {
+    name: 'linformer',
+    doc: 'Softmax attention over learned linear combinations of keys and values.',
+    paper: 'Linformer, Wang 2020',
+    inputs: ['q', 'k', 'v', 'projK', 'projV?'],
+    attributes: ['scale'],
+    outputs: ['o'],
+    ...calls(linformer, planLinformer),
+  },
+  {
+    name: 'nystromAttention',
+    doc: 'Softmax attention by landmarks, the means of segments of tokens.',
+    paper: 'Nyströmformer, Xiong 2021',
+    inputs: ['q', 'k', 'v', 'convWeight?'],
+    attributes: ['numLandmarks', 'iterations', 'normalizer', 'scale'],
+    outputs: ['o'],
+    ...calls(nystromAttention, planNystrom),
+  },
+  {
+    name: 'lshAttention',
+    doc: 'Attention within chunks of tokens sorted by random directions, in several rounds.',
+    paper: 'Reformer, Kitaev 2020',
+    inputs: ['qk', 'v', 'rotations?'],
+    attributes: [
+      'chunkLength',
+      'numHashes',
+      'numBuckets',
+      'chunksBefore',
+      'chunksAfter',
+      'causal',
+      'scale',
+      'selfScore',
+      'seed',
+      'returnSelection',
+    ],
+    outputs: ['o', 'buckets'],
+    ...calls(lshAttention, planLsh),
+  },
+  {
+    name: 'routingAttention',
+    doc: 'Attention within clusters of the tokens that lie nearest to centroids.',
+    paper: 'Routing Transformer, Roy 2021',
+    inputs: ['q', 'k', 'v', 'centroids', 'memK?', 'memV?'],
+    attributes: ['window', 'numClusters', 'causal', 'normalize', 'scale', 'decay', 'returnSelection'],
+    outputs: ['o', 'centroids', 'queries', 'keys'],
+    ...calls(routingAttention, planRouting),
+  },
+  {
+    name: 'asam',
+    doc: 'Heads that mix sparse and dense attention by a gate, or take one of the two.',
+    paper: 'ASAM, Li 2026',
+    inputs: [
+      'q',
+      'k',
+      'v',
+      'gate?',
+      'x?',
+      'featureWeight?',
+      'featureBias?',
+      'normWeight?',
+      'normBias?',
+      'complexityWeight1?',
+      'complexityBias1?',
+      'complexityWeight2?',
+      'complexityBias2?',
+      'confidenceWeight1?',
+      'confidenceBias1?',
+      'confidenceWeight2?',
+      'confidenceBias2?',
+      'threshold?',
+      'temperature?',
+      'centroids?',
+      'scaleWeights?',
+    ],
+    attributes: [
+      'pattern',
+      'gating',
+      'scale',
+      'windowSize',
+      'stride',
+      'localWindow',
+      'numRandom',
+      'seed',
+      'clusterTemperature',
+      'affinity',
+      'scales',
+      'numPools',
+    ],
+    outputs: ['o', 'gate', 'complexity', 'confidence'],
+    ...calls(asam, planAsam),
   },
   {
     name: 'mergeState',
