@@ -17,10 +17,10 @@ export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from 
 export type { Activation } from './engines/gemm.ts';
 export type { GridShape } from './engines/grid.ts';
 export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engines/linear-operands.ts';
+export type { PatternInputs, PatternOptions, PatternResult } from './engines/pattern-call.ts';
 export type { Forced } from './engines/select/choose.ts';
 export type { Nearness } from './engines/select/k-means.ts';
 export type { Reduction, Visible } from './engines/select/map.ts';
-export type { PatternInputs, PatternOptions, PatternResult } from './engines/pattern-call.ts';
 export * from './errors.ts';
 export type { Picture } from './mask/picture.ts';
 export type { Predicate } from './mask/predicate.ts';
@@ -153,11 +153,6 @@ export {
   iplrSync,
 } from './ops/dplr.ts';
 export {
-  type DuoAttentionInputs,
-  type DuoAttentionOptions,
-  duoAttention,
-  duoAttentionSync,
-} from './ops/duo-attention.ts';
   type DraftAttentionInputs,
   type DraftAttentionOptions,
   type DraftAttentionResult,
@@ -165,6 +160,12 @@ export {
   draftAttentionSync,
 } from './ops/draft-attention.ts';
 export { type DsaInputs, type DsaOptions, type DsaResult, dsa, dsaSync } from './ops/dsa.ts';
+export {
+  type DuoAttentionInputs,
+  type DuoAttentionOptions,
+  duoAttention,
+  duoAttentionSync,
+} from './ops/duo-attention.ts';
 export { type DwConv2dInputs, dwConv2d, dwConv2dSync } from './ops/dw-conv2d.ts';
 export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
 export { explain } from './ops/explain.ts';
@@ -276,12 +277,15 @@ export {
   longformer,
   longformerSync,
 } from './ops/longformer.ts';
+
+export {
   type LshAttentionInputs,
   type LshAttentionOptions,
   type LshAttentionResult,
   lshAttention,
   lshAttentionSync,
 } from './ops/lsh.ts';
+
 export {
   type Mamba3Inputs,
   type Mamba3Result,
@@ -312,11 +316,6 @@ export {
 } from './ops/mesa-net.ts';
 export { type MetalaInputs, metala, metalaStep, metalaSync } from './ops/metala.ts';
 export {
-  type MixtureOfHeadsInputs,
-  type MixtureOfHeadsOptions,
-  mixtureOfHeads,
-  mixtureOfHeadsSync,
-} from './ops/mixture-of-heads.ts';
   type AShapePlan,
   type BlockSparsePlan,
   type MinferenceOptions,
@@ -326,6 +325,13 @@ export {
   minferenceSync,
   type VerticalSlashPlan,
 } from './ops/minference.ts';
+export {
+  type MixtureOfHeadsInputs,
+  type MixtureOfHeadsOptions,
+  mixtureOfHeads,
+  mixtureOfHeadsSync,
+} from './ops/mixture-of-heads.ts';
+
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
@@ -336,12 +342,12 @@ export {
   mlstmStep,
   mlstmSync,
 } from './ops/mlstm.ts';
-export { type MobaInputs, type MobaOptions, type MobaResult, moba, mobaSync } from './ops/moba.ts';
 export {
   type MoaAttentionOptions,
   moaAttention,
   moaAttentionSync,
 } from './ops/moa.ts';
+export { type MobaInputs, type MobaOptions, type MobaResult, moba, mobaSync } from './ops/moba.ts';
 export {
   type MomInputs,
   type MomOptions,
@@ -561,13 +567,6 @@ export {
 } from './ops/slots.ts';
 export { type SpargeAttnOptions, spargeAttn, spargeAttnSync } from './ops/sparge-attn.ts';
 export {
-  type SparseVideoGen2Inputs,
-  type SparseVideoGen2Options,
-  type SparseVideoGen2Result,
-  sparseVideoGen2,
-  sparseVideoGen2Sync,
-} from './ops/sparse-videogen2.ts';
-export {
   type FixedAttentionOptions,
   fixedAttention,
   fixedAttentionSync,
@@ -583,6 +582,13 @@ export {
   sparseVideoGenHeadsSync,
   sparseVideoGenSync,
 } from './ops/sparse-video-gen.ts';
+export {
+  type SparseVideoGen2Inputs,
+  type SparseVideoGen2Options,
+  type SparseVideoGen2Result,
+  sparseVideoGen2,
+  sparseVideoGen2Sync,
+} from './ops/sparse-videogen2.ts';
 export {
   type SsdInputs,
   type SsdOptions,
