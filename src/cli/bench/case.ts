@@ -19,7 +19,7 @@ export interface Entry extends Contender {
 }
 
 /** What a case holds itself to. A build that is not named promises nothing, and is not judged. */
-export type Goal = Floor | Ceiling;
+export type Goal = Floor | Ceiling | Budget;
 
 /** A figure for both builds, or for those that are named. */
 export type Limit = number | { simd?: number; relaxed: number };
@@ -39,6 +39,17 @@ export interface Ceiling {
   of: string;
   unit: 'microseconds' | 'cycles';
   ceiling: Limit;
+}
+
+/** Time of a sparse method beside its selection, over that share of dense attention which its density is: at most `budget`. */
+export interface Budget {
+  of: string;
+  dense: string;
+  /** the entry that only selects, where there is one */
+  selection?: string;
+  /** visible pairs over those of `dense` */
+  density: number;
+  budget: Limit;
 }
 
 /** What a case needs to set itself up. */
