@@ -210,6 +210,25 @@ export class IndexAttendParams extends AttentionParams {
 }
 
 
+/** Sums of branches by gates, see elementwise/blend.ts. */
+@unmanaged
+export class BlendParams {
+  x: usize;
+  row: usize;
+  gate: usize;
+  /** 1: a gate for each element. */
+  wideGate: i32;
+  o: usize;
+  /** 1: add to o instead of overwriting it. */
+  add: i32;
+  length: i32;
+  /** Rows of x of one batch entry. */
+  rows: i32;
+  heads: i32;
+  d: i32;
+}
+
+
 @unmanaged
 export class MergeStateParams {
   oA: usize;
@@ -1389,6 +1408,25 @@ export class MapParams {
   visibleDiv: i32;
 }
 
+/** Weights between a row's least and largest score, see select/min-max.ts. */
+@unmanaged
+export class MinMaxParams extends MapParams {
+  own: usize;
+  shares: usize;
+  level: f32;
+}
+
+/** Bits as numbers, see select/bit-weights.ts. */
+@unmanaged
+export class BitWeightsParams {
+  bits: usize;
+  words: i32;
+  weights: usize;
+  columns: i32;
+  /** The bit that becomes 1. */
+  value: i32;
+}
+
 /** Pooled rows, see select/pool.ts. */
 @unmanaged
 export class PoolParams {
@@ -1415,6 +1453,11 @@ export class PoolParams {
   labelsStrideH: i32;
   lists: i32;
   counts: usize;
+  /** f32 [B, count, H, d]: what a label without rows becomes; absent: zeros. */
+  fallback: usize;
+  fallbackStrideB: i32;
+  fallbackStrideT: i32;
+  fallbackStrideH: i32;
 }
 
 /** Keys in panels, see select/score-pack.ts. */
@@ -1476,8 +1519,10 @@ export class ReduceMapParams extends MapParams {
 /** Columns chosen in each row of a map, see select/top-k.ts, top-p.ts and above.ts. */
 @unmanaged
 export class SelectParams extends MapParams {
-  /** i32 [B, lists, rows, words], contiguous. */
+  /** i32 [B, lists, rows, words], rows contiguous. */
   bits: usize;
+  /** Words from one list to the next. */
+  bitsStride: i32;
   words: i32;
   /** Visible columns at the start and the end of a row that are chosen in any case. */
   first: i32;
@@ -1495,4 +1540,125 @@ export class SelectParams extends MapParams {
   eachStrideB: i32;
   eachStrideH: i32;
   eachStrideR: i32;
+}
+
+/** Sums along the diagonals of a map, see select/diagonal-sums.ts. */
+@unmanaged
+export class DiagonalSumsParams extends MapParams {
+  /** f32 [B, lists, count], contiguous. */
+  o: usize;
+  count: i32;
+  /** Column that is on diagonal 0 of row 0. */
+  offset: i32;
+}
+
+/** Bits of rows, see select/bits.ts. */
+@unmanaged
+export class BitsParams {
+  /** i32 [B, lists, rows, words], words contiguous. */
+  a: usize;
+  aStrideB: i32;
+  aStrideH: i32;
+  aStrideR: i32;
+  b: usize;
+  bStrideB: i32;
+  bStrideH: i32;
+  bStrideR: i32;
+  lists: i32;
+  rows: i32;
+  words: i32;
+  /** 0: a and b, 1: a or b, 2: a and not b. */
+  operation: i32;
+  /** i32 [B, lists, rows, words], or indices [B, lists, rows, capacity]; contiguous. */
+  o: usize;
+  capacity: i32;
+  /** i32 [B, lists, rows], contiguous. */
+  counts: usize;
+}
+
+/** Tokens in the order of their labels, see select/sort.ts. */
+@unmanaged
+export class SortLabelsParams {
+  labels: usize;
+  labelsStrideB: i32;
+  labelsStrideH: i32;
+  lists: i32;
+  length: i32;
+  count: i32;
+  /** i32 [B, lists, T] and [B, lists, count + 1], contiguous. */
+  order: usize;
+  offsets: usize;
+}
+
+/** Rows of heads in an order of their own, see select/gather.ts. */
+@unmanaged
+export class GatherHeadsParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  /** i32 [B, lists, n], last axis contiguous. */
+  order: usize;
+  orderStrideB: i32;
+  orderStrideH: i32;
+  /** f32 [B * groups, n, d], contiguous. */
+  rows: usize;
+  heads: i32;
+  lists: i32;
+  groups: i32;
+  length: i32;
+  n: i32;
+  d: i32;
+  /** Rows or tokens of an item. */
+  span: i32;
+  /** 0: the last row of a token stays, 1: their sum, 2: their mean. */
+  combine: i32;
+}
+
+/** Rows hashed by projections, see select/hash.ts. */
+@unmanaged
+export class HashParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  /** f32 [H, d, rounds, directions]. */
+  planes: usize;
+  planesStrideH: i32;
+  planesStrideD: i32;
+  planesStrideR: i32;
+  heads: i32;
+  length: i32;
+  d: i32;
+  rounds: i32;
+  directions: i32;
+  /** Rows of an item. */
+  blockRows: i32;
+  /** 0: the direction that is nearest, or opposite; 1: a bit for each side. */
+  signs: i32;
+  /** i32 [B, H * rounds, T], contiguous. */
+  labels: usize;
+}
+
+/** Nearest centroids, see select/nearest.ts. */
+@unmanaged
+export class NearestParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  /** As scorePack writes it. */
+  cPack: usize;
+  heads: i32;
+  length: i32;
+  d: i32;
+  count: i32;
+  blockRows: i32;
+  /** 1: largest product instead of least distance. */
+  dot: i32;
+  /** i32 [B, H, T], contiguous. */
+  labels: usize;
 }

@@ -15,8 +15,12 @@ export {
 export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
 export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';
+export type { GridShape } from './engines/grid.ts';
 export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engines/linear-operands.ts';
 export type { PatternInputs, PatternOptions, PatternResult } from './engines/pattern-call.ts';
+export type { Forced } from './engines/select/choose.ts';
+export type { Nearness } from './engines/select/k-means.ts';
+export type { Reduction, Visible } from './engines/select/map.ts';
 export * from './errors.ts';
 export type { Picture } from './mask/picture.ts';
 export type { Predicate } from './mask/predicate.ts';
@@ -59,6 +63,21 @@ export {
   causalConv1dStep,
   causalConv1dSync,
 } from './ops/causal-conv.ts';
+export {
+  type KMeansInputs,
+  type KMeansOptions,
+  type KMeansResult,
+  kMeans,
+  kMeansSync,
+  type LshBucketsInputs,
+  type LshBucketsResult,
+  lshBuckets,
+  lshBucketsSync,
+  type PoolBlocksInputs,
+  type PoolBlocksOptions,
+  poolBlocks,
+  poolBlocksSync,
+} from './ops/clusters.ts';
 export { type CombaInputs, comba, combaStep, combaSync } from './ops/comba.ts';
 export {
   type CosformerInputs,
@@ -124,6 +143,14 @@ export {
   iplrStep,
   iplrSync,
 } from './ops/dplr.ts';
+export {
+  type DraftAttentionInputs,
+  type DraftAttentionOptions,
+  type DraftAttentionResult,
+  draftAttention,
+  draftAttentionSync,
+} from './ops/draft-attention.ts';
+export { type DsaInputs, type DsaOptions, type DsaResult, dsa, dsaSync } from './ops/dsa.ts';
 export {
   type DuoAttentionInputs,
   type DuoAttentionOptions,
@@ -289,6 +316,7 @@ export {
   moaAttention,
   moaAttentionSync,
 } from './ops/moa.ts';
+export { type MobaInputs, type MobaOptions, type MobaResult, moba, mobaSync } from './ops/moba.ts';
 export {
   type MomInputs,
   type MomOptions,
@@ -312,6 +340,7 @@ export {
   rmsNorm,
   rmsNormSync,
 } from './ops/norm.ts';
+export { type NsaInputs, type NsaOptions, type NsaResult, nsa, nsaSync } from './ops/nsa.ts';
 export {
   type PagedAttentionInputs,
   type PagedAttentionOptions,
@@ -436,6 +465,22 @@ export {
   linearSegmentSync,
 } from './ops/segment.ts';
 export {
+  type BitIndicesInputs,
+  type BitIndicesOptions,
+  type BitIndicesResult,
+  bitIndices,
+  bitIndicesSync,
+  type ScoresInputs,
+  type SelectOptions,
+  type SelectResult,
+  type TopKOptions,
+  type TopPOptions,
+  topK,
+  topKSync,
+  topP,
+  topPSync,
+} from './ops/select.ts';
+export {
   type SelectiveScanInputs,
   type SelectiveScanOptions,
   type SelectiveScanResult,
@@ -444,6 +489,7 @@ export {
   selectiveScanStep,
   selectiveScanSync,
 } from './ops/selective-scan.ts';
+export { type SlaInputs, type SlaOptions, type SlaResult, sla, slaSync } from './ops/sla.ts';
 export {
   type SlidingTileAttentionOptions,
   slidingTileAttention,
@@ -523,6 +569,17 @@ export {
   titansLayer,
   titansLayerSync,
 } from './ops/titans-layer.ts';
+export {
+  type TopAttentionInputs,
+  type TopKAttentionOptions,
+  type TopKAttentionResult,
+  type TopPAttentionOptions,
+  type TopPAttentionResult,
+  topKAttention,
+  topKAttentionSync,
+  topPAttention,
+  topPAttentionSync,
+} from './ops/top-attention.ts';
 export { type TriSolveInputs, triSolve, triSolveSync } from './ops/tri-solve.ts';
 export {
   type TttInputs,
@@ -542,6 +599,8 @@ export {
   tttMlpStep,
   tttMlpSync,
 } from './ops/ttt.ts';
+export { type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
+export { type VsaInputs, type VsaOptions, type VsaResult, vsa, vsaSync } from './ops/vsa.ts';
 export type { Pattern, PatternPlace } from './pattern.ts';
 export * as patterns from './patterns.ts';
 export type { MemoryReport } from './runtime/arena.ts';

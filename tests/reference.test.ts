@@ -11,6 +11,7 @@ import { deltaRule, deltaRuleDplr, gatedDeltaRule, gatedDeltaRuleDplr } from './
 import { deltaformer } from './reference/deltaformer.ts';
 import { differentialAttention } from './reference/differential.ts';
 import { dplr, iplr } from './reference/dplr.ts';
+import { dsa } from './reference/dsa.ts';
 import {
   based,
   basedRecurrent,
@@ -31,7 +32,9 @@ import { longformer } from './reference/longformer.ts';
 import { mesaNet } from './reference/mesa-net.ts';
 import { mla, mlaAbsorbed } from './reference/mla.ts';
 import { mlstm } from './reference/mlstm.ts';
+import { moba } from './reference/moba.ts';
 import { float32, float32Base2, float64, type NdArray, type Round } from './reference/ndarray.ts';
+import { nsa } from './reference/nsa.ts';
 import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
 import { pathAttn } from './reference/path.ts';
@@ -55,6 +58,7 @@ import { abc, gsa } from './reference/slots.ts';
 import { ssd } from './reference/ssd.ts';
 import { swinAttention } from './reference/swin.ts';
 import { titansLinear, titansLinearDual } from './reference/titans.ts';
+import { topKAttention, topPAttention } from './reference/top-attention.ts';
 import { tttLinear, tttLinearDual } from './reference/ttt.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a case's inputs and attributes are known only when it is read
@@ -74,6 +78,7 @@ const references: Record<string, Reference[]> = {
   dilated_attention: [dilatedAttention],
   dplr: [dplr],
   fixed_attention: [fixedAttention],
+  dsa: [dsa],
   forgetting_attn: [forgettingAttn],
   gated_delta_product: [gatedDeltaProduct, gatedDeltaProductDplr],
   gated_delta_rule: [gatedDeltaRule, gatedDeltaRuleDplr],
@@ -92,6 +97,8 @@ const references: Record<string, Reference[]> = {
   mesa_net: [mesaNet],
   mla: [mla, mlaAbsorbed],
   mlstm: [mlstm],
+  moba: [moba],
+  nsa: [nsa],
   paged_attention: [pagedAttention],
   parallax: [parallax],
   path_attn: [pathAttn],
@@ -112,6 +119,8 @@ const references: Record<string, Reference[]> = {
   strided_attention: [stridedAttention],
   swin_attention: [swinAttention],
   titans_linear: [titansLinear, titansLinearDual],
+  top_k_attention: [topKAttention],
+  top_p_attention: [topPAttention],
   ttt_linear: [tttLinear, tttLinearDual],
 };
 

@@ -4,11 +4,12 @@ import { scoreFactor } from '../flash/rows';
 import { capRow } from '../flash/scores';
 import { sequenceAt, sequenceOfItem } from '../flash/sequence';
 import { softmaxStep } from '../flash/softmax';
-import { BLOCK_K, roundUpNR, SCORE_ROW } from '../flash/tile';
+import { roundUpNR } from '../flash/tile';
 import { IndexAttendParams, Sequence } from '../params';
 import { LOG2E } from '../simd/constants';
 import { sum4 } from '../simd/reduce';
 import { elementBytes, F32, widenRow } from '../simd/storage';
+import { LIST_BLOCK, LIST_ROW } from './list-block';
 import { scoreListed, scoreListedPair } from './listed-score';
 import { mixListed, mixListedPair } from './listed-value';
 
@@ -26,15 +27,16 @@ class Tiles {
   l: usize;
   /** i32 [blockQ]: entries of each list that are done. */
   done: usize;
-  /** f32 [rows, 64]. */
+  /** f32 [rows, 128]. */
   s: usize;
-  /** u32 [64] addresses of the keys and values at hand. */
+  /** u32 [128] addresses of the keys and values at hand. */
   keys: usize;
   values: usize;
-  /** f32 [64, dk] and [64, dv] where rows must be widened, else 0. */
+  /** f32 [128, dk] and [128, dv] where rows must be widened, else 0. */
   kTile: usize;
   vTile: usize;
   rowEnd: usize;
+  touched: i32;
   end: usize;
 }
 
@@ -53,14 +55,14 @@ function carve(p: IndexAttendParams, at: usize): Tiles {
   t.l = t.m + ((rows * 4 + 15) & ~15);
   t.done = t.l + rows * 16;
   t.s = t.done + ((<usize>p.blockQ * 4 + 15) & ~15);
-  t.keys = t.s + <usize>p.rows * SCORE_ROW;
-  t.values = t.keys + SCORE_ROW;
-  t.rowEnd = t.values + SCORE_ROW;
+  t.keys = t.s + <usize>p.rows * LIST_ROW;
+  t.values = t.keys + LIST_ROW;
+  t.rowEnd = t.values + LIST_ROW;
   const tile = t.rowEnd + 16;
-  const kBytes = widensK ? <usize>BLOCK_K * t.qBytes : 0;
+  const kBytes = widensK ? <usize>LIST_BLOCK * t.qBytes : 0;
   t.kTile = widensK ? tile : 0;
   t.vTile = widensV ? tile + kBytes : 0;
-  t.end = tile + kBytes + (widensV ? <usize>BLOCK_K * t.oBytes : 0);
+  t.end = tile + kBytes + (widensV ? <usize>LIST_BLOCK * t.oBytes : 0);
   return t;
 }
 
@@ -95,18 +97,30 @@ function scaleOf(p: IndexAttendParams, s: Sequence, scales: usize, j: i32, h: i3
   return load<f32>(scales + (keyOffset(p, s, j, h, p.scaleStrideB, p.scaleStrideT, p.scaleStrideH) << 2));
 }
 
-/** n entries of a list as addresses base + stride * key; n a multiple of 4. */
-function addressRows(entries: usize, base: usize, stride: usize, last: i32, n: i32, to: usize): void {
-  const most = i32x4.splat(last);
-  const least = i32x4.splat(0);
-  const step = i32x4.splat(<i32>stride);
-  const origin = i32x4.splat(<i32>base);
-  for (const end = to + ((<usize>n) << 2); to < end; to += 16) {
+/** Addresses of the keys and values that the entries of a list name, up to key `stop`; returns how many. */
+function addressRows(p: IndexAttendParams, s: Sequence, t: Tiles, h: i32, entries: usize, most: i32, stop: i32): i32 {
+  const kBase = <i32>(p.k + (keyOffset(p, s, 0, h, p.kStrideB, p.kStrideT, p.kStrideH) << 2));
+  const vBase = <i32>(p.v + (keyOffset(p, s, 0, h, p.vStrideB, p.vStrideT, p.vStrideH) << 2));
+  const kStep = p.kStrideT << 2;
+  const vStep = p.vStrideT << 2;
+  const last = s.kLength - 1;
+  let n = 0;
+  // lists ascend: four entries are below `stop` if the last of them is
+  for (; n + 4 <= most && load<i32>(entries, 12) < stop; n += 4) {
     // a list with keys that are not there must not reach other memory
-    const key = i32x4.max_s(i32x4.min_s(v128.load(entries), most), least);
-    v128.store(to, i32x4.add(i32x4.mul(key, step), origin));
+    const key = i32x4.max_s(i32x4.min_s(v128.load(entries), i32x4.splat(last)), i32x4.splat(0));
+    const at = (<usize>n) << 2;
+    v128.store(t.keys + at, i32x4.add(i32x4.mul(key, i32x4.splat(kStep)), i32x4.splat(kBase)));
+    v128.store(t.values + at, i32x4.add(i32x4.mul(key, i32x4.splat(vStep)), i32x4.splat(vBase)));
     entries += 16;
   }
+  for (; n < most && load<i32>(entries) < stop; ++n) {
+    const key = max(min(load<i32>(entries), last), 0);
+    store<i32>(t.keys + ((<usize>n) << 2), kBase + key * kStep);
+    store<i32>(t.values + ((<usize>n) << 2), vBase + key * vStep);
+    entries += 4;
+  }
+  return n;
 }
 
 /** How many of at most `most` entries of a list are below `stop`: lists ascend. */
@@ -121,106 +135,60 @@ function entriesBelow(entries: usize, most: i32, stop: i32): i32 {
   return low;
 }
 
-/** Addresses of the n keys or values of a list in a paged cache of f32. */
+/** Loads what query i of a block will read of its list: its part of a span lies apart from the last query's, which no hardware foresees. */
+function touchList(p: IndexAttendParams, s: Sequence, t: Tiles, list: i32, q0: i32, i: i32): void {
+  const count = countOf(p, s, list, q0 + i);
+  const entries = listOf(p, s, list, q0 + i);
+  let at = load<i32>(t.done + ((<usize>i) << 2));
+  let sum = 0;
+  for (const end = min(count, at + LIST_BLOCK); at < end; at += 16) sum += load<i32>(entries + ((<usize>at) << 2));
+  t.touched = sum;
+}
+
+/** Addresses of the n keys or values of a list, in place or of widened copies in `tile`. */
 function placeRows(
   p: IndexAttendParams,
   s: Sequence,
   entries: usize,
   n: i32,
   h: i32,
-  x: usize,
-  strideB: i32,
-  strideT: i32,
-  strideH: i32,
-  to: usize,
-): void {
-  for (let i = 0; i < n; ++i) {
-    const j = max(min(load<i32>(entries + ((<usize>i) << 2)), s.kLength - 1), 0);
-    store<u32>(to + ((<usize>i) << 2), <u32>(x + (keyOffset(p, s, j, h, strideB, strideT, strideH) << 2)));
-  }
-}
-
-/** Widened copies of the n keys or values of a list, and their addresses. */
-function widenRows(
-  p: IndexAttendParams,
-  s: Sequence,
-  entries: usize,
-  n: i32,
-  h: i32,
-  x: usize,
-  strideB: i32,
-  strideT: i32,
-  strideH: i32,
-  type: i32,
-  scales: usize,
-  d: i32,
+  keys: bool,
   tile: usize,
   rowBytes: usize,
   to: usize,
 ): void {
+  const base = keys ? p.k : p.v;
+  const type = keys ? p.kType : p.vType;
+  const scales = keys ? p.kScale : p.vScale;
+  const strideB = keys ? p.kStrideB : p.vStrideB;
+  const strideT = keys ? p.kStrideT : p.vStrideT;
+  const strideH = keys ? p.kStrideH : p.vStrideH;
   for (let i = 0; i < n; ++i) {
     const j = max(min(load<i32>(entries + ((<usize>i) << 2)), s.kLength - 1), 0);
-    const from = x + keyOffset(p, s, j, h, strideB, strideT, strideH) * elementBytes(type);
-    const row = tile + <usize>i * rowBytes;
-    v128.store(row + rowBytes - 16, i32x4.splat(0));
-    widenRow(from, type, row, d, scales ? scaleOf(p, s, scales, j, h) : 1);
+    let row = base + keyOffset(p, s, j, h, strideB, strideT, strideH) * elementBytes(type);
+    if (tile) {
+      const copy = tile + <usize>i * rowBytes;
+      v128.store(copy + rowBytes - 16, i32x4.splat(0));
+      widenRow(row, type, copy, keys ? p.dk : p.dv, scales ? scaleOf(p, s, scales, j, h) : 1);
+      row = copy;
+    }
     store<u32>(to + ((<usize>i) << 2), <u32>row);
   }
 }
 
-/** Addresses of the n keys and values from an entry of a list on. */
-function gatherKeys(p: IndexAttendParams, s: Sequence, t: Tiles, h: i32, entries: usize, n: i32): void {
-  const whole = (n + 3) & ~3;
-  if (t.kTile) {
-    widenRows(
-      p,
-      s,
-      entries,
-      n,
-      h,
-      p.k,
-      p.kStrideB,
-      p.kStrideT,
-      p.kStrideH,
-      p.kType,
-      p.kScale,
-      p.dk,
-      t.kTile,
-      t.qBytes,
-      t.keys,
-    );
-  } else if (p.pageTable) {
-    placeRows(p, s, entries, n, h, p.k, p.kStrideB, p.kStrideT, p.kStrideH, t.keys);
+/** Addresses of at most `most` keys and values from an entry of a list on, up to key `stop`; returns how many. */
+function gatherKeys(p: IndexAttendParams, s: Sequence, t: Tiles, h: i32, entries: usize, most: i32, stop: i32): i32 {
+  let n = 0;
+  if (t.kTile || t.vTile || p.pageTable) {
+    n = entriesBelow(entries, most, stop);
+    placeRows(p, s, entries, n, h, true, t.kTile, t.qBytes, t.keys);
+    placeRows(p, s, entries, n, h, false, t.vTile, t.oBytes, t.values);
   } else {
-    const base = p.k + (keyOffset(p, s, 0, h, p.kStrideB, p.kStrideT, p.kStrideH) << 2);
-    addressRows(entries, base, (<usize>p.kStrideT) << 2, s.kLength - 1, whole, t.keys);
-  }
-  if (t.vTile) {
-    widenRows(
-      p,
-      s,
-      entries,
-      n,
-      h,
-      p.v,
-      p.vStrideB,
-      p.vStrideT,
-      p.vStrideH,
-      p.vType,
-      p.vScale,
-      p.dv,
-      t.vTile,
-      t.oBytes,
-      t.values,
-    );
-  } else if (p.pageTable) {
-    placeRows(p, s, entries, n, h, p.v, p.vStrideB, p.vStrideT, p.vStrideH, t.values);
-  } else {
-    const base = p.v + (keyOffset(p, s, 0, h, p.vStrideB, p.vStrideT, p.vStrideH) << 2);
-    addressRows(entries, base, (<usize>p.vStrideT) << 2, s.kLength - 1, whole, t.values);
+    n = addressRows(p, s, t, h, entries, most, stop);
   }
   // the micro-kernels take whole eights of keys
   for (let i = n; i < roundUpNR(n); ++i) store<u32>(t.keys + ((<usize>i) << 2), load<u32>(t.keys));
+  return n;
 }
 
 /** The n keys at hand for query i of the block. */
@@ -232,24 +200,17 @@ function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
   const acc = t.acc + first * t.oBytes;
   let r = 0;
   for (; r + 2 <= rows; r += 2) {
-    scoreListedPair(
-      q + <usize>r * t.qBytes,
-      t.qBytes,
-      t.keys,
-      t.s + <usize>r * SCORE_ROW,
-      padded,
-      <i32>(t.qBytes >> 2),
-    );
+    scoreListedPair(q + <usize>r * t.qBytes, t.qBytes, t.keys, t.s + <usize>r * LIST_ROW, padded, <i32>(t.qBytes >> 2));
   }
   if (r < rows) {
-    scoreListed(q + <usize>r * t.qBytes, t.keys, t.s + <usize>r * SCORE_ROW, padded, <i32>(t.qBytes >> 2));
+    scoreListed(q + <usize>r * t.qBytes, t.keys, t.s + <usize>r * LIST_ROW, padded, <i32>(t.qBytes >> 2));
   }
   if (p.softcap != 0) {
-    for (r = 0; r < rows; ++r) capRow(t.s + <usize>r * SCORE_ROW, padded, p.softcap * LOG2E);
+    for (r = 0; r < rows; ++r) capRow(t.s + <usize>r * LIST_ROW, padded, p.softcap * LOG2E);
   }
   if (n < padded) {
     for (r = 0; r < rows; ++r) {
-      const row = t.s + <usize>r * SCORE_ROW;
+      const row = t.s + <usize>r * LIST_ROW;
       for (let j = n; j < padded; ++j) store<f32>(row + ((<usize>j) << 2), -Infinity);
     }
   }
@@ -257,7 +218,7 @@ function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
     rows,
     false,
     t.s,
-    SCORE_ROW,
+    LIST_ROW,
     padded,
     t.m + (first << 2),
     t.l + (first << 4),
@@ -267,9 +228,9 @@ function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
     32,
   );
   for (r = 0; r + 2 <= rows; r += 2) {
-    mixListedPair(t.s + <usize>r * SCORE_ROW, t.values, acc + <usize>r * t.oBytes, t.oBytes, n, p.dv);
+    mixListedPair(t.s + <usize>r * LIST_ROW, t.values, acc + <usize>r * t.oBytes, t.oBytes, n, p.dv);
   }
-  if (r < rows) mixListed(t.s + <usize>r * SCORE_ROW, t.values, acc + <usize>r * t.oBytes, n, p.dv);
+  if (r < rows) mixListed(t.s + <usize>r * LIST_ROW, t.values, acc + <usize>r * t.oBytes, n, p.dv);
 }
 
 /**
@@ -324,14 +285,14 @@ export function indexAttend(params: usize, begin: i32, end: i32, scratch: usize)
       // the last span has whatever is left
       const stop = span + p.spanKeys < s.kLength ? span + p.spanKeys : i32.MAX_VALUE;
       for (let i = 0; i < queries; ++i) {
+        if (i + 1 < queries) touchList(p, s, t, list, q0, i + 1);
         const entries = listOf(p, s, list, q0 + i);
         const count = countOf(p, s, list, q0 + i);
         let done = load<i32>(t.done + ((<usize>i) << 2));
         while (done < count) {
           const from = entries + ((<usize>done) << 2);
-          const n = entriesBelow(from, min(BLOCK_K, count - done), stop);
+          const n = gatherKeys(p, s, t, kvHead, from, min(LIST_BLOCK, count - done), stop);
           if (n == 0) break;
-          gatherKeys(p, s, t, kvHead, from, n);
           attendKeys(p, t, i, n);
           done += n;
         }

@@ -1,15 +1,13 @@
 import { fma } from '../simd/fma';
 import { sum4x4 } from '../simd/reduce';
-
-/** Scores of one row of the tile of 64, in bytes. */
-const ROW: usize = 256;
+import { LIST_ROW } from './list-block';
 
 /**
  * out[r][j] = q_r k_j for two queries and keys that lie anywhere.
  *
  *   q     f32 [2, d]      d a multiple of 4, rows `stride` bytes apart
  *   keys  u32 [n]         addresses of f32 [d]; n a multiple of 4
- *   out   f32 [2, 64]
+ *   out   f32 [2, 128]
  */
 export function scoreListedPair(q: usize, stride: usize, keys: usize, out: usize, n: i32, d: i32): void {
   const last = keys + ((<usize>n) << 2);
@@ -89,7 +87,7 @@ export function scoreListedPair(q: usize, stride: usize, keys: usize, out: usize
       k3 += 16;
     }
     v128.store(out, sum4x4(s00, s01, s02, s03));
-    v128.store(out, sum4x4(s10, s11, s12, s13), ROW);
+    v128.store(out, sum4x4(s10, s11, s12, s13), LIST_ROW);
     out += 16;
   }
 }

@@ -132,7 +132,7 @@ function attendTile(p: FlashParams, s: Sequence, t: Tiles, w: LiveRows, h: i32, 
   const whole = plain && (all & covered) == covered;
   // while no score can pass the references, their maximum need not be looked for
   const bounded = plain && norm * t.keyNorm <= least + SLACK;
-  let kept = !p.hasSkip;
+  let kept = false;
   for (let r = 0; r < live; ++r) {
     const i = load<i32>(w.tile + ((<usize>r) << 2));
     const row = t.s + <usize>r * SCORE_ROW + column;
@@ -142,7 +142,11 @@ function attendTile(p: FlashParams, s: Sequence, t: Tiles, w: LiveRows, h: i32, 
       else modifyRow(p, s, h, q0 + i, first + from, row, n, t.keyBias + column, mask);
     }
     const at = (<usize>i) << 2;
-    if (p.hasSkip && keepRows(1, row, n, t.top + at, p.skipBelow)) kept = true;
+    if (p.hasSkip && !keepRows(1, row, n, t.top + at, p.skipBelow)) {
+      memory.fill(row, 0, (<usize>n) << 2);
+      continue;
+    }
+    kept = true;
     const acc = load<usize>(w.o + ((<usize>r) << 2));
     softmaxStep(1, bounded, row, 0, n, t.m + at, t.l + (at << 2), acc, 0, t.strips, STRIP);
   }

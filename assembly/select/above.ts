@@ -9,7 +9,7 @@ import { mapRow } from './visible';
  *
  *   map   f32 [B, L, R, C]        columns contiguous; what a row does not see is not read
  *   each  f32 [B, L, R]           any strides; threshold of each row
- *   bits  i32 [B, L, R, words]    contiguous; bit j & 31 of word j >> 5 for column j
+ *   bits  i32 [B, L, R, words]    lists any distance apart; bit j & 31 of word j >> 5 for column j
  *
  * Nothing is above NaN, and NaN above nothing. Item: one row. Scratch: 64 bytes.
  */

@@ -39,5 +39,5 @@ export function eachAt(p: SelectParams, list: i32, i: i32): usize {
 
 /** Where the bits of a row lie. */
 export function bitsAt(p: SelectParams, list: i32, i: i32): usize {
-  return p.bits + ((<usize>(list * p.rows + i) * <usize>p.words) << 2);
+  return p.bits + ((<usize>(list * p.bitsStride + i * p.words)) << 2);
 }

@@ -39,13 +39,21 @@ export function poolBlocks(params: usize, begin: i32, end: i32, scratch: usize):
   }
 }
 
+/** What becomes of a label without rows. */
+function emptyLabel(p: PoolParams, batch: i32, h: i32, label: i32, o: usize): void {
+  if (!p.fallback) return fillRow(o, p.d, 0);
+  const at = batch * p.fallbackStrideB + label * p.fallbackStrideT + h * p.fallbackStrideH;
+  memory.copy(o, p.fallback + ((<usize>at) << 2), (<usize>p.d) << 2);
+}
+
 /**
  * Mean, sum, largest or least of the rows that share a label, and how many they are.
  *
  *   x       f32, f16, bf16 or i8 [B, T, H, d]   any strides, last axis contiguous
  *   labels  i32 [B, lists, T]                   last axis contiguous; head h reads list floor(h * lists / H); a label
  *                                               outside [0, count) belongs nowhere
- *   o       f32 [B, count, H, d]                any strides, last axis contiguous; must not alias x; zeros where no row is
+ *   fallback  f32 [B, count, H, d]              any strides, last axis contiguous: o where no row is; absent: zeros
+ *   o       f32 [B, count, H, d]                any strides, last axis contiguous; must not alias an input
  *   counts  i32 [B, H, count]                   contiguous
  *
  * Item: one (batch, head). Scratch: f32 [d].
@@ -71,7 +79,7 @@ export function poolLabels(params: usize, begin: i32, end: i32, scratch: usize):
     }
     for (let c = 0; c < p.count; ++c) {
       const seen = load<i32>(counts + ((<usize>c) << 2));
-      if (seen == 0) fillRow(o + <usize>c * step, p.d, 0);
+      if (seen == 0) emptyLabel(p, batch, h, c, o + <usize>c * step);
       else if (p.kind == MEAN) multiplyBy(o + <usize>c * step, p.d, 1 / <f32>seen);
     }
   }

@@ -10,6 +10,18 @@ function countRow(x: usize, n: i32): void {
   for (const all = (<usize>n) << 2; i < all; i += 4) store<f32>(x + i, load<f32>(x + i) + 1);
 }
 
+/** x /= counts over n numbers, where there is a count. */
+function divideRow(x: usize, counts: usize, n: i32): void {
+  const one = f32x4.splat(1);
+  let i: usize = 0;
+  for (const whole = (<usize>(n & ~3)) << 2; i < whole; i += 16) {
+    v128.store(x + i, f32x4.div(v128.load(x + i), f32x4.pmax(one, v128.load(counts + i))));
+  }
+  for (const all = (<usize>n) << 2; i < all; i += 4) {
+    store<f32>(x + i, load<f32>(x + i) / max<f32>(1, load<f32>(counts + i)));
+  }
+}
+
 /** n numbers as one. */
 function reduceColumns(x: usize, n: i32, kind: i32): f32 {
   let result = emptyOf(kind);
@@ -60,11 +72,15 @@ export function reduceMap(params: usize, begin: i32, end: i32, scratch: usize): 
         if (p.kind == MEAN) countRow(counts, n);
       }
     }
+    if (single) {
+      if (p.kind == MEAN) divideRow(out, counts, p.columns);
+      continue;
+    }
     for (let c = 0; c < p.outColumns; ++c) {
       const from = c * p.groupColumns;
       const n = min(p.groupColumns, p.columns - from);
       const at = (<usize>from) << 2;
-      let value = single ? load<f32>(out + at) : reduceColumns(sums + at, n, p.kind);
+      let value = reduceColumns(sums + at, n, p.kind);
       if (p.kind == MEAN) {
         const seen = reduceColumns(counts + at, n, SUM);
         value = seen == 0 ? 0 : value / seen;

@@ -31,28 +31,52 @@ function rangeBits(base: i32, from: i32, to: i32): u32 {
   return ((<u32>0xffffffff) >> (<u32>(32 - (high - low)))) << (<u32>low);
 }
 
-/** Bits of the first n (1 to 32) numbers: above `value`, or with NaN all that are numbers. */
-function aboveBits(x: usize, n: i32, value: f32): u32 {
+// Which of four numbers is taken: above a level, equal to it, a number, none.
+const ABOVE: i32 = 0;
+const EQUAL: i32 = 1;
+const NUMBER: i32 = 2;
+const NAN: i32 = 3;
+
+// @ts-ignore: decorator
+@inline
+function compare(v: v128, level: v128, how: i32): v128 {
+  if (how == ABOVE) return f32x4.gt(v, level);
+  if (how == EQUAL) return f32x4.eq(v, level);
+  return how == NUMBER ? f32x4.eq(v, v) : f32x4.ne(v, v);
+}
+
+/** Sixteen bits of sixteen numbers. */
+// @ts-ignore: decorator
+@inline
+function bits16(x: usize, level: v128, how: i32): u32 {
+  const a = compare(v128.load(x), level, how);
+  const b = compare(v128.load(x, 16), level, how);
+  const c = compare(v128.load(x, 32), level, how);
+  const d = compare(v128.load(x, 48), level, how);
+  return <u32>i8x16.bitmask(i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d)));
+}
+
+/** Bits of the first n (1 to 32) numbers. */
+// @ts-ignore: decorator
+@inline
+function bitsAs(x: usize, n: i32, value: f32, how: i32): u32 {
   const level = f32x4.splat(value);
-  const all = value != value;
+  if (n == 32) return bits16(x, level, how) | (bits16(x + 64, level, how) << 16);
   let bits: u32 = 0;
   for (let j = 0; j < n; j += 4) {
-    const v = v128.load(x + ((<usize>j) << 2));
-    bits |= (<u32>i32x4.bitmask(all ? f32x4.eq(v, v) : f32x4.gt(v, level))) << j;
+    bits |= (<u32>i32x4.bitmask(compare(v128.load(x + ((<usize>j) << 2)), level, how))) << j;
   }
   return bits;
 }
 
+/** Bits of the first n (1 to 32) numbers: above `value`, or with NaN all that are numbers. */
+function aboveBits(x: usize, n: i32, value: f32): u32 {
+  return value == value ? bitsAs(x, n, value, ABOVE) : bitsAs(x, n, value, NUMBER);
+}
+
 /** Bits of the first n (1 to 32) numbers that equal `value`, or with NaN those that are NaN. */
 function equalBits(x: usize, n: i32, value: f32): u32 {
-  const level = f32x4.splat(value);
-  const all = value != value;
-  let bits: u32 = 0;
-  for (let j = 0; j < n; j += 4) {
-    const v = v128.load(x + ((<usize>j) << 2));
-    bits |= (<u32>i32x4.bitmask(all ? f32x4.ne(v, v) : f32x4.eq(v, level))) << j;
-  }
-  return bits;
+  return value == value ? bitsAs(x, n, value, EQUAL) : bitsAs(x, n, value, NAN);
 }
 
 /** The lowest `count` of the bits. */
@@ -66,6 +90,16 @@ function lowestBits(bits: u32, count: i32): u32 {
   return taken;
 }
 
+/** Bits of `words` times 32 numbers that are above `value`. */
+function writeAbove(x: usize, words: i32, value: f32, bits: usize): void {
+  const level = f32x4.splat(value);
+  for (; words > 0; --words) {
+    store<u32>(bits, bits16(x, level, ABOVE) | (bits16(x + 64, level, ABOVE) << 16));
+    x += 128;
+    bits += 4;
+  }
+}
+
 /**
  * Writes the bits of one row: the forced columns and the candidates that the cut takes, whose ties are counted down.
  *
@@ -77,6 +111,13 @@ export function writeCut(x: usize, span: Span, cut: Cut, bits: usize, words: i32
   let ties = cut.ties;
   for (let w = 0; w < words; ++w) {
     const base = w << 5;
+    // words of nothing but candidates, which most are, need no ranges
+    const inner = (min(span.to, span.last) >> 5) - w;
+    if (ties == 0 && value == value && inner > 0 && base >= max(span.first, span.from)) {
+      writeAbove(x + ((<usize>base) << 2), inner, value, bits + ((<usize>w) << 2));
+      w += inner - 1;
+      continue;
+    }
     let word = rangeBits(base, 0, span.first) | rangeBits(base, span.last, span.end);
     const valid = rangeBits(base, span.from, span.to);
     if (valid) {

@@ -1,24 +1,22 @@
 import { MR, NR, panels } from '../gemm/panel';
 import { ScoreMapParams } from '../params';
 import { fma } from '../simd/fma';
-import { elementBytes, widenRow } from '../simd/storage';
+import { elementBytes } from '../simd/storage';
+import { loadRows, wholeGroups } from './rows';
 import { mapRow, visibleColumns } from './visible';
 
 /** Columns worked on at a time: their panels stay in the first-level cache while rows pass. */
 const SPAN: i32 = 64;
 /** Bytes of one row of a tile. */
 const TILE_ROW: usize = (<usize>SPAN) << 2;
+/** Heads of an indexer whose tiles are summed in one pass, and bytes of a tile. */
+const HEADS: i32 = 4;
+const HEAD_TILE: usize = <usize>MR * TILE_ROW;
 
-/** q[rows][d] of one head to `dst` times scale, and zeros up to whole groups of MR rows. */
+/** Queries of one head, times scale, to `dst`. */
 function loadQueries(p: ScoreMapParams, batch: i32, h: i32, r0: i32, rows: i32, dst: usize): void {
-  const bytes = elementBytes(p.qType);
-  const rowBytes = (<usize>p.d) << 2;
-  const first = p.q + <usize>(batch * p.qStrideB + r0 * p.qStrideT + h * p.qStrideH) * bytes;
-  for (let i: usize = 0; i < <usize>rows; ++i) {
-    widenRow(first + i * <usize>p.qStrideT * bytes, p.qType, dst + i * rowBytes, p.d, p.scale);
-  }
-  const padded = ((rows + MR - 1) / MR) * MR;
-  memory.fill(dst + <usize>rows * rowBytes, 0, <usize>(padded - rows) * rowBytes);
+  const first = <usize>(batch * p.qStrideB + r0 * p.qStrideT + h * p.qStrideH) * elementBytes(p.qType);
+  loadRows(p.q + first, p.qType, p.qStrideT, rows, dst, p.d, p.scale);
 }
 
 /** Products of one group of rows with `columns` keys (at most SPAN) into the map. */
@@ -38,15 +36,29 @@ function scoreGroup(p: ScoreMapParams, q: usize, k: usize, out: usize, live: i32
   }
 }
 
-/** sum (+)= weight * max(0, tile) over n (a multiple of 4) columns. */
-// @ts-ignore: decorator
-@inline
-function addWeighted(sum: usize, tile: usize, n: i32, weight: f32, add: i32): void {
-  const w = f32x4.splat(weight);
+/** o = (add: o +) sum over `heads` (1 to HEADS) of weight_h * max(0, tile_h) over n columns. */
+function sumHeads(o: usize, tile: usize, n: i32, w: usize, heads: i32, add: bool): void {
   const zero = i32x4.splat(0);
-  for (let j: usize = 0, end = (<usize>n) << 2; j < end; j += 16) {
-    const x = f32x4.pmax(v128.load(tile + j), zero);
-    v128.store(sum + j, add ? fma(x, w, v128.load(sum + j)) : f32x4.mul(x, w));
+  const w0 = v128.load_splat<f32>(w);
+  const w1 = v128.load_splat<f32>(w, 4);
+  const w2 = v128.load_splat<f32>(w, 8);
+  const w3 = v128.load_splat<f32>(w, 12);
+  for (let j = 0; j < n; j += 4) {
+    let sum = f32x4.mul(f32x4.pmax(v128.load(tile), zero), w0);
+    if (heads > 1) sum = fma(f32x4.pmax(v128.load(tile, HEAD_TILE), zero), w1, sum);
+    if (heads > 2) sum = fma(f32x4.pmax(v128.load(tile, 2 * HEAD_TILE), zero), w2, sum);
+    if (heads > 3) sum = fma(f32x4.pmax(v128.load(tile, 3 * HEAD_TILE), zero), w3, sum);
+    if (j + 4 <= n) {
+      v128.store(o, add ? f32x4.add(v128.load(o), sum) : sum);
+    } else {
+      for (let i: usize = 0; i < <usize>(n - j); ++i) {
+        const value = f32x4.extract_lane(sum, 0);
+        store<f32>(o + (i << 2), add ? load<f32>(o + (i << 2)) + value : value);
+        sum = i32x4.shuffle(sum, sum, 1, 2, 3, 0);
+      }
+    }
+    tile += 16;
+    o += 16;
   }
 }
 
@@ -68,28 +80,30 @@ function indexGroup(
   const count = (columns + NR - 1) / NR;
   const packed = (p.columns + NR - 1) / NR;
   const kvHeads = p.heads / p.group;
-  const sums = tile + <usize>MR * TILE_ROW;
-  for (let h = 0; h < p.heads; ++h) {
-    const k = p.kPack + <usize>((batch * kvHeads + h / p.group) * packed + first / NR) * panelBytes;
-    panels(count, q + <usize>h * qHeadBytes, rowBytes, k, panelBytes, tile, NR << 2, TILE_ROW, p.d, 0);
-    const weights = p.weights + ((<usize>(batch * p.weightsStrideB + h * p.weightsStrideH)) << 2);
-    for (let r = 0; r < live; ++r) {
-      const weight = load<f32>(weights + ((<usize>((row + r) * p.weightsStrideT)) << 2));
-      const at = <usize>r * TILE_ROW;
-      addWeighted(sums + at, tile + at, count * NR, weight, h);
-    }
-  }
   const outStride = (<usize>p.mapStrideR) << 2;
-  for (let r: usize = 0; r < <usize>live; ++r) {
-    memory.copy(out + r * outStride, sums + r * TILE_ROW, (<usize>columns) << 2);
+  const w = tile + <usize>HEADS * HEAD_TILE;
+  for (let h = 0; h < p.heads; h += HEADS) {
+    const heads = min(HEADS, p.heads - h);
+    for (let i = 0; i < heads; ++i) {
+      const k = p.kPack + <usize>((batch * kvHeads + (h + i) / p.group) * packed + first / NR) * panelBytes;
+      const rows = q + <usize>(h + i) * qHeadBytes;
+      panels(count, rows, rowBytes, k, panelBytes, tile + <usize>i * HEAD_TILE, NR << 2, TILE_ROW, p.d, 0);
+    }
+    for (let r = 0; r < live; ++r) {
+      const weights = p.weights + ((<usize>(batch * p.weightsStrideB + (row + r) * p.weightsStrideT)) << 2);
+      for (let i = 0; i < heads; ++i) {
+        const weight = load<f32>(weights + ((<usize>((h + i) * p.weightsStrideH)) << 2));
+        store<f32>(w + ((<usize>i) << 2), weight);
+      }
+      sumHeads(out + <usize>r * outStride, tile + <usize>r * TILE_ROW, columns, w, heads, h > 0);
+    }
   }
 }
 
-/** Bytes of scratch: the queries of an item and two tiles. */
+/** Bytes of scratch: the queries of an item, tiles and weights of heads. */
 export function scoreMapScratchBytes(params: usize, _scratch: usize): i32 {
   const p = changetype<ScoreMapParams>(params);
-  const rows = ((p.blockRows + MR - 1) / MR) * MR;
-  return (p.weights ? p.heads : 1) * rows * p.d * 4 + 2 * MR * <i32>TILE_ROW + 16;
+  return (p.weights ? p.heads : 1) * wholeGroups(p.blockRows) * p.d * 4 + HEADS * <i32>HEAD_TILE + 32;
 }
 
 /**
@@ -109,7 +123,7 @@ export function scoreMap(params: usize, begin: i32, end: i32, scratch: usize): v
   const blocks = (p.rows + p.blockRows - 1) / p.blockRows;
   const rowBytes = (<usize>p.d) << 2;
   const packed = (p.columns + NR - 1) / NR;
-  const qHeadBytes = <usize>((p.blockRows + MR - 1) / MR) * <usize>MR * rowBytes;
+  const qHeadBytes = <usize>wholeGroups(p.blockRows) * rowBytes;
   const loaded = p.weights ? p.heads : 1;
   const tile = (scratch + <usize>loaded * qHeadBytes + 15) & ~15;
   for (let item = begin; item < end; ++item) {

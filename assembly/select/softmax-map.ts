@@ -1,32 +1,43 @@
 import { SoftmaxMapParams } from '../params';
-import { exp1, exp4 } from '../simd/exp';
+import { EXP2_1, EXP2_2, EXP2_3, EXP2_4, EXP2_5, EXP2_FLUSH, LOG2E, ONE, ROUND } from '../simd/constants';
+import { exp2, exp2With } from '../simd/exp2';
 import { sum4 } from '../simd/reduce';
 import { maxRow } from '../simd/row';
 import { multiplyBy } from './reduction';
 import { mapRow, visibleColumns } from './visible';
 
-/** x = e^(scale * x - most) over n numbers; returns their sum. */
-function expRow(x: usize, n: i32, scale: f32, most: f32): f32 {
-  const s = f32x4.splat(scale);
+/** x = 2^((x - most) * factor) over n numbers; returns their sum. */
+function expRow(x: usize, n: i32, most: f32, factor: f32): f32 {
+  const round = v128.load(ROUND);
+  const e1 = v128.load(EXP2_1);
+  const e2 = v128.load(EXP2_2);
+  const e3 = v128.load(EXP2_3);
+  const e4 = v128.load(EXP2_4);
+  const e5 = v128.load(EXP2_5);
+  const one = v128.load(ONE);
+  const flush = v128.load(EXP2_FLUSH);
   const m = f32x4.splat(most);
+  const f = f32x4.splat(factor);
   let sums = i32x4.splat(0);
-  let i: usize = 0;
-  for (const whole = (<usize>(n & ~3)) << 2; i < whole; i += 16) {
-    const w = exp4(f32x4.sub(f32x4.mul(v128.load(x + i), s), m));
-    v128.store(x + i, w);
+  for (let left = n >> 2; left > 0; --left) {
+    const y = f32x4.mul(f32x4.sub(v128.load(x), m), f);
+    const w = exp2With(y, round, e1, e2, e3, e4, e5, one, flush);
+    v128.store(x, w);
     sums = f32x4.add(sums, w);
+    x += 16;
   }
   let sum = sum4(sums);
-  for (const all = (<usize>n) << 2; i < all; i += 4) {
-    const w = exp1(load<f32>(x + i) * scale - most);
-    store<f32>(x + i, w);
+  for (let left = n & 3; left > 0; --left) {
+    const w = exp2((load<f32>(x) - most) * factor);
+    store<f32>(x, w);
     sum += w;
+    x += 4;
   }
   return sum;
 }
 
 /**
- * Softmax of scale times each row of a map over the columns that it sees, in place; the other columns become 0.
+ * Softmax of scale (above 0) times each row of a map over the columns that it sees, in place; the other columns become 0.
  *
  *   map  f32 [B, L, N, M]  columns contiguous; what a row does not see is not read
  *
@@ -39,9 +50,9 @@ export function softmaxMap(params: usize, begin: i32, end: i32, _scratch: usize)
     const i = item - list * p.rows;
     const n = visibleColumns(p, i);
     const row = mapRow(p, list, i);
-    const most = p.scale * maxRow(row, n);
+    const most = maxRow(row, n);
     // among values that are all -Infinity any finite reference gives zeros
-    const sum = expRow(row, n, p.scale, most == -Infinity ? 0 : most);
+    const sum = expRow(row, n, most == -Infinity ? 0 : most, p.scale * LOG2E);
     multiplyBy(row, n, sum == 0 ? <f32>0 : 1 / sum);
     memory.fill(row + ((<usize>n) << 2), 0, (<usize>(p.columns - n)) << 2);
   }

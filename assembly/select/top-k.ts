@@ -17,7 +17,7 @@ export function selectScratchBytes(params: usize, _scratch: usize): i32 {
  *
  *   map   f32 [B, L, R, C]        columns contiguous; what a row does not see is not read
  *   each  i32 [B, L, R]           any strides; k of each row, of a whole list that of row 0
- *   bits  i32 [B, L, R, words]    contiguous; bit j & 31 of word j >> 5 for column j
+ *   bits  i32 [B, L, R, words]    lists any distance apart; bit j & 31 of word j >> 5 for column j
  *
  * Equal scores are taken from the left (in a whole list from the first row on), NaN after all others. Item: one row, or one list.
  * Scratch: selectScratchBytes.

@@ -15,7 +15,7 @@ function forcedMass(x: usize, span: Span): f64 {
  *
  *   map   f32 [B, L, R, C]        columns contiguous; what a row does not see is not read; below 0 and NaN weigh nothing
  *   each  f32 [B, L, R]           any strides; share of each row, of a whole list that of row 0
- *   bits  i32 [B, L, R, words]    contiguous; bit j & 31 of word j >> 5 for column j
+ *   bits  i32 [B, L, R, words]    lists any distance apart; bit j & 31 of word j >> 5 for column j
  *
  * A share of 1 takes all that is visible. At least p.k columns are taken where there are so many. Sums are f64; equal scores are
  * taken from the left (in a whole list from the first row on). Item: one row, or one list. Scratch: selectScratchBytes.

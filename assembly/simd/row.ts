@@ -3,8 +3,19 @@ import { max4, sum4 } from './reduce';
 
 /** Largest of n values; NaN is passed over. */
 export function maxRow(x: usize, n: i32): f32 {
+  // one chain of maxima would wait for each
   let most = f32x4.splat(-Infinity);
+  let most1 = most;
+  let most2 = most;
+  let most3 = most;
   let i: usize = 0;
+  for (const whole = (<usize>(n & ~15)) << 2; i < whole; i += 64) {
+    most = f32x4.pmax(most, v128.load(x + i));
+    most1 = f32x4.pmax(most1, v128.load(x + i, 16));
+    most2 = f32x4.pmax(most2, v128.load(x + i, 32));
+    most3 = f32x4.pmax(most3, v128.load(x + i, 48));
+  }
+  most = f32x4.pmax(f32x4.pmax(most, most1), f32x4.pmax(most2, most3));
   for (const whole = (<usize>(n & ~3)) << 2; i < whole; i += 16) most = f32x4.pmax(most, v128.load(x + i));
   let result = max4(most);
   for (const all = (<usize>n) << 2; i < all; i += 4) {

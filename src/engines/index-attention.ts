@@ -22,12 +22,12 @@ export interface IndexLists {
 
 /** Most heads of a work item, and bytes of the queries and sums of one. */
 const MOST_ROWS = 16;
-const STATE_BYTES = 65536;
-const MOST_QUERIES = 32;
+const STATE_BYTES = 2 ** 18;
+const MOST_QUERIES = 128;
 /** Bytes of keys and values that stay in the second-level cache beside what else is in use. */
-const SPAN_BYTES = 262144;
-/** With fewer items than this, smaller ones keep all threads busy. */
-const FEW_ITEMS = 32;
+const SPAN_BYTES = 2 ** 18;
+/** Items for each thread, where there are several. */
+const ITEMS_EACH = 4;
 
 function greatestDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestDivisor(b, a % b);
@@ -46,13 +46,15 @@ export function indexAttend(b: Builder, call: AttentionCall, { indices, counts }
   const group = heads / kvHeads;
   const listGroup = heads / lists;
   // heads of an item share their list and their keys
-  const shared = greatestDivisor(group, listGroup);
-  const rows = shared <= MOST_ROWS ? shared : largestPart(shared);
+  const common = greatestDivisor(group, listGroup);
+  const rows = common <= MOST_ROWS ? common : largestPart(common);
   const tiles = heads / rows;
   const rowBytes = (Math.ceil(dk / 4) * 4 + Math.ceil(dv / 16) * 16 + 8) * 4;
   const total = call.sequences.reduce((n, s) => n + s.qLength, 0) * tiles;
-  const fitting = Math.min(MOST_QUERIES, Math.floor(STATE_BYTES / (rows * rowBytes)), Math.floor(total / FEW_ITEMS));
-  const blockQ = Math.max(1, fitting);
+  // the queries of an item share no arithmetic: their number changes no result, and so may depend on the number of threads
+  const { threads } = b.runtime;
+  const shared = threads === 1 ? total : Math.floor(total / (ITEMS_EACH * threads));
+  const blockQ = Math.max(1, Math.min(MOST_QUERIES, Math.floor(STATE_BYTES / (rows * rowBytes)), shared));
   const keyBytes = dk * bytesOf(k.dtype) + dv * bytesOf(v.dtype);
   const spanKeys = Math.max(BLOCK_K, Math.floor(SPAN_BYTES / keyBytes / BLOCK_K) * BLOCK_K);
   const table = sequenceTable(call.sequences, (s) => Math.ceil(s.qLength / blockQ) * tiles, BLOCK_K);

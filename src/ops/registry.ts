@@ -12,6 +12,7 @@ import { based, planBased, rebased } from './based.ts';
 import { bigbird, planBigbird } from './bigbird.ts';
 import { blockwiseAttention, planBlockwise } from './blockwise.ts';
 import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
+import { kMeans, lshBuckets, planKMeans, planLshBuckets, planPoolBlocks, poolBlocks } from './clusters.ts';
 import { comba, planComba } from './comba.ts';
 import { cosformer, planCosformer } from './cosformer.ts';
 import { gatedDeltaProduct, planGatedDeltaProduct } from './delta-product.ts';
@@ -22,6 +23,8 @@ import { differentialAttention, planDifferential } from './differential.ts';
 import { dilatedAttention, planDilated } from './dilated.ts';
 import { ditFastAttention, planDitFast } from './dit-fast.ts';
 import { dplr, iplr, planDplr, planIplr } from './dplr.ts';
+import { draftAttention, planDraft } from './draft-attention.ts';
+import { dsa, planDsa } from './dsa.ts';
 import { duoAttention, planDuoAttention } from './duo-attention.ts';
 import { dwConv2d, planDwConv2d } from './dw-conv2d.ts';
 import { add, mul, planBinary } from './elementwise.ts';
@@ -73,9 +76,11 @@ import { mixtureOfHeads, planMixtureOfHeads } from './mixture-of-heads.ts';
 import { mla, planMla } from './mla.ts';
 import { mlstm, planMlstm } from './mlstm.ts';
 import { moaAttention, planMoaAttention } from './moa.ts';
+import { moba, planMoba } from './moba.ts';
 import { mom, planMom } from './mom.ts';
 import { neighborhoodAttention, planNeighborhood } from './neighborhood.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
+import { nsa, planNsa } from './nsa.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
 import { paroAttention, planParo } from './paro.ts';
@@ -93,7 +98,9 @@ import { planRwkv7, rwkv7 } from './rwkv7.ts';
 import { fftConv, planFftConv, planS4, planS4Kernel, s4, s4Kernel } from './s4.ts';
 import { dss, planDss, planS4d, s4d } from './s4d.ts';
 import { joinSegment, linearSegment, planJoinSegment, planSegment } from './segment.ts';
+import { bitIndices, planBitIndices, planTopK, planTopP, topK, topP } from './select.ts';
 import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
+import { planSla, sla } from './sla.ts';
 import { planSlidingTile, slidingTileAttention } from './sliding-tile.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
 import { fixedAttention, planFixed, planStrided, stridedAttention } from './sparse-transformer.ts';
@@ -103,8 +110,11 @@ import { planStreamingLlm, streamingLlm } from './streaming-llm.ts';
 import { planSwin, swinAttention } from './swin.ts';
 import { planTitans, planTitansLinear, titans, titansLinear } from './titans.ts';
 import { planTitansLayer, titansLayer } from './titans-layer.ts';
+import { planTopKAttention, planTopPAttention, topKAttention, topPAttention } from './top-attention.ts';
 import { planTriSolve, triSolve } from './tri-solve.ts';
 import { planTttLinear, planTttMlp, tttLinear, tttMlp } from './ttt.ts';
+import { planVmoba, vmoba } from './vmoba.ts';
+import { planVsa, vsa } from './vsa.ts';
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -213,6 +223,7 @@ function precondEntry(name: 'precondGatedDeltaRule' | 'precondKda', call: AnyOp,
 }
 
 const DELTA = ['scale', 'useQkL2norm', 'snapshotEvery'];
+const CHOICE = ['visible', 'first', 'last', 'forced', 'scope'];
 const PROJECTION = ['w', 'bias?', 'wK?', 'biasK?'];
 const CONVOLUTION = ['convWeight?', 'convBias?'];
 const MASKING = ['causal', 'window', 'scale', 'softcap'];
@@ -483,6 +494,85 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['window', 'scale'],
     outputs: ['o', 'residual?'],
     ...calls(ditFastAttention, planDitFast),
+    name: 'topKAttention',
+    doc: 'Softmax attention over the k highest scores of each query.',
+    paper: 'Explicit sparse transformer, Zhao 2019',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['k', 'causal', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(topKAttention, planTopKAttention),
+  },
+  {
+    name: 'topPAttention',
+    doc: 'Softmax attention over the fewest keys that hold a share of each softmax.',
+    paper: 'Twilight, Lin 2025; Tactic, Zhu 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['p', 'causal', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'counts', 'indices'],
+    ...calls(topPAttention, planTopPAttention),
+  },
+  {
+    name: 'nsa',
+    doc: 'Causal attention on compressed keys, on chosen blocks of keys and on a window, by gates.',
+    paper: 'Native Sparse Attention, Yuan 2025',
+    inputs: ['q', 'k', 'v', 'gCmp?', 'gSlc?', 'gSwa?', 'kCmp?', 'vCmp?'],
+    attributes: ['blockSize', 'blockCounts', 'windowSize', 'scale', 'returnSelection'],
+    outputs: ['o', 'selection'],
+    ...calls(nsa, planNsa),
+  },
+  {
+    name: 'moba',
+    doc: 'Causal attention on the chunks of keys whose means suit each query.',
+    paper: 'MoBA, Lu 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['chunkSize', 'topk', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(moba, planMoba),
+  },
+  {
+    name: 'vmoba',
+    doc: "Attention over a video on the chunks of keys that hold a share of each query's normalised scores.",
+    paper: 'VMoBA, Wu 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['shape', 'chunk', 'threshold', 'topk', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(vmoba, planVmoba),
+  },
+  {
+    name: 'dsa',
+    doc: 'Causal attention on the keys that a small indexer scores highest, one choice for all heads.',
+    paper: 'DeepSeek-V3.2-Exp, 2025',
+    inputs: ['q', 'k', 'v', 'kScale?', 'vScale?', 'qIdx', 'kIdx', 'wIdx'],
+    attributes: ['topk', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(dsa, planDsa),
+  },
+  {
+    name: 'vsa',
+    doc: 'Attention over a video: coarse over means of cubes, fine over the cubes that it chooses.',
+    paper: 'VSA, Zhang 2025',
+    inputs: ['q', 'k', 'v', 'gate?'],
+    attributes: ['shape', 'cube', 'topk', 'scale', 'returnSelection'],
+    outputs: ['o', 'selection'],
+    ...calls(vsa, planVsa),
+  },
+  {
+    name: 'sla',
+    doc: 'Softmax attention on chosen blocks plus linear attention on the rest.',
+    paper: 'SLA, Zhang 2025',
+    inputs: ['q', 'k', 'v', 'proj?', 'projBias?'],
+    attributes: ['topk', 'blockQ', 'blockK', 'featureMap', 'linear', 'scale', 'eps', 'returnSelection'],
+    outputs: ['o', 'selection'],
+    ...calls(sla, planSla),
+  },
+  {
+    name: 'draftAttention',
+    doc: 'Attention over a video on the pairs of patches to which a draft of means gives the most weight.',
+    paper: 'DraftAttention, Shen 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['shape', 'pool', 'keep', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(draftAttention, planDraft),
   },
   {
     name: 'simpleGla',
@@ -1165,6 +1255,60 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['o'],
     ...calls(dwConv2d, planDwConv2d),
+  },
+  {
+    name: 'topK',
+    doc: 'The k columns of the highest scores of each row, as bits.',
+    paper: 'Floyd and Rivest 1975',
+    inputs: ['scores'],
+    attributes: ['k', ...CHOICE],
+    outputs: ['bits'],
+    ...calls(topK, planTopK),
+  },
+  {
+    name: 'topP',
+    doc: "The fewest columns of the highest scores of each row that hold a share of the row's sum, as bits.",
+    paper: 'Holtzman 2020',
+    inputs: ['scores'],
+    attributes: ['p', 'minimum', ...CHOICE],
+    outputs: ['bits'],
+    ...calls(topP, planTopP),
+  },
+  {
+    name: 'bitIndices',
+    doc: 'Numbers of the bits of each row that are set, in ascending order.',
+    paper: '',
+    inputs: ['bits'],
+    attributes: ['capacity'],
+    outputs: ['indices', 'counts'],
+    ...calls(bitIndices, planBitIndices),
+  },
+  {
+    name: 'poolBlocks',
+    doc: 'Mean, sum, largest or least rows of blocks of tokens.',
+    paper: '',
+    inputs: ['x'],
+    attributes: ['block', 'kind'],
+    outputs: ['o'],
+    ...calls(poolBlocks, planPoolBlocks),
+  },
+  {
+    name: 'lshBuckets',
+    doc: 'Hash buckets of rows by the nearest of random directions.',
+    paper: 'Reformer, Kitaev 2020',
+    inputs: ['x', 'rotations'],
+    attributes: [],
+    outputs: ['buckets'],
+    ...calls(lshBuckets, planLshBuckets),
+  },
+  {
+    name: 'kMeans',
+    doc: 'Clusters of rows about the means of their rows.',
+    paper: 'Lloyd 1982',
+    inputs: ['x', 'initial?'],
+    attributes: ['clusters', 'iterations', 'by'],
+    outputs: ['labels', 'centroids', 'counts'],
+    ...calls(kMeans, planKMeans),
   },
   {
     name: 'matmul',

@@ -264,3 +264,153 @@ export function bitsOf(ones: NdArray): { shape: readonly number[]; data: Int32Ar
   }
   return { shape: [B, L, R, words], data };
 }
+
+/** Sums over i + offset - j = d, [B, L, 1, count], over what rows see. */
+export function diagonalSums(
+  map: NdArray,
+  offset: number,
+  count: number,
+  visible?: Visible,
+  round: Round = float64,
+): Result {
+  const [B, L, R] = map.shape as [number, number, number, number];
+  const o = zeros([B, L, 1, count]);
+  for (const { row, i, values } of rowsOf(map, visible)) {
+    values.forEach((x, j) => {
+      const d = i + offset - j;
+      const at = Math.floor(row / R) * count + d;
+      if (d >= 0 && d < count) o.data[at] = round(o.data[at]! + x);
+    });
+  }
+  return o;
+}
+
+/** Tokens of labels [B, L, T] by label, then by themselves; labels outside [0, count) last. First places [B, L, count + 1]. */
+export function sortByLabel(labels: NdArray, count: number): { order: Result; offsets: Result } {
+  const [B, L, T] = labels.shape as [number, number, number];
+  const order = zeros(labels.shape);
+  const offsets = zeros([B, L, count + 1]);
+  for (let list = 0; list < B * L; ++list) {
+    const key = (t: number) => {
+      const label = labels.data[list * T + t]!;
+      return label >= 0 && label < count ? label : count;
+    };
+    const tokens = Array.from({ length: T }, (_, t) => t).sort((s, t) => key(s) - key(t) || s - t);
+    tokens.forEach((t, place) => {
+      order.data[list * T + place] = t;
+    });
+    for (let c = 0; c <= count; ++c) offsets.data[list * (count + 1) + c] = tokens.filter((t) => key(t) < c).length;
+  }
+  return { order, offsets };
+}
+
+/** [B * G, n, 1, D] of x [B, T, H, D] by order [B, L, n], G = max(H, L); zeros for what is no token. */
+export function gatherHeads(x: NdArray, order: NdArray): Result {
+  const [B, T, H, D] = x.shape as [number, number, number, number];
+  const [, L, n] = order.shape as [number, number, number];
+  const G = Math.max(H, L);
+  const o = zeros([B * G, n, 1, D]);
+  for (let at = 0; at < o.data.length; ++at) {
+    const [d, i, g, b] = [at % D, Math.floor(at / D) % n, Math.floor(at / D / n) % G, Math.floor(at / D / n / G)];
+    const t = order.data[(b * L + Math.floor((g * L) / G)) * n + i]!;
+    if (t >= 0 && t < T) o.data[at] = x.data[((b * T + t) * H + Math.floor((g * H) / G)) * D + d]!;
+  }
+  return o;
+}
+
+/** [B, T, G, D] of rows [B * G, n, 1, D] at the tokens of order [B, L, n]. */
+export function scatterHeads(
+  rows: NdArray,
+  order: NdArray,
+  T: number,
+  combine: 'assign' | 'add' | 'mean',
+  round: Round = float64,
+): Result {
+  const [B, L, n] = order.shape as [number, number, number];
+  const [G, D] = [rows.shape[0]! / B, rows.shape[3]!];
+  const o = zeros([B, T, G, D]);
+  for (let at = 0; at < o.data.length; ++at) {
+    const [d, g, t, b] = [at % D, Math.floor(at / D) % G, Math.floor(at / D / G) % T, Math.floor(at / D / G / T)];
+    const values: number[] = [];
+    for (let i = 0; i < n; ++i) {
+      if (order.data[(b * L + Math.floor((g * L) / G)) * n + i] === t)
+        values.push(rows.data[((b * G + g) * n + i) * D + d]!);
+    }
+    if (values.length === 0) continue;
+    const kind = combine === 'add' ? 'sum' : 'mean';
+    o.data[at] = combine === 'assign' ? values.at(-1)! : reduced(values, kind, round);
+  }
+  return o;
+}
+
+/** Labels [B, H * rounds, T] of x [B, T, H, D] by planes [H or 1, D, rounds, n]: argmax [xR, -xR], or the bits xR > 0. */
+export function hash(x: NdArray, planes: NdArray, signs: boolean): Result {
+  const [B, T, H, D] = x.shape as [number, number, number, number];
+  const [heads, , rounds, n] = planes.shape as [number, number, number, number];
+  const labels = zeros([B, H * rounds, T]);
+  for (let at = 0; at < labels.data.length; ++at) {
+    const [t, round, h, b] = [
+      at % T,
+      Math.floor(at / T) % rounds,
+      Math.floor(at / T / rounds) % H,
+      Math.floor(at / T / rounds / H),
+    ];
+    const y = Array.from({ length: n }, (_, j) => {
+      let sum = 0;
+      for (let d = 0; d < D; ++d) {
+        const plane = planes.data[(((heads === 1 ? 0 : h) * D + d) * rounds + round) * n + j]!;
+        sum += x.data[((b * T + t) * H + h) * D + d]! * plane;
+      }
+      return sum;
+    });
+    const both = [...y, ...y.map((value) => -value)];
+    labels.data[at] = signs
+      ? y.reduce((bits, value, j) => bits | (value > 0 ? 1 << j : 0), 0)
+      : both.indexOf(Math.max(...both));
+  }
+  return labels;
+}
+
+/** Nearest centroid [B, H, T] of x [B, T, H, D] among [B, count, H, D]. */
+export function nearestCentroid(x: NdArray, centroids: NdArray, by: 'euclidean' | 'dot'): Result {
+  const [B, T, H, D] = x.shape as [number, number, number, number];
+  const count = centroids.shape[1]!;
+  const labels = zeros([B, H, T]);
+  for (let at = 0; at < labels.data.length; ++at) {
+    const [t, h, b] = [at % T, Math.floor(at / T) % H, Math.floor(at / T / H)];
+    const scores = Array.from({ length: count }, (_, c) => {
+      let score = 0;
+      for (let d = 0; d < D; ++d) {
+        const y = x.data[((b * T + t) * H + h) * D + d]!;
+        const z = centroids.data[((b * count + c) * H + h) * D + d]!;
+        score += by === 'dot' ? y * z : -((y - z) ** 2);
+      }
+      return score;
+    });
+    labels.data[at] = scores.indexOf(Math.max(...scores));
+  }
+  return labels;
+}
+
+/** Lloyd's k-means from rows at equal distances. */
+export function kMeans(x: NdArray, clusters: number, iterations: number): { labels: Result; centroids: Result } {
+  const [B, T, H, D] = x.shape as [number, number, number, number];
+  const step = Math.floor(T / clusters);
+  let centroids = zeros([B, clusters, H, D]);
+  for (let at = 0; at < centroids.data.length; ++at) {
+    const [rest, c, b] = [at % (H * D), Math.floor(at / H / D) % clusters, Math.floor(at / H / D / clusters)];
+    centroids.data[at] = x.data[(b * T + c * step) * H * D + rest]!;
+  }
+  let labels = zeros([B, H, T]);
+  for (let i = 0; i < iterations; ++i) {
+    labels = nearestCentroid(x, centroids, 'euclidean');
+    const { rows, counts } = poolLabels(x, labels, clusters, 'mean');
+    const before = centroids;
+    const data = rows.data.map((value, at) => {
+      const [h, c, b] = [Math.floor(at / D) % H, Math.floor(at / D / H) % clusters, Math.floor(at / D / H / clusters)];
+      return counts.data[(b * H + h) * clusters + c] === 0 ? before.data[at]! : value;
+    });
+    centroids = { shape: rows.shape, data };
+  }
+  return { labels, centroids };
+}

@@ -33,6 +33,8 @@ export interface Choice {
   readonly forced?: Forced;
   /** `row` (default): every row chooses for itself. `head`: all visible cells of a list are chosen from as one. */
   readonly scope?: 'row' | 'head';
+  /** Where the bits go, if the map is a part of the rows: a tensor of all rows' bits and the first row. */
+  readonly into?: { readonly bits: Tensor; readonly row: number } | undefined;
 }
 
 /** A number for all rows, or a tensor [B, L, R] with one for each (`head`: row 0's is that of the list); axes of length 1 repeat. */
@@ -41,10 +43,12 @@ export type Each = number | Tensor;
 function choose(b: Builder, kernel: Kernel, map: Tensor, choice: Choice, values: Values<typeof SelectParams>): Tensor {
   const [batch, lists, rows, columns] = map.shape as [number, number, number, number];
   const words = Math.ceil(columns / 32);
-  const bits = b.temporary([batch, lists, rows, words], 'i32');
+  const bits = choice.into?.bits ?? b.temporary([batch, lists, rows, words], 'i32');
+  const at = choice.into ? bits.slice(2, choice.into.row, choice.into.row + rows) : bits;
   const whole = choice.scope === 'head';
   const params = encode(SelectParams, mapFields(map, choice.visible), values, {
-    bits: bits.address,
+    bits: at.address,
+    bitsStride: bits.strides[1]!,
     words,
     first: choice.first ?? 0,
     last: choice.last ?? 0,

@@ -46,8 +46,18 @@ export interface Pooled {
   readonly counts: Tensor;
 }
 
-/** Adds the pooled rows of x [B, T, H, D] of each label: i32 [B, L, T], L lists for H heads; labels outside [0, count) belong nowhere. */
-export function poolLabels(b: Builder, x: Tensor, labels: Tensor, count: number, kind: Reduction): Pooled {
+/**
+ * Adds the pooled rows of x [B, T, H, D] of each label: i32 [B, L, T], L lists for H heads; labels outside [0, count) belong nowhere.
+ * A label without rows gives those of `fallback` f32 [B, count, H, D], or zeros.
+ */
+export function poolLabels(
+  b: Builder,
+  x: Tensor,
+  labels: Tensor,
+  count: number,
+  kind: Reduction,
+  fallback?: Tensor,
+): Pooled {
   const [batch, length, heads, d] = x.shape as [number, number, number, number];
   const rows = b.temporary([batch, count, heads, d]);
   const counts = b.temporary([batch, heads, count], 'i32');
@@ -64,7 +74,7 @@ export function poolLabels(b: Builder, x: Tensor, labels: Tensor, count: number,
     lists: labels.shape[1]!,
     counts: counts.address,
   });
-  encodePlaces(PoolParams, params, { x, o: rows });
+  encodePlaces(PoolParams, params, { x, o: rows, fallback });
   b.dispatch({
     kernel: 'poolLabels',
     params,

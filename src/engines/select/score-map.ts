@@ -9,7 +9,7 @@ import type { Builder } from '../../runtime/program.ts';
 import { storageOf, type Tensor } from '../../tensor.ts';
 import { mapFields, type Visible, visibleCells } from './map.ts';
 
-/** Rows of an item: whole groups of both builds' tiles. */
+/** Rows of an item: whole groups of both builds' tiles. An indexer has those of all heads at hand. */
 const BLOCK_ROWS = 96;
 const SMALL_BLOCK_ROWS = 24;
 /** With fewer items than this, smaller blocks keep all threads busy. */
@@ -29,7 +29,7 @@ export interface ScoreCall {
 }
 
 /** Adds k [B, M, Hkv, D] as panels f32 [B, Hkv, ceil(M / 8), D, 8]. */
-function packKeys(b: Builder, k: Tensor): Tensor {
+export function packKeys(b: Builder, k: Tensor): Tensor {
   const [batch, columns, kvHeads, d] = k.shape as [number, number, number, number];
   const panels = Math.ceil(columns / 8);
   const kPack = b.temporary([batch, kvHeads, panels, d, 8]);
@@ -47,14 +47,19 @@ function packKeys(b: Builder, k: Tensor): Tensor {
 }
 
 /** Adds map [B, Hq, N, M] = scale q k, or with weights [B, 1, N, M]. */
-export function scoreMap(b: Builder, { q, k, scale, visible, weights }: ScoreCall): Tensor {
+export function scoreMap(b: Builder, call: ScoreCall): Tensor {
+  const { q, k, weights } = call;
+  const [batch, rows, heads] = q.shape as [number, number, number, number];
+  const map = b.temporary([batch, weights ? 1 : heads, rows, k.shape[1]!]);
+  if (map.size > 0) scoreRows(b, call, packKeys(b, k), map);
+  return map;
+}
+
+/** Adds a map of queries and packed keys; both must have elements. */
+export function scoreRows(b: Builder, { q, k, scale, visible, weights }: ScoreCall, kPack: Tensor, map: Tensor): void {
   const [batch, rows, heads, d] = q.shape as [number, number, number, number];
-  const columns = k.shape[1]!;
-  const lists = weights ? 1 : heads;
-  const map = b.temporary([batch, lists, rows, columns]);
-  if (map.size === 0) return map;
-  const kPack = packKeys(b, k);
-  const many = batch * lists * Math.ceil(rows / BLOCK_ROWS) >= FEW_ITEMS;
+  const lists = map.shape[1]!;
+  const many = !weights && batch * lists * Math.ceil(rows / BLOCK_ROWS) >= FEW_ITEMS;
   const blockRows = many ? BLOCK_ROWS : SMALL_BLOCK_ROWS;
   const params = encode(ScoreMapParams, mapFields(map, visible), {
     qType: storageOf(q),
@@ -71,7 +76,6 @@ export function scoreMap(b: Builder, { q, k, scale, visible, weights }: ScoreCal
     params,
     items: batch * lists * Math.ceil(rows / blockRows),
     scratchBytes: b.runtime.scratchBytes('scoreMapScratchBytes', params),
-    flops: 2 * batch * heads * d * visibleCells(visible, rows, columns),
+    flops: 2 * batch * heads * d * visibleCells(visible, rows, k.shape[1]!),
   });
-  return map;
 }

@@ -12,7 +12,7 @@ import { mapFields, type Visible } from './map.ts';
 /** Elements of one turn at the work counter. */
 const SPAN = 8192;
 
-/** Adds map [B, L, R, C] = softmax of scale * map over what each row sees, in place; the rest becomes 0. Returns the map. */
+/** Adds map [B, L, R, C] = softmax of scale (above 0) * map over what each row sees, in place; the rest becomes 0. Returns the map. */
 export function softmaxMap(
   b: Builder,
   map: Tensor,

@@ -1,0 +1,56 @@
+/**
+ * Choices by scores that are never all there at once: maps of tokens and tokens would not fit.
+ *
+ * @module
+ */
+import type { Builder } from '../../runtime/program.ts';
+import type { Tensor } from '../../tensor.ts';
+import type { Choice } from './choose.ts';
+import type { Visible } from './map.ts';
+import { packKeys, type ScoreCall, scoreRows } from './score-map.ts';
+
+/** Scores of a slab, about: few enough to stay in a cache, rows enough for all threads. */
+const SLAB = 2 ** 22;
+/** Least rows of a slab, and what they are a multiple of. */
+const LEAST_ROWS = 192;
+const ROWS = 96;
+
+/** Some of the rows of a choice. */
+export interface Slab {
+  readonly visible?: Visible | undefined;
+  /** To be passed on to the choice. */
+  readonly into: NonNullable<Choice['into']>;
+  /** The slab's rows of a tensor [B, L, N, ...] of all rows; an axis of length 1 stays. */
+  rows(all: Tensor): Tensor;
+}
+
+/**
+ * Adds bits i32 [B, L, N, ceil(M / 32)] that `choose` chooses (`selectTopK(b, map, { k, ...slab })`) from the scores of a call, slab
+ * by slab. It may change the map on the way, as `softmaxMap` does. Of every slab the map is the same tensor.
+ */
+export function selectScored(b: Builder, call: ScoreCall, choose: (map: Tensor, slab: Slab) => unknown): Tensor {
+  const { q, k, weights, visible } = call;
+  const [batch, count, heads] = q.shape as [number, number, number, number];
+  const columns = k.shape[1]!;
+  const lists = weights ? 1 : heads;
+  const bits = b.temporary([batch, lists, count, Math.ceil(columns / 32)], 'i32');
+  if (bits.size === 0) return bits;
+  const fitting = Math.floor(SLAB / (batch * lists * columns) / ROWS) * ROWS;
+  const most = Math.min(count, Math.max(LEAST_ROWS, fitting));
+  const kPack = packKeys(b, k);
+  const space = b.temporary([batch, lists, most, columns]);
+  for (let row = 0; row < count; row += most) {
+    const rows = Math.min(most, count - row);
+    const part = (x: Tensor, axis: number) => (x.shape[axis] === 1 ? x : x.slice(axis, row, row + rows));
+    const slab: Slab = {
+      visible: visible && { ...visible, add: visible.add + row * visible.mul },
+      into: { bits, row },
+      rows: (all) => part(all, 2),
+    };
+    const map = space.slice(2, 0, rows);
+    const some = { q: part(q, 1), weights: weights && part(weights, 1), visible: slab.visible };
+    scoreRows(b, { ...call, ...some }, kPack, map);
+    choose(map, slab);
+  }
+  return bits;
+}
