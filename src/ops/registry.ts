@@ -494,6 +494,8 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['window', 'scale'],
     outputs: ['o', 'residual?'],
     ...calls(ditFastAttention, planDitFast),
+  },
+  {
     name: 'topKAttention',
     doc: 'Softmax attention over the k highest scores of each query.',
     paper: 'Explicit sparse transformer, Zhao 2019',
