@@ -141,6 +141,11 @@ export function attentionParams(call: AttentionCall, sequences: number) {
   };
 }
 
+/** Keys of a batch entry: what masks, biases and labels of keys are as long as. */
+export function keysOf({ k, pages, sequences }: AttentionCall): number {
+  return pages ? Math.max(0, ...sequences.map((s) => s.kLength)) : k.shape[1]!;
+}
+
 /** Query-key pairs that the window leaves visible, all sequences and one head together. */
 export function visiblePairs(call: AttentionCall): number {
   const [left, right] = call.window;

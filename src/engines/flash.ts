@@ -8,7 +8,7 @@ import { FlashPackParams, FlashParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
-import { type AttentionCall, attentionParams, cacheParams, visiblePairs } from './attention-call.ts';
+import { type AttentionCall, attentionParams, cacheParams, keysOf, visiblePairs } from './attention-call.ts';
 import { BLOCK_K, type BlockList, countList, listParams, queryBlocks } from './block-list.ts';
 import { type Selection, selectionParams } from './selection.ts';
 import { sequenceTable } from './sequences.ts';
@@ -18,10 +18,12 @@ const BLOCK_Q = 96;
 const SMALL_BLOCK_Q = 24;
 /**
  * Where rows see different key blocks: of few rows in many a block, enough are alive to fill tiles and to repay its loads.
- * Queries and sums of as many rows as stay in the second-level cache, f32.
+ * Queries, sums and bits of as many rows as stay in the second-level cache.
  */
 const SELECTED_BLOCK_Q = [384, 192, 96];
-const SELECTED_FLOATS = 2 ** 16;
+const SELECTED_WORDS = 2 ** 16;
+/** From as many queries of a row of bits on, rows fill tiles in smaller blocks too. */
+const ALIKE_ROWS = 32;
 /** With fewer items than this, smaller blocks keep all threads busy. */
 const FEW_ITEMS = 32;
 
@@ -47,7 +49,7 @@ export interface FlashExtras {
 /** @throws ShapeError if a list does not fit the call. */
 function checkList(call: AttentionCall, list: BlockList): void {
   const [B, Tq, heads] = call.q.shape as [number, number, number];
-  const Tk = call.k.shape[1]!;
+  const Tk = keysOf(call);
   if (list.Tq !== Tq || list.Tk !== Tk) {
     throw new ShapeError(`block mask: made for ${list.Tq} queries and ${list.Tk} keys, the call has ${Tq} and ${Tk}`);
   }
@@ -70,7 +72,7 @@ function checkList(call: AttentionCall, list: BlockList): void {
 
 function checkExtras(call: AttentionCall, extras: FlashExtras): void {
   const { blocks, selection, positions, selfScore, skipBelow } = extras;
-  const { q, k } = call;
+  const { q } = call;
   if (blocks) checkList(call, blocks);
   if (blocks && selection) throw new OptionError('flash: blocks and a selection were both given, expected one of them');
   if (call.scores && (blocks || selection || positions || skipBelow !== undefined)) {
@@ -78,7 +80,7 @@ function checkExtras(call: AttentionCall, extras: FlashExtras): void {
   }
   for (const [name, tensor, T] of [
     ['q', positions?.q, q.shape[1]],
-    ['k', positions?.k, k.shape[1]],
+    ['k', positions?.k, keysOf(call)],
   ] as const) {
     if (!tensor) continue;
     if (tensor.dtype !== 'i32') throw new DTypeError(`positions.${name} is ${tensor.dtype}, expected i32`);
@@ -130,8 +132,10 @@ function blockRows(call: AttentionCall, extras: FlashExtras, heads: number): num
   if (extras.blocks) return extras.blocks.blockQ;
   const longest = Math.max(0, ...call.sequences.map((s) => s.qLength));
   const items = (rows: number) => call.sequences.reduce((n, s) => n + Math.ceil(s.qLength / rows) * heads, 0);
-  const floats = call.q.shape[3]! + call.v.shape[3]!;
-  const sizes = extras.selection ? SELECTED_BLOCK_Q.filter((rows) => rows * floats <= SELECTED_FLOATS) : [];
+  const words = call.q.shape[3]! + call.v.shape[3]! + (extras.selection?.bits.shape[3] ?? 0);
+  const alike = extras.selection && !extras.selection.queryLabels && extras.selection.queryBlock >= ALIKE_ROWS;
+  const sizes = extras.selection ? SELECTED_BLOCK_Q.filter((rows) => rows * words <= SELECTED_WORDS) : [];
+  if (alike) sizes.shift();
   const fits = [...sizes, BLOCK_Q].find((rows) => longest > SMALL_BLOCK_Q && items(rows) >= FEW_ITEMS);
   return fits ?? SMALL_BLOCK_Q;
 }
@@ -178,8 +182,9 @@ export function flashAttend(b: Builder, call: AttentionCall, given: FlashExtras 
   });
   const all = visiblePairs(call) * heads;
   const counts = list && countList(list, call.window);
+  // keys behind a sequence's end are counted by a list, but not computed
   const pairs = counts
-    ? (counts.pairs * call.q.shape[0]! * heads) / (list.batch * list.heads)
+    ? Math.min(all, (counts.pairs * call.q.shape[0]! * heads) / (list.batch * list.heads))
     : all * (extras.selection?.density ?? 1);
   const flopsOf = (n: number) => n * 2 * (dk + dv) * (extras.r ? 2 : 1);
   b.dispatch({
@@ -189,30 +194,48 @@ export function flashAttend(b: Builder, call: AttentionCall, given: FlashExtras 
     scratchBytes: b.runtime.scratchBytes('flashScratchBytes', params),
     flops: flopsOf(pairs),
   });
+  noteWork(b, call, extras, { items: table.items, blocks: table.blocks, blockQ, pairs, all, flopsOf });
+}
+
+/** What a call computes, and what it is saved, for explain. */
+function noteWork(
+  b: Builder,
+  call: AttentionCall,
+  { blocks: list, selection }: FlashExtras,
+  work: {
+    items: number;
+    blocks: number;
+    blockQ: number;
+    /** Pairs that are computed, and those that the window shows. */
+    pairs: number;
+    all: number;
+    flopsOf: (pairs: number) => number;
+  },
+): void {
+  const percent = (of: number) => (of === 0 ? '0' : ((100 * work.pairs) / of).toFixed(1));
+  const saved = () => `${Math.round(work.flopsOf(work.all - work.pairs))} flops saved`;
   b.note(() => {
-    const total = call.sequences.reduce((n, s) => n + s.qLength * s.kLength, 0) * heads;
-    const percent = (of: number) => (of === 0 ? '0' : ((100 * pairs) / of).toFixed(1));
+    const total = call.sequences.reduce((n, s) => n + s.qLength * s.kLength, 0) * call.q.shape[2]!;
     return (
-      `flash engine: ${table.items} query blocks of ${blockQ} rows, ${table.blocks} key blocks of ${BLOCK_K}; ` +
+      `flash engine: ${work.items} query blocks of ${work.blockQ} rows, ${work.blocks} key blocks of ${BLOCK_K}; ` +
       `${percent(total)} % of the query-key pairs are computed`
     );
   });
-  if (counts) {
+  if (list) {
     b.note(() => {
+      const { blocks } = countList(list, call.window);
       const visits = queryBlocks(list) * Math.ceil(list.Tk / BLOCK_K) * list.batch * list.heads;
       return (
-        `block mask: density ${all === 0 ? 0 : ((100 * pairs) / all).toFixed(1)} % of the pairs that the window shows, ` +
-        `${counts.blocks} of ${visits} blocks kept, ${flopsOf(all - pairs)} flops saved`
+        `block mask: density ${percent(work.all)} % of the pairs that the window shows, ` +
+        `${blocks} of ${visits} blocks kept, ${saved()}`
       );
     });
   }
-  if (extras.selection) {
-    b.note(() => {
-      const { density } = extras.selection!;
-      return density === undefined
-        ? 'selection: how many pairs are computed depends on the data, at most the stated share'
-        : `selection: about ${(100 * density).toFixed(1)} % of the pairs that the window shows are computed, ` +
-            `${Math.round(flopsOf(all - pairs))} flops saved`;
-    });
+  if (selection) {
+    b.note(() =>
+      selection.density === undefined
+        ? 'selection: which pairs are computed depends on the data; the stated share is the most'
+        : `selection: about ${percent(work.all)} % of the pairs that the window shows are computed, ${saved()}`,
+    );
   }
 }

@@ -5,7 +5,7 @@
  */
 import { DTypeError, OptionError, ShapeError } from '../errors.ts';
 import type { Tensor } from '../tensor.ts';
-import type { AttentionCall } from './attention-call.ts';
+import { type AttentionCall, keysOf } from './attention-call.ts';
 
 /** Which keys the queries see. All tensors are contiguous but for their first axis, which may be 1 for all of the batch. */
 export interface Selection {
@@ -26,7 +26,7 @@ export interface Selection {
   readonly density?: number | undefined;
 }
 
-/** Bytes of i32 words that hold `bits` bits. */
+/** Number of i32 words that hold `bits` bits. */
 export function wordsOf(bits: number): number {
   return Math.ceil(bits / 32);
 }
@@ -35,7 +35,7 @@ export function wordsOf(bits: number): number {
 function check(call: AttentionCall, selection: Selection): void {
   const { bits, queryBlock, keyBlock, queryLabels, keyLabels } = selection;
   const [B, Tq, heads] = call.q.shape as [number, number, number];
-  const Tk = call.k.shape[1]!;
+  const Tk = keysOf(call);
   for (const [name, tensor] of Object.entries({ bits, queryLabels, keyLabels })) {
     if (!tensor) continue;
     if (tensor.dtype !== 'i32') throw new DTypeError(`selection: ${name} is ${tensor.dtype}, expected i32`);
@@ -71,7 +71,7 @@ function check(call: AttentionCall, selection: Selection): void {
   }
 }
 
-/** Bytes between the entries of a batch, 0 where one serves all. */
+/** Elements between the entries of a batch, 0 where one serves all. */
 function batchStride(tensor: Tensor | undefined): number {
   return tensor && tensor.shape[0]! > 1 ? tensor.strides[0]! : 0;
 }
