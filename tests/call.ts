@@ -16,7 +16,7 @@ const warm = new WeakSet<Runtime>();
 
 /**
  * Runs an op on samples and copies its outputs out. All free memory holds NaN before the call, so that reading what was not written shows,
- * and no more blocks may be in use afterwards than before, but for lists of masks, which stay.
+ * and no more blocks may be in use afterwards than before.
  */
 export async function call<Inputs, Options, Result extends object>(
   rt: Runtime,
@@ -24,7 +24,9 @@ export async function call<Inputs, Options, Result extends object>(
   inputs: CallInputs,
   options?: Options,
 ): Promise<{ [name in keyof Result]: NdArray }> {
-  const blocks = rt.memory().blocks - keptBlocks(rt);
+  // block masks of patterns stay for later calls
+  const inUse = () => rt.memory().blocks - keptBlocks(rt);
+  const blocks = inUse();
   const spare = warm.has(rt) ? 0 : 1;
   const outputs: Record<string, NdArray> = {};
   await rt.scope(async () => {
@@ -38,7 +40,7 @@ export async function call<Inputs, Options, Result extends object>(
       outputs[name] = { shape: tensor.shape, data: await tensor.data() };
     }
   });
-  const left = rt.memory().blocks - keptBlocks(rt) - blocks;
+  const left = inUse() - blocks;
   assert.ok(left <= spare, `${blocks + left} blocks in use after the call, ${blocks} before`);
   // a call of nothing takes no scratch yet
   if (left > 0) warm.add(rt);

@@ -3,13 +3,13 @@ import { FlashParams, Sequence } from '../params';
 import { sum4 } from '../simd/reduce';
 import { elementBytes } from '../simd/storage';
 import { attendBlock } from './attend';
-import { attendLive, carveLive, LiveRows, openLive, takeAll, takeTile } from './live-rows';
+import { attendLive, beginLive, carveLive, LiveRows, openLive, PART, takeAll, takeTile } from './live-rows';
 import { closeRow, outGain, outputRow, RowEnd, writeLse, writeOutput } from './output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, scoreFactor } from './rows';
 import { sequenceAt, sequenceOfItem } from './sequence';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR } from './tile';
 import { carve, openBlock, packRows, selectBlock, STRIP, Tiles } from './tiles';
-import { ALL, intersectPlaces, NONE, openSelection, selectKeys } from './selection';
+import { ALL, intersectPlaces, NONE, openSelection, PARTS, selectKeys, takePart } from './selection';
 
 /** Bytes of scratch that one thread of `flash` needs; `scratch` has room for 256 bytes. */
 export function flashScratchBytes(params: usize, scratch: usize): i32 {
@@ -115,7 +115,14 @@ function attendSelected(
   if (p.selected) openSelection(p, s, w, h, q0, rows);
   for (let block = lowest; block < last; ++block) {
     const seen = p.selected ? selectKeys(p, s, w, h, rows, block) : ALL;
-    if (seen != NONE) attendSeen(p, s, t, w, h, q0, rows, block, seen == ALL);
+    if (seen == PARTS) {
+      for (let part = w.parts, end = part + <usize>w.count * PART; part < end; part += PART) {
+        takePart(p, w, rows, part);
+        attendSeen(p, s, t, w, h, q0, rows, block, false);
+      }
+    } else if (seen != NONE) {
+      attendSeen(p, s, t, w, h, q0, rows, block, seen == ALL);
+    }
   }
 }
 
@@ -146,7 +153,8 @@ export function flash(params: usize, begin: i32, end: i32, scratch: usize): void
   const p = changetype<FlashParams>(params);
   const t = carve(p, scratch);
   const w = carveLive(p, t);
-  if (p.listRows || p.selected || p.qPositions) openLive(p, t, w);
+  const masked = p.listRows || p.selected || p.qPositions;
+  if (masked) openLive(p, t, w);
   const factor = scoreFactor(p);
   for (let item = begin; item < end; ++item) {
     const s = sequenceAt(p.sequences, sequenceOfItem(p.sequences, p.sequenceCount, item));
@@ -166,6 +174,7 @@ export function flash(params: usize, begin: i32, end: i32, scratch: usize): void
     if (p.r) packRows(p.r + ((<usize>qStart) << 2), 0, p.qStrideT, rows, t.r, p.dk, 1);
     openBlock(p, t, rows);
 
+    if (masked) beginLive(t, w, rows);
     const lowest = (p.scores ? 0 : firstKey(p, s, q0)) >> BLOCK_K_SHIFT;
     const last = ((p.scores ? s.kLength : endKey(p, s, q0 + rows - 1)) + BLOCK_K - 1) >> BLOCK_K_SHIFT;
     if (p.listRows) {
