@@ -16,6 +16,9 @@ export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from 
 export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';
 export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engines/linear-operands.ts';
+export type { Forced } from './engines/select/choose.ts';
+export type { Nearness } from './engines/select/k-means.ts';
+export type { Reduction, Visible } from './engines/select/map.ts';
 export * from './errors.ts';
 export type { Picture } from './mask/picture.ts';
 export type { Predicate } from './mask/predicate.ts';
@@ -54,6 +57,21 @@ export {
   causalConv1dStep,
   causalConv1dSync,
 } from './ops/causal-conv.ts';
+export {
+  type KMeansInputs,
+  type KMeansOptions,
+  type KMeansResult,
+  kMeans,
+  kMeansSync,
+  type LshBucketsInputs,
+  type LshBucketsResult,
+  lshBuckets,
+  lshBucketsSync,
+  type PoolBlocksInputs,
+  type PoolBlocksOptions,
+  poolBlocks,
+  poolBlocksSync,
+} from './ops/clusters.ts';
 export { type CombaInputs, comba, combaStep, combaSync } from './ops/comba.ts';
 export {
   type CosformerInputs,
@@ -395,6 +413,22 @@ export {
   linearSegment,
   linearSegmentSync,
 } from './ops/segment.ts';
+export {
+  type BitIndicesInputs,
+  type BitIndicesOptions,
+  type BitIndicesResult,
+  bitIndices,
+  bitIndicesSync,
+  type ScoresInputs,
+  type SelectOptions,
+  type SelectResult,
+  type TopKOptions,
+  type TopPOptions,
+  topK,
+  topKSync,
+  topP,
+  topPSync,
+} from './ops/select.ts';
 export {
   type SelectiveScanInputs,
   type SelectiveScanOptions,

@@ -11,6 +11,7 @@ import { asam, planAsam } from './asam.ts';
 import { attention, planAttention } from './attention.ts';
 import { based, planBased, rebased } from './based.ts';
 import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
+import { kMeans, lshBuckets, planKMeans, planLshBuckets, planPoolBlocks, poolBlocks } from './clusters.ts';
 import { comba, planComba } from './comba.ts';
 import { cosformer, planCosformer } from './cosformer.ts';
 import { gatedDeltaProduct, planGatedDeltaProduct } from './delta-product.ts';
@@ -86,6 +87,7 @@ import { planRwkv7, rwkv7 } from './rwkv7.ts';
 import { fftConv, planFftConv, planS4, planS4Kernel, s4, s4Kernel } from './s4.ts';
 import { dss, planDss, planS4d, s4d } from './s4d.ts';
 import { joinSegment, linearSegment, planJoinSegment, planSegment } from './segment.ts';
+import { bitIndices, planBitIndices, planTopK, planTopP, topK, topP } from './select.ts';
 import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
 import { planSsd, ssd } from './ssd.ts';
@@ -201,6 +203,7 @@ function precondEntry(name: 'precondGatedDeltaRule' | 'precondKda', call: AnyOp,
 }
 
 const DELTA = ['scale', 'useQkL2norm', 'snapshotEvery'];
+const CHOICE = ['visible', 'first', 'last', 'forced', 'scope'];
 const PROJECTION = ['w', 'bias?', 'wK?', 'biasK?'];
 const CONVOLUTION = ['convWeight?', 'convBias?'];
 const MASKING = ['causal', 'window', 'scale', 'softcap'];
@@ -1082,6 +1085,60 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['o'],
     ...calls(dwConv2d, planDwConv2d),
+  },
+  {
+    name: 'topK',
+    doc: 'The k columns of the highest scores of each row, as bits.',
+    paper: 'Floyd and Rivest 1975',
+    inputs: ['scores'],
+    attributes: ['k', ...CHOICE],
+    outputs: ['bits'],
+    ...calls(topK, planTopK),
+  },
+  {
+    name: 'topP',
+    doc: "The fewest columns of the highest scores of each row that hold a share of the row's sum, as bits.",
+    paper: 'Holtzman 2020',
+    inputs: ['scores'],
+    attributes: ['p', 'minimum', ...CHOICE],
+    outputs: ['bits'],
+    ...calls(topP, planTopP),
+  },
+  {
+    name: 'bitIndices',
+    doc: 'Numbers of the bits of each row that are set, in ascending order.',
+    paper: '',
+    inputs: ['bits'],
+    attributes: ['capacity'],
+    outputs: ['indices', 'counts'],
+    ...calls(bitIndices, planBitIndices),
+  },
+  {
+    name: 'poolBlocks',
+    doc: 'Mean, sum, largest or least rows of blocks of tokens.',
+    paper: '',
+    inputs: ['x'],
+    attributes: ['block', 'kind'],
+    outputs: ['o'],
+    ...calls(poolBlocks, planPoolBlocks),
+  },
+  {
+    name: 'lshBuckets',
+    doc: 'Hash buckets of rows by the nearest of random directions.',
+    paper: 'Reformer, Kitaev 2020',
+    inputs: ['x', 'rotations'],
+    attributes: [],
+    outputs: ['buckets'],
+    ...calls(lshBuckets, planLshBuckets),
+  },
+  {
+    name: 'kMeans',
+    doc: 'Clusters of rows about the means of their rows.',
+    paper: 'Lloyd 1982',
+    inputs: ['x', 'initial?'],
+    attributes: ['clusters', 'iterations', 'by'],
+    outputs: ['labels', 'centroids', 'counts'],
+    ...calls(kMeans, planKMeans),
   },
   {
     name: 'matmul',
