@@ -188,7 +188,6 @@ export class DecodeParams extends AttentionParams {
   partials: usize;
 }
 
-
 /** Attention of every query on its own list of keys, see decode/index-attend.ts. */
 @unmanaged
 export class IndexAttendParams extends AttentionParams {
@@ -209,7 +208,6 @@ export class IndexAttendParams extends AttentionParams {
   /** Keys that all queries of an item go through before the next ones. */
   spanKeys: i32;
 }
-
 
 /** Sums of branches by gates, see elementwise/blend.ts. */
 @unmanaged
@@ -1484,6 +1482,18 @@ export class ScoreMapParams extends MapParams {
   weightsStrideH: i32;
 }
 
+/** Scores of few queries and keys that stay where they are, see select/score-few.ts. */
+@unmanaged
+export class ScoreFewParams extends ScoreMapParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  /** Columns of an item. */
+  blockColumns: i32;
+}
+
 /** Softmax of a map's rows, see select/softmax-map.ts. */
 @unmanaged
 export class SoftmaxMapParams extends MapParams {
@@ -1561,6 +1571,17 @@ export class BitsParams {
   capacity: i32;
   /** i32 [B, lists, rows], contiguous. */
   counts: usize;
+}
+
+/** Tokens of chosen blocks, see select/block-tokens.ts. */
+@unmanaged
+export class BlockTokensParams extends BitsParams {
+  /** Tokens of a block, and in all. */
+  keyBlock: i32;
+  length: i32;
+  /** Row i sees tokens [0, i * mul + add). */
+  visibleMul: i32;
+  visibleAdd: i32;
 }
 
 /** Tokens in the order of their labels, see select/sort.ts. */

@@ -498,7 +498,7 @@ export {
   tttMlpStep,
   tttMlpSync,
 } from './ops/ttt.ts';
-export { type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
+export { type VmobaInputs, type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
 export { type VsaInputs, type VsaOptions, type VsaResult, vsa, vsaSync } from './ops/vsa.ts';
 export type { Pattern, PatternPlace } from './pattern.ts';
 export type { MemoryReport } from './runtime/arena.ts';
