@@ -1795,6 +1795,18 @@ export class ScoreMapParams extends MapParams {
   sharesStrideB: i32;
 }
 
+/** Scores of few queries and keys that stay where they are, see select/score-few.ts. */
+@unmanaged
+export class ScoreFewParams extends ScoreMapParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  /** Columns of an item. */
+  blockColumns: i32;
+}
+
 /** Softmax of a map's rows, see select/softmax-map.ts. */
 @unmanaged
 export class SoftmaxMapParams extends MapParams {
@@ -1872,6 +1884,17 @@ export class BitsParams {
   capacity: i32;
   /** i32 [B, lists, rows], contiguous. */
   counts: usize;
+}
+
+/** Tokens of chosen blocks, see select/block-tokens.ts. */
+@unmanaged
+export class BlockTokensParams extends BitsParams {
+  /** Tokens of a block, and in all. */
+  keyBlock: i32;
+  length: i32;
+  /** Row i sees tokens [0, i * mul + add). */
+  visibleMul: i32;
+  visibleAdd: i32;
 }
 
 /** Tokens in the order of their labels, see select/sort.ts. */

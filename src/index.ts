@@ -663,7 +663,7 @@ export {
   tttMlpStep,
   tttMlpSync,
 } from './ops/ttt.ts';
-export { type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
+export { type VmobaInputs, type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
 export { type VsaInputs, type VsaOptions, type VsaResult, vsa, vsaSync } from './ops/vsa.ts';
 export { type XAttentionOptions, xAttention, xAttentionSync } from './ops/xattention.ts';
 export type { Pattern, PatternPlace } from './pattern.ts';

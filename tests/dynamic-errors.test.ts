@@ -102,6 +102,11 @@ const wrongs: Record<string, Wrong[]> = {
     { options: { blockCounts: 0 }, error: OptionError, says: /blockCounts is 0/ },
   ],
   moba: [
+    {
+      inputs: { kMean: zeros(B, 4, Hkv, D) },
+      error: ShapeError,
+      says: /kMean has shape \[2, 4, 2, 8\], expected \[2, 3, 2, 8\]/,
+    },
     { options: { chunkSize: undefined }, error: OptionError, says: /chunkSize is missing/ },
     { options: { topk: undefined }, error: OptionError, says: /topk is missing/ },
     { options: { chunkSize: 0 }, error: OptionError, says: /chunkSize is 0/ },

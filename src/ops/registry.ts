@@ -538,7 +538,7 @@ export const OPS: readonly PlannedOpEntry[] = [
     name: 'moba',
     doc: 'Causal attention on the chunks of keys whose means suit each query.',
     paper: 'MoBA, Lu 2025',
-    inputs: ['q', 'k', 'v'],
+    inputs: ['q', 'k', 'v', 'kMean?'],
     attributes: ['chunkSize', 'topk', 'scale', 'returnSelection'],
     outputs: ['o', 'lse', 'selection'],
     ...calls(moba, planMoba),
