@@ -16,7 +16,7 @@ const warm = new WeakSet<Runtime>();
 
 /**
  * Runs an op on samples and copies its outputs out. All free memory holds NaN before the call, so that reading what was not written shows,
- * and no more blocks may be in use afterwards than before, but for lists of masks, which stay.
+ * and no more blocks may be in use afterwards than before.
  */
 export async function call<Inputs, Options, Result extends object>(
   rt: Runtime,
@@ -24,7 +24,9 @@ export async function call<Inputs, Options, Result extends object>(
   inputs: CallInputs,
   options?: Options,
 ): Promise<{ [name in keyof Result]: NdArray }> {
-  const blocks = rt.memory().blocks - keptBlocks(rt) + (warm.has(rt) ? 0 : 1);
+  // block masks of patterns stay for later calls
+  const inUse = () => rt.memory().blocks - keptBlocks(rt);
+  const blocks = inUse() + (warm.has(rt) ? 0 : 1);
   warm.add(rt);
   const outputs: Record<string, NdArray> = {};
   await rt.scope(async () => {
@@ -38,8 +40,7 @@ export async function call<Inputs, Options, Result extends object>(
       outputs[name] = { shape: tensor.shape, data: await tensor.data() };
     }
   });
-  const after = rt.memory().blocks - keptBlocks(rt);
-  assert.ok(after <= blocks, `${after} blocks in use after the call, ${blocks} before`);
+  assert.ok(inUse() <= blocks, `${inUse()} blocks in use after the call, ${blocks} before`);
   return outputs as { [name in keyof Result]: NdArray };
 }
 
