@@ -1,11 +1,14 @@
 import { GatheredBitsParams } from '../params';
 
+/** In place of a distance: columns before all queries of a row. */
+const BEFORE: i32 = -1;
+
 /**
  * Which gathered columns each row of queries sees: those that come so many places or more before one of its queries, and lie in none
  * of the blocks that the row sees anyway.
  *
  *   indices  i32 [B, H, n]                  contiguous, rising; counts i32 [B, H] of them hold
- *   shifts   i32 [H]                        least distance of a column
+ *   shifts   i32 [H]                        least distance of a column, or BEFORE
  *   blocks   i32 [B, H, R, blockWords]      contiguous; may be absent
  *   bits     i32 [B, H, R, ceil(n / 32)]    contiguous; must not alias an input
  *   places   i32 [B, H, n]                  contiguous: index + distance, out of reach past the count
@@ -22,7 +25,8 @@ export function gatheredBits(params: usize, begin: i32, end: i32, _scratch: usiz
     const indices = p.indices + ((<usize>(list * p.n)) << 2);
     const blocks = p.blocks + ((<usize>(item * p.blockWords)) << 2);
     const shift = load<i32>(p.shifts + ((<usize>(list % p.lists)) << 2));
-    const last = min(p.queries, (r + 1) * p.queryBlock) - 1 + p.offset - shift;
+    const last =
+      p.offset + (shift == BEFORE ? r * p.queryBlock - 1 : min(p.queries, (r + 1) * p.queryBlock) - 1 - shift);
     for (let w = 0; w < words; ++w) {
       let word: u32 = 0;
       const end = min(count, (w + 1) << 5);

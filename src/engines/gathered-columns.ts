@@ -9,7 +9,7 @@ import type { AttentionCall } from './attention-call.ts';
 import { mergeStates } from './decode.ts';
 import { flashAttend } from './flash.ts';
 import { gatherHeads } from './select/gather.ts';
-import { type ColumnIndices, gatheredBits } from './select/gathered-bits.ts';
+import { BEFORE, type ColumnIndices, gatheredBits } from './select/gathered-bits.ts';
 
 /** Queries of a row of bits. */
 export const COLUMN_ROWS = 64;
@@ -19,8 +19,22 @@ export interface ColumnsCall extends ColumnIndices {
   /** i32 [B, Hq, rows of COLUMN_ROWS queries, words]: columns in these blocks of keyBlock keys count as seen. */
   readonly blocks?: Tensor | undefined;
   readonly keyBlock?: number;
-  /** For each head: columns less than so far before a query count as seen. Default 0. */
-  readonly shifts?: readonly number[];
+  /**
+   * For each head: columns less than so far before a query count as seen. BEFORE: those not before all queries of a row do, because the
+   * row's own places are in its blocks; such heads need no places.
+   */
+  readonly shifts: readonly number[];
+}
+
+/** Runs of heads [first, end) that all need places, or all do not. */
+function runs(shifts: readonly number[]): [first: number, end: number][] {
+  const found: [number, number][] = [];
+  for (const [h, shift] of shifts.entries()) {
+    const last = found.at(-1);
+    if (last && (shifts[last[0]] === BEFORE) === (shift === BEFORE)) last[1] = h + 1;
+    else found.push([h, h + 1]);
+  }
+  return found;
 }
 
 /** Adds causal attention to the columns i32 [B, Hq, 1, n] into o and lse, both contiguous, of a call over other keys. */
@@ -35,13 +49,7 @@ export function attendColumns(
   const n = indices.shape[3]!;
   if (n === 0 || q.size === 0) return;
   const sizes = { Tq, Tk, queryBlock: COLUMN_ROWS, keyBlock };
-  const { bits, places } = gatheredBits(b, {
-    ...sizes,
-    indices,
-    counts,
-    blocks,
-    shifts: shifts ?? new Array(heads).fill(0),
-  });
+  const { bits, places } = gatheredBits(b, { ...sizes, indices, counts, blocks, shifts });
   const order = indices.reshape([batch, heads, n]);
   const [gatheredK, gatheredV] = [gatherHeads(b, k, order), gatherHeads(b, v, order)];
   const [o2, lse2] = [b.temporary([batch, Tq, heads, dv]), b.temporary([batch, Tq, heads])];
@@ -49,42 +57,41 @@ export function attendColumns(
   (own.view() as Int32Array).forEach((_, i, view) => {
     view[i] = i + Tk - Tq;
   });
-  // every head has columns of its own, and so is a sequence of its own
-  const sequences = Array.from({ length: heads }, (_, h) => ({
-    batch: h,
-    qStart: 0,
-    qLength: Tq,
-    kStart: 0,
-    kLength: n,
-    offset: 0,
-  }));
   for (let i = 0; i < batch; ++i) {
-    const of = (x: Tensor) => x.slice(0, i, i + 1);
-    const [from, to] = [i * heads, (i + 1) * heads];
-    const headFirst = (x: Tensor, rest: readonly number[]) =>
-      of(x).restride([heads, Tq, 1, ...rest], [x.strides[2]!, x.strides[1]!, x.strides[2]!, ...rest.map(() => 1)]);
-    flashAttend(
-      b,
-      {
-        q: headFirst(q, [d]),
-        k: gatheredK.slice(0, from, to),
-        v: gatheredV.slice(0, from, to),
-        o: headFirst(o2, [dv]),
-        lse: headFirst(lse2, []),
-        sequences,
-        scale: call.scale,
-        softcap: 0,
-        window: [-1, 0],
-      },
-      {
-        selection: {
-          bits: of(bits).reshape([heads, 1, ...bits.shape.slice(2)]),
-          queryBlock: COLUMN_ROWS,
-          keyBlock: 1,
+    for (const [first, end] of runs(shifts)) {
+      // every head has columns of its own, and so is a sequence of its own
+      const count = end - first;
+      const of = (x: Tensor, axis: number) => x.slice(0, i, i + 1).slice(axis, first, end);
+      const headFirst = (x: Tensor, rest: readonly number[]) =>
+        of(x, 2).restride([count, Tq, 1, ...rest], [x.strides[2]!, x.strides[1]!, x.strides[2]!, ...rest.map(() => 1)]);
+      const gathered = (x: Tensor) => x.slice(0, i * heads + first, i * heads + end);
+      const rows = of(bits, 1).reshape([count, 1, ...bits.shape.slice(2)]);
+      flashAttend(
+        b,
+        {
+          q: headFirst(q, [d]),
+          k: gathered(gatheredK),
+          v: gathered(gatheredV),
+          o: headFirst(o2, [dv]),
+          lse: headFirst(lse2, []),
+          sequences: Array.from({ length: count }, (_, sequence) => ({
+            batch: sequence,
+            qStart: 0,
+            qLength: Tq,
+            kStart: 0,
+            kLength: n,
+            offset: 0,
+          })),
+          scale: call.scale,
+          softcap: 0,
+          window: [-1, shifts[first] === BEFORE ? -1 : 0],
         },
-        positions: { q: own, k: of(places).reshape([heads, n]) },
-      },
-    );
+        {
+          selection: { bits: rows, queryBlock: COLUMN_ROWS, keyBlock: 1 },
+          ...(shifts[first] !== BEFORE && { positions: { q: own, k: of(places, 1).reshape([count, n]) } }),
+        },
+      );
+    }
   }
   mergeStates(b, o, lse, o2, lse2, o, lse);
 }

@@ -9,7 +9,7 @@ import { attendColumns } from '../engines/gathered-columns.ts';
 import { selectIndices } from '../engines/select/bits.ts';
 import { causalBlocks } from '../engines/select/causal-blocks.ts';
 import { selectTopK } from '../engines/select/choose.ts';
-import type { ColumnIndices } from '../engines/select/gathered-bits.ts';
+import { BEFORE, type ColumnIndices } from '../engines/select/gathered-bits.ts';
 import { poolBlocks } from '../engines/select/pool.ts';
 import { scoreMap } from '../engines/select/score-map.ts';
 import { type BlockPattern, slashBlocks } from '../engines/select/slash-blocks.ts';
@@ -143,7 +143,9 @@ export function planMinference(b: Builder, inputs: ChosenInputs, options: Minfer
       flashAttend(b, part, filled ? { selection: { bits: of, queryBlock: BLOCK, keyBlock: BLOCK } } : {});
     }
   }
-  if (columns) attendColumns(b, call, { ...columns, blocks: bits, keyBlock: BLOCK, shifts: windows });
+  // the nearest diagonal is always chosen, and so are the blocks of a row's own places
+  const shifts = plans.map((plan, h) => (plan.pattern === 'aShape' ? windows[h]! : BEFORE));
+  if (columns) attendColumns(b, call, { ...columns, blocks: bits, keyBlock: BLOCK, shifts });
   const { indices } = columns ?? { indices: b.temporary([batch, heads, 1, 0], 'i32') };
   return { o: call.o, lse: call.lse, ...(keep && { selection: b.keep(bits), columns: b.keep(indices) }) };
 }

@@ -9,6 +9,9 @@ import type { Builder } from '../../runtime/program.ts';
 import type { Tensor } from '../../tensor.ts';
 import type { Blocks } from './causal-blocks.ts';
 
+/** In place of a distance: no query of a row comes before a column that the row sees. */
+export const BEFORE = -1;
+
 /** Columns of each list. */
 export interface ColumnIndices {
   /** i32 [B, L, 1, n], rising. */
@@ -21,7 +24,7 @@ export interface ColumnIndices {
 export interface GatheredCall extends Blocks, ColumnIndices {
   /** i32 [B, L, R, words]: columns in these blocks of keyBlock keys are left out. */
   readonly blocks?: Tensor | undefined;
-  /** For each list, how far before a query's place a column must be at least. */
+  /** For each list, how far before a query's place a column must be at least; BEFORE: it must come before all queries of a row. */
   readonly shifts: readonly number[];
 }
 
