@@ -117,7 +117,7 @@ export class AttentionParams extends CacheParams {
   outScale: usize;
   /** 0 where one factor of a head serves the whole batch. */
   outScaleStrideB: i32;
-  /** 1: add to o instead of overwriting it. */
+  /** 1: add to o instead of overwriting it; 2: join o and lse, which hold the result over other keys. */
   accumulate: i32;
   /** i32 [B, Tq] and [B, Tk]: places of queries and keys; absent, query i is at i + offset and key j at j. */
   qPositions: usize;
@@ -188,6 +188,46 @@ export class DecodeParams extends AttentionParams {
   relaxedDot: i32;
   /** f32 [sequence, kvHead, split, row, ceil8(dv) + 8] unnormalised o, then m and l. */
   partials: usize;
+}
+
+/** Attention of every query on its own list of keys, see decode/index-attend.ts. */
+@unmanaged
+export class IndexAttendParams extends AttentionParams {
+  indices: usize;
+  indexStrideB: i32;
+  indexStrideL: i32;
+  indexStrideT: i32;
+  counts: usize;
+  countStrideB: i32;
+  countStrideL: i32;
+  countStrideT: i32;
+  /** Query heads that share a list. */
+  listGroup: i32;
+  /** Query heads of a work item: they share a list and a key/value head. */
+  rows: i32;
+  /** Queries of a work item. */
+  blockQ: i32;
+  /** Keys that all queries of an item go through before the next ones. */
+  spanKeys: i32;
+}
+
+
+/** Sums of branches by gates, see elementwise/blend.ts. */
+@unmanaged
+export class BlendParams {
+  x: usize;
+  row: usize;
+  gate: usize;
+  /** 1: a gate for each element. */
+  wideGate: i32;
+  o: usize;
+  /** 1: add to o instead of overwriting it. */
+  add: i32;
+  length: i32;
+  /** Rows of x of one batch entry. */
+  rows: i32;
+  heads: i32;
+  d: i32;
 }
 
 
@@ -518,6 +558,20 @@ export class CopyParams {
   xStrideT: i32;
   xStrideH: i32;
   xType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  length: i32;
+  heads: i32;
+  d: i32;
+}
+
+/** Rows put back at tokens, see elementwise/scatter.ts. */
+@unmanaged
+export class ScatterParams {
+  x: usize;
+  rows: usize;
   o: usize;
   oStrideB: i32;
   oStrideT: i32;
@@ -1472,6 +1526,25 @@ export class MapParams {
   visibleMul: i32;
   visibleAdd: i32;
   visibleDiv: i32;
+}
+
+/** Weights between a row's least and largest score, see select/min-max.ts. */
+@unmanaged
+export class MinMaxParams extends MapParams {
+  own: usize;
+  shares: usize;
+  level: f32;
+}
+
+/** Bits as numbers, see select/bit-weights.ts. */
+@unmanaged
+export class BitWeightsParams {
+  bits: usize;
+  words: i32;
+  weights: usize;
+  columns: i32;
+  /** The bit that becomes 1. */
+  value: i32;
 }
 
 /** Pooled rows, see select/pool.ts. */

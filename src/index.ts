@@ -15,7 +15,9 @@ export {
 export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
 export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';
+export type { GridShape } from './engines/grid.ts';
 export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engines/linear-operands.ts';
+export type { PatternInputs, PatternOptions, PatternResult } from './engines/pattern-call.ts';
 export type { Forced } from './engines/select/choose.ts';
 export type { Nearness } from './engines/select/k-means.ts';
 export type { Reduction, Visible } from './engines/select/map.ts';
@@ -48,6 +50,18 @@ export {
   rebasedStep,
   rebasedSync,
 } from './ops/based.ts';
+export {
+  type BigbirdInputs,
+  type BigbirdOptions,
+  bigbird,
+  bigbirdSync,
+} from './ops/bigbird.ts';
+export {
+  type BlockwiseAttentionInputs,
+  type BlockwiseAttentionOptions,
+  blockwiseAttention,
+  blockwiseAttentionSync,
+} from './ops/blockwise.ts';
 export {
   type CausalConv1dInputs,
   type CausalConv1dOptions,
@@ -116,6 +130,18 @@ export {
   differentialAttentionSync,
 } from './ops/differential.ts';
 export {
+  type DilatedAttentionOptions,
+  dilatedAttention,
+  dilatedAttentionSync,
+} from './ops/dilated.ts';
+export {
+  type DitFastAttentionInputs,
+  type DitFastAttentionOptions,
+  type DitFastAttentionResult,
+  ditFastAttention,
+  ditFastAttentionSync,
+} from './ops/dit-fast.ts';
+export {
   type DplrInputs,
   dplr,
   dplrStep,
@@ -125,6 +151,20 @@ export {
   iplrStep,
   iplrSync,
 } from './ops/dplr.ts';
+export {
+  type DraftAttentionInputs,
+  type DraftAttentionOptions,
+  type DraftAttentionResult,
+  draftAttention,
+  draftAttentionSync,
+} from './ops/draft-attention.ts';
+export { type DsaInputs, type DsaOptions, type DsaResult, dsa, dsaSync } from './ops/dsa.ts';
+export {
+  type DuoAttentionInputs,
+  type DuoAttentionOptions,
+  duoAttention,
+  duoAttentionSync,
+} from './ops/duo-attention.ts';
 export { type DwConv2dInputs, dwConv2d, dwConv2dSync } from './ops/dw-conv2d.ts';
 export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
 export { explain } from './ops/explain.ts';
@@ -225,6 +265,17 @@ export {
   logLinearAttnSync,
 } from './ops/log-linear.ts';
 export {
+  type LogsparseAttentionOptions,
+  logsparseAttention,
+  logsparseAttentionSync,
+} from './ops/logsparse.ts';
+export {
+  type LongformerInputs,
+  type LongformerOptions,
+  longformer,
+  longformerSync,
+} from './ops/longformer.ts';
+export {
   type LshAttentionInputs,
   type LshAttentionOptions,
   type LshAttentionResult,
@@ -260,6 +311,12 @@ export {
   mesaNetSync,
 } from './ops/mesa-net.ts';
 export { type MetalaInputs, metala, metalaStep, metalaSync } from './ops/metala.ts';
+export {
+  type MixtureOfHeadsInputs,
+  type MixtureOfHeadsOptions,
+  mixtureOfHeads,
+  mixtureOfHeadsSync,
+} from './ops/mixture-of-heads.ts';
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
@@ -271,6 +328,12 @@ export {
   mlstmSync,
 } from './ops/mlstm.ts';
 export {
+  type MoaAttentionOptions,
+  moaAttention,
+  moaAttentionSync,
+} from './ops/moa.ts';
+export { type MobaInputs, type MobaOptions, type MobaResult, moba, mobaSync } from './ops/moba.ts';
+export {
   type MomInputs,
   type MomOptions,
   type MomResult,
@@ -280,6 +343,11 @@ export {
   momSync,
 } from './ops/mom.ts';
 export {
+  type NeighborhoodAttentionOptions,
+  neighborhoodAttention,
+  neighborhoodAttentionSync,
+} from './ops/neighborhood.ts';
+export {
   type LayerNormInputs,
   layerNorm,
   layerNormSync,
@@ -288,6 +356,7 @@ export {
   rmsNorm,
   rmsNormSync,
 } from './ops/norm.ts';
+export { type NsaInputs, type NsaOptions, type NsaResult, nsa, nsaSync } from './ops/nsa.ts';
 export {
   type NystromAttentionInputs,
   type NystromAttentionOptions,
@@ -301,6 +370,12 @@ export {
   pagedAttentionSync,
 } from './ops/paged.ts';
 export { type ParallaxInputs, parallax, parallaxSync } from './ops/parallax.ts';
+export {
+  type AxisOrder,
+  type ParoAttentionOptions,
+  paroAttention,
+  paroAttentionSync,
+} from './ops/paro.ts';
 export { type PathAttnInputs, type PathAttnOptions, pathAttn, pathAttnSync } from './ops/path.ts';
 export {
   type PerformerInputs,
@@ -324,6 +399,11 @@ export {
   precondKdaStep,
   precondKdaSync,
 } from './ops/precond-delta.ts';
+export {
+  type RadialAttentionOptions,
+  radialAttention,
+  radialAttentionSync,
+} from './ops/radial.ts';
 export {
   type LightningAttnInputs,
   type LightningAttnOptions,
@@ -438,6 +518,12 @@ export {
   selectiveScanStep,
   selectiveScanSync,
 } from './ops/selective-scan.ts';
+export { type SlaInputs, type SlaOptions, type SlaResult, sla, slaSync } from './ops/sla.ts';
+export {
+  type SlidingTileAttentionOptions,
+  slidingTileAttention,
+  slidingTileAttentionSync,
+} from './ops/sliding-tile.ts';
 export {
   type AbcInputs,
   type AbcResult,
@@ -453,6 +539,22 @@ export {
   gsaSync,
 } from './ops/slots.ts';
 export {
+  type FixedAttentionOptions,
+  fixedAttention,
+  fixedAttentionSync,
+  type StridedAttentionOptions,
+  stridedAttention,
+  stridedAttentionSync,
+} from './ops/sparse-transformer.ts';
+export {
+  type SparseVideoGenAttentionOptions,
+  type SparseVideoGenHeadsOptions,
+  sparseVideoGen,
+  sparseVideoGenHeads,
+  sparseVideoGenHeadsSync,
+  sparseVideoGenSync,
+} from './ops/sparse-video-gen.ts';
+export {
   type SsdInputs,
   type SsdOptions,
   type SsdResult,
@@ -461,6 +563,17 @@ export {
   ssdStep,
   ssdSync,
 } from './ops/ssd.ts';
+export {
+  type StreamingLlmOptions,
+  streamingLlm,
+  streamingLlmSync,
+} from './ops/streaming-llm.ts';
+export {
+  type SwinAttentionInputs,
+  type SwinAttentionOptions,
+  swinAttention,
+  swinAttentionSync,
+} from './ops/swin.ts';
 export {
   type TitansInputs,
   type TitansLinearInputs,
@@ -485,6 +598,17 @@ export {
   titansLayer,
   titansLayerSync,
 } from './ops/titans-layer.ts';
+export {
+  type TopAttentionInputs,
+  type TopKAttentionOptions,
+  type TopKAttentionResult,
+  type TopPAttentionOptions,
+  type TopPAttentionResult,
+  topKAttention,
+  topKAttentionSync,
+  topPAttention,
+  topPAttentionSync,
+} from './ops/top-attention.ts';
 export { type TriSolveInputs, triSolve, triSolveSync } from './ops/tri-solve.ts';
 export {
   type TttInputs,
@@ -504,7 +628,10 @@ export {
   tttMlpStep,
   tttMlpSync,
 } from './ops/ttt.ts';
+export { type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
+export { type VsaInputs, type VsaOptions, type VsaResult, vsa, vsaSync } from './ops/vsa.ts';
 export type { Pattern, PatternPlace } from './pattern.ts';
+export * as patterns from './patterns.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
 export type { Explanation } from './runtime/program.ts';

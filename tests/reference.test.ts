@@ -4,12 +4,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readSafetensors, tensorValues } from '../src/cli/safetensors.ts';
 import { attention } from './reference/attention.ts';
+import { bigbird } from './reference/bigbird.ts';
 import { comba, combaDplr } from './reference/comba.ts';
 import { gatedDeltaProduct, gatedDeltaProductDplr } from './reference/delta-product.ts';
 import { deltaRule, deltaRuleDplr, gatedDeltaRule, gatedDeltaRuleDplr } from './reference/delta-rule.ts';
 import { deltaformer } from './reference/deltaformer.ts';
 import { differentialAttention } from './reference/differential.ts';
 import { dplr, iplr } from './reference/dplr.ts';
+import { dsa } from './reference/dsa.ts';
 import {
   based,
   basedRecurrent,
@@ -27,15 +29,26 @@ import { kda, kdaDplr } from './reference/kda.ts';
 import { linearAttn } from './reference/linear-attn.ts';
 import { linformer } from './reference/linformer.ts';
 import { logLinearAttn } from './reference/log-linear.ts';
+import { longformer } from './reference/longformer.ts';
 import { lshAttention } from './reference/lsh.ts';
 import { mesaNet } from './reference/mesa-net.ts';
 import { mla, mlaAbsorbed } from './reference/mla.ts';
 import { mlstm } from './reference/mlstm.ts';
+import { moba } from './reference/moba.ts';
 import { float32, float32Base2, float64, type NdArray, type Round } from './reference/ndarray.ts';
+import { nsa } from './reference/nsa.ts';
 import { nystromAttention } from './reference/nystrom.ts';
 import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
 import { pathAttn } from './reference/path.ts';
+import {
+  blockwiseAttention,
+  dilatedAttention,
+  fixedAttention,
+  logsparseAttention,
+  streamingLlm,
+  stridedAttention,
+} from './reference/patterns.ts';
 import { lightningAttn, retention } from './reference/retention.ts';
 import { rgLru } from './reference/rg-lru.ts';
 import { rope } from './reference/rope.ts';
@@ -47,7 +60,9 @@ import { s4d } from './reference/s4d.ts';
 import { selectiveScan } from './reference/selective-scan.ts';
 import { abc, gsa } from './reference/slots.ts';
 import { ssd } from './reference/ssd.ts';
+import { swinAttention } from './reference/swin.ts';
 import { titansLinear, titansLinearDual } from './reference/titans.ts';
+import { topKAttention, topPAttention } from './reference/top-attention.ts';
 import { tttLinear, tttLinearDual } from './reference/ttt.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a case's inputs and attributes are known only when it is read
@@ -57,12 +72,17 @@ const references: Record<string, Reference[]> = {
   abc: [abc],
   attention: [attention],
   based: [based, basedRecurrent],
+  bigbird: [bigbird],
+  blockwise_attention: [blockwiseAttention],
   comba: [comba, combaDplr],
   cosformer: [cosformer, cosformerRecurrent],
   delta_rule: [deltaRule, deltaRuleDplr],
   deltaformer: [deltaformer],
   differential_attention: [differentialAttention],
+  dilated_attention: [dilatedAttention],
   dplr: [dplr],
+  fixed_attention: [fixedAttention],
+  dsa: [dsa],
   forgetting_attn: [forgettingAttn],
   gated_delta_product: [gatedDeltaProduct, gatedDeltaProductDplr],
   gated_delta_rule: [gatedDeltaRule, gatedDeltaRuleDplr],
@@ -77,11 +97,15 @@ const references: Record<string, Reference[]> = {
   linformer: [linformer],
   log_linear_attn: [logLinearAttn],
   lsh_attention: [lshAttention],
+  logsparse_attention: [logsparseAttention],
+  longformer: [longformer],
   hgrn: [hgrn],
   mesa_net: [mesaNet],
   mla: [mla, mlaAbsorbed],
   mlstm: [mlstm],
   nystrom_attention: [nystromAttention],
+  moba: [moba],
+  nsa: [nsa],
   paged_attention: [pagedAttention],
   parallax: [parallax],
   path_attn: [pathAttn],
@@ -99,7 +123,12 @@ const references: Record<string, Reference[]> = {
   rg_lru: [rgLru],
   rwkv4: [rwkv4],
   selective_scan: [selectiveScan],
+  streaming_llm: [streamingLlm],
+  strided_attention: [stridedAttention],
+  swin_attention: [swinAttention],
   titans_linear: [titansLinear, titansLinearDual],
+  top_k_attention: [topKAttention],
+  top_p_attention: [topPAttention],
   ttt_linear: [tttLinear, tttLinearDual],
 };
 

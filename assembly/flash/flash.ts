@@ -4,7 +4,7 @@ import { sum4 } from '../simd/reduce';
 import { elementBytes } from '../simd/storage';
 import { attendBlock } from './attend';
 import { attendLive, beginLive, carveLive, LiveRows, openLive, PART, takeAll, takeTile } from './live-rows';
-import { closeRow, outGain, outputRow, RowEnd, writeLse, writeOutput } from './output';
+import { closeRow, joinRow, outGain, outputRow, RowEnd, writeLse, writeOutput, writeStrips } from './output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, scoreFactor } from './rows';
 import { sequenceAt, sequenceOfItem } from './sequence';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR } from './tile';
@@ -33,21 +33,22 @@ export function finishBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i
       keyBiasBase(p, s, h, q0 + i),
       end,
     );
+    joinRow(p, s, h, q0 + i, end);
     writeLse(p, s, h, q0 + i, end.lse);
     const out = outputRow(p, s, h, q0 + i);
-    const second = acc + <usize>strips * STRIP;
-    let direct = f32x4.splat(end.inverse * gain);
-    let crossed = i32x4.splat(0);
-    if (p.r) {
-      const expected = sum4(v128.load(second + <usize>strips * STRIP)) * end.inverse;
-      crossed = f32x4.neg(direct);
-      direct = f32x4.mul(direct, f32x4.splat(1 + expected));
+    if (!p.r) {
+      writeStrips(acc, STRIP, out, p.dv, end.inverse * gain, end.keep);
+      continue;
     }
+    const second = acc + <usize>strips * STRIP;
+    const direct = f32x4.splat(end.inverse * gain);
+    const expected = sum4(v128.load(second + <usize>strips * STRIP)) * end.inverse;
+    const crossed = f32x4.neg(direct);
+    const whole = f32x4.mul(direct, f32x4.splat(1 + expected));
     for (let c = 0; c < p.dv; c += 4) {
       const at = <usize>(c >> 3) * STRIP + ((<usize>(c & 4)) << 2);
-      let x = f32x4.mul(v128.load(acc + at), direct);
-      if (p.r) x = f32x4.add(x, f32x4.mul(v128.load(second + at), crossed));
-      writeOutput(p, out, c, x);
+      const x = f32x4.mul(v128.load(acc + at), whole);
+      writeOutput(p, out, c, f32x4.add(x, f32x4.mul(v128.load(second + at), crossed)));
     }
   }
 }

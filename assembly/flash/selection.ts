@@ -181,7 +181,7 @@ function keysBetween(places: usize, keys: i32, low: i32, high: i32): u64 {
   let seen: u64 = 0;
   for (let j = 0; j < keys; j += 4) {
     const at = v128.load(places + ((<usize>j) << 2));
-    const outside = v128.or(i32x4.gt(least, at), i32x4.gt(at, most));
+    const outside = v128.or(i32x4.gt_s(least, at), i32x4.gt_s(at, most));
     seen |= (<u64>i32x4.bitmask(v128.not(outside))) << j;
   }
   return seen & range(0, keys);

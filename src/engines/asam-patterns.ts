@@ -10,13 +10,13 @@ import type { Tensor } from '../tensor.ts';
 import type { AttentionCall } from './attention-call.ts';
 import { attendColumns, type ColumnPattern } from './columns.ts';
 import { asFloats } from './copy.ts';
-import { uniformFrom } from './favor-projection.ts';
 import { l2norm } from './features.ts';
 import { flashAttend } from './flash.ts';
 import { selectAbove } from './select/choose.ts';
 import { scoreMap } from './select/score-map.ts';
 import { selectScored } from './select/scored.ts';
 import { softmaxMap } from './select/softmax-map.ts';
+import { uniformFrom } from './uniform.ts';
 
 /** Masks of one call that may be kept for later ones. */
 const MOST_KEPT = 8;

@@ -51,8 +51,8 @@ export interface AttentionCall {
   readonly sinks?: Tensor | undefined;
   /** f32 [Hq] or [B, Hq]: factor on o. Of a head whose factor is 0 flash computes nothing, unless lse is asked for. */
   readonly outScale?: Tensor | undefined;
-  /** Add to o instead of overwriting it. */
-  readonly accumulate?: boolean;
+  /** Add to o instead of overwriting it; or join o and lse, which hold the result over other keys (flash and indexAttend). */
+  readonly accumulate?: boolean | 'join';
   /** f32 [B, Hq, Tq, Tk] scores to write out, after the named stage. */
   readonly scores?: { readonly to: Tensor; readonly stage: 'scaled' | 'capped' | 'masked' } | undefined;
 }
@@ -138,7 +138,7 @@ export function attentionParams(call: AttentionCall, sequences: number) {
     scoresStage: scores ? STAGES[scores.stage] : 0,
     outScale: call.outScale?.address ?? 0,
     outScaleStrideB: call.outScale?.shape.length === 2 ? call.outScale.strides[0]! : 0,
-    accumulate: call.accumulate ? 1 : 0,
+    accumulate: call.accumulate === 'join' ? 2 : call.accumulate ? 1 : 0,
   };
 }
 

@@ -66,11 +66,21 @@ export function firstMemory(x: Tensor): Tensor {
 /** Elements of one span of rows that a thread takes. */
 const SPAN = 4096;
 
-/** Rows of x [B, T, H, d] ([B, T, M, H, d] with `memories`) that `table`, a copy of the routing's rows, chooses: [1, rows, H, d]. */
-export function gatherRows(b: Builder, x: Tensor, memories: boolean, table: number, count: number): Tensor {
+/**
+ * Rows of x [B, T, H, d] ([B, T, M, H, d] with `memories`) that `table`, a copy of the routing's rows, chooses: [1, rows, H, d], or
+ * into as many rows of `into`, contiguous.
+ */
+export function gatherRows(
+  b: Builder,
+  x: Tensor,
+  memories: boolean,
+  table: number,
+  count: number,
+  into?: Tensor,
+): Tensor {
   const each = memories ? firstMemory(x) : x;
   const [, length, heads, d] = each.shape as [number, number, number, number];
-  const o = b.temporary([1, count, heads, d]);
+  const o = into ?? b.temporary([1, count, heads, d]);
   b.dispatch({
     kernel: 'gather',
     params: encode(GatherParams, {
@@ -94,7 +104,12 @@ export function gatherRows(b: Builder, x: Tensor, memories: boolean, table: numb
 }
 
 /** Adds o [B, T, H, d] = weighted sums of rows [1, rows, H, d]. */
-export function combineRows(b: Builder, rows: Tensor, { offsets, entries }: Routing, o: Tensor): void {
+export function combineRows(
+  b: Builder,
+  rows: Tensor,
+  { offsets, entries }: Pick<Routing, 'offsets' | 'entries'>,
+  o: Tensor,
+): void {
   const [batch, length, heads, d] = o.shape as [number, number, number, number];
   b.dispatch({
     kernel: 'combine',

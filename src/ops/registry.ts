@@ -10,6 +10,8 @@ import type { Tensor } from '../tensor.ts';
 import { asam, planAsam } from './asam.ts';
 import { attention, planAttention } from './attention.ts';
 import { based, planBased, rebased } from './based.ts';
+import { bigbird, planBigbird } from './bigbird.ts';
+import { blockwiseAttention, planBlockwise } from './blockwise.ts';
 import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
 import { kMeans, lshBuckets, planKMeans, planLshBuckets, planPoolBlocks, poolBlocks } from './clusters.ts';
 import { comba, planComba } from './comba.ts';
@@ -19,7 +21,12 @@ import { deltaRule, gatedDeltaRule, planDeltaRule, planGatedDeltaRule } from './
 import { deltaSegment, joinDeltaSegment, planDeltaSegment, planJoinDeltaSegment } from './delta-segment.ts';
 import { deltaformer, planDeltaformer } from './deltaformer.ts';
 import { differentialAttention, planDifferential } from './differential.ts';
+import { dilatedAttention, planDilated } from './dilated.ts';
+import { ditFastAttention, planDitFast } from './dit-fast.ts';
 import { dplr, iplr, planDplr, planIplr } from './dplr.ts';
+import { draftAttention, planDraft } from './draft-attention.ts';
+import { dsa, planDsa } from './dsa.ts';
+import { duoAttention, planDuoAttention } from './duo-attention.ts';
 import { dwConv2d, planDwConv2d } from './dw-conv2d.ts';
 import { add, mul, planBinary } from './elementwise.ts';
 import {
@@ -60,22 +67,31 @@ import { linearAttn, planLinearAttn } from './linear-attn.ts';
 import { linformer, planLinformer } from './linformer.ts';
 import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
 import { logLinearAttn, planLogLinear } from './log-linear.ts';
+import { logsparseAttention, planLogsparse } from './logsparse.ts';
+import { longformer, planLongformer } from './longformer.ts';
 import { lshAttention, planLsh } from './lsh.ts';
 import { mamba3, planMamba3 } from './mamba3.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { mesaNet, planMesaNet } from './mesa-net.ts';
 import { metala, planMetala } from './metala.ts';
+import { mixtureOfHeads, planMixtureOfHeads } from './mixture-of-heads.ts';
 import { mla, planMla } from './mla.ts';
 import { mlstm, planMlstm } from './mlstm.ts';
+import { moaAttention, planMoaAttention } from './moa.ts';
+import { moba, planMoba } from './moba.ts';
 import { mom, planMom } from './mom.ts';
+import { neighborhoodAttention, planNeighborhood } from './neighborhood.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
+import { nsa, planNsa } from './nsa.ts';
 import { nystromAttention, planNystrom } from './nystrom.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
+import { paroAttention, planParo } from './paro.ts';
 import { pathAttn, planPath } from './path.ts';
 import { performer, planPerformer } from './performer.ts';
 import { planPrecond, precondGatedDeltaRule, precondKda } from './precond-delta.ts';
+import { planRadial, radialAttention } from './radial.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
 import { planRgLru, rgLru } from './rg-lru.ts';
 import { planRodimus, rodimus } from './rodimus.ts';
@@ -89,12 +105,21 @@ import { dss, planDss, planS4d, s4d } from './s4d.ts';
 import { joinSegment, linearSegment, planJoinSegment, planSegment } from './segment.ts';
 import { bitIndices, planBitIndices, planTopK, planTopP, topK, topP } from './select.ts';
 import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
+import { planSla, sla } from './sla.ts';
+import { planSlidingTile, slidingTileAttention } from './sliding-tile.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
+import { fixedAttention, planFixed, planStrided, stridedAttention } from './sparse-transformer.ts';
+import { planSparseVideoGen, sparseVideoGen } from './sparse-video-gen.ts';
 import { planSsd, ssd } from './ssd.ts';
+import { planStreamingLlm, streamingLlm } from './streaming-llm.ts';
+import { planSwin, swinAttention } from './swin.ts';
 import { planTitans, planTitansLinear, titans, titansLinear } from './titans.ts';
 import { planTitansLayer, titansLayer } from './titans-layer.ts';
+import { planTopKAttention, planTopPAttention, topKAttention, topPAttention } from './top-attention.ts';
 import { planTriSolve, triSolve } from './tri-solve.ts';
 import { planTttLinear, planTttMlp, tttLinear, tttMlp } from './ttt.ts';
+import { planVmoba, vmoba } from './vmoba.ts';
+import { planVsa, vsa } from './vsa.ts';
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -312,6 +337,249 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: MASKING,
     outputs: ['o', 'lse'],
     ...calls(parallax, planParallax),
+  },
+  {
+    name: 'stridedAttention',
+    doc: 'Attention over near keys and those at multiples of a stride.',
+    paper: 'Sparse Transformer, Child 2019',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['stride', 'causal', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(stridedAttention, planStrided),
+  },
+  {
+    name: 'fixedAttention',
+    doc: 'Attention over the own block and the last tokens of every block.',
+    paper: 'Sparse Transformer, Child 2019',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['stride', 'summary', 'causal', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(fixedAttention, planFixed),
+  },
+  {
+    name: 'dilatedAttention',
+    doc: 'Attention over a window of every so many-th key.',
+    paper: 'Longformer, Beltagy 2020; DiNAT, Hassani 2022',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['window', 'dilation', 'causal', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(dilatedAttention, planDilated),
+  },
+  {
+    name: 'blockwiseAttention',
+    doc: 'Attention of each block of queries over one block of keys.',
+    paper: 'BlockBERT, Qiu 2019',
+    inputs: ['q', 'k', 'v', 'permutation?'],
+    attributes: ['blockSize', 'causal', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(blockwiseAttention, planBlockwise),
+  },
+  {
+    name: 'logsparseAttention',
+    doc: 'Attention over keys at distances that are powers of two.',
+    paper: 'LogSparse Transformer, Li 2019',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['window', 'causal', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(logsparseAttention, planLogsparse),
+  },
+  {
+    name: 'streamingLlm',
+    doc: 'Causal attention over the first keys and a window.',
+    paper: 'StreamingLLM, Xiao 2023',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['sinks', 'window', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(streamingLlm, planStreamingLlm),
+  },
+  {
+    name: 'longformer',
+    doc: 'Window attention with global tokens that have projections of their own.',
+    paper: 'Longformer, Beltagy 2020',
+    inputs: ['q', 'k', 'v', 'globalMask?', 'qGlobal?', 'kGlobal?', 'vGlobal?'],
+    attributes: ['window', 'dilation', 'causal', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(longformer, planLongformer),
+  },
+  {
+    name: 'bigbird',
+    doc: 'Attention over near, global and random blocks.',
+    paper: 'BigBird, Zaheer 2020',
+    inputs: ['q', 'k', 'v', 'randBlocks?'],
+    attributes: ['blockSize', 'randomBlocks', 'seed', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(bigbird, planBigbird),
+  },
+  {
+    name: 'swinAttention',
+    doc: 'Attention inside shifted windows of an image, with a bias for every displacement.',
+    paper: 'Swin Transformer, Liu 2021',
+    inputs: ['q', 'k', 'v', 'biasTable?'],
+    attributes: ['windowSize', 'shiftSize', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(swinAttention, planSwin),
+  },
+  {
+    name: 'neighborhoodAttention',
+    doc: 'Attention over the neighbors of a token in one to three dimensions.',
+    paper: 'Neighborhood attention, Hassani 2023',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['kernelSize', 'dilation', 'stride', 'causal', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(neighborhoodAttention, planNeighborhood),
+  },
+  {
+    name: 'slidingTileAttention',
+    doc: 'Attention of tiles of a video over the tiles around them.',
+    paper: 'Sliding tile attention, Zhang 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['grid', 'tile', 'window', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(slidingTileAttention, planSlidingTile),
+  },
+  {
+    name: 'radialAttention',
+    doc: 'Attention over a video whose windows shrink as frames move apart.',
+    paper: 'Radial attention, Li 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['frames', 'tokensPerFrame', 'decay', 'neighbor', 'blockSize', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(radialAttention, planRadial),
+  },
+  {
+    name: 'sparseVideoGen',
+    doc: 'Attention over bands of near frames or, for other heads, of near places in all frames.',
+    paper: 'Sparse VideoGen, Xi 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['frames', 'tokensPerFrame', 'width', 'heads', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(sparseVideoGen, planSparseVideoGen),
+  },
+  {
+    name: 'paroAttention',
+    doc: 'Attention over a volume whose tokens each head takes in an order of its own, by block masks.',
+    paper: 'PAROAttention, Zhao 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['grid', 'orders', 'blockMasks', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(paroAttention, planParo),
+  },
+  {
+    name: 'duoAttention',
+    doc: 'Causal attention in which only some heads see all keys, and the others sinks and recent keys.',
+    paper: 'DuoAttention, Xiao 2024',
+    inputs: ['q', 'k', 'v', 'gate?'],
+    attributes: ['sinks', 'recent', 'full', 'threshold', 'sparsity', 'blend', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(duoAttention, planDuoAttention),
+  },
+  {
+    name: 'moaAttention',
+    doc: 'Causal attention over sinks and a window of each head that grows with the length.',
+    paper: 'MoA, mixture of sparse attention, Fu 2024',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['alpha', 'beta', 'length', 'sinks', 'blockSize', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(moaAttention, planMoaAttention),
+  },
+  {
+    name: 'mixtureOfHeads',
+    doc: 'Attention by a few heads that each token chooses, with keys and values shared by all.',
+    paper: 'Mixture of attention heads, Zhang 2022',
+    inputs: ['q?', 'x?', 'wq?', 'k', 'v', 'wo?', 'weights', 'indices?'],
+    attributes: ['causal', 'scale'],
+    outputs: ['o'],
+    ...calls(mixtureOfHeads, planMixtureOfHeads),
+  },
+  {
+    name: 'ditFastAttention',
+    doc: 'Window attention plus what full attention had beyond the window at an earlier step.',
+    paper: 'DiTFastAttn, Yuan 2024',
+    inputs: ['q', 'k', 'v', 'residual?'],
+    attributes: ['window', 'scale'],
+    outputs: ['o', 'residual?'],
+    ...calls(ditFastAttention, planDitFast),
+  },
+  {
+    name: 'topKAttention',
+    doc: 'Softmax attention over the k highest scores of each query.',
+    paper: 'Explicit sparse transformer, Zhao 2019',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['k', 'causal', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(topKAttention, planTopKAttention),
+  },
+  {
+    name: 'topPAttention',
+    doc: 'Softmax attention over the fewest keys that hold a share of each softmax.',
+    paper: 'Twilight, Lin 2025; Tactic, Zhu 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['p', 'causal', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'counts', 'indices'],
+    ...calls(topPAttention, planTopPAttention),
+  },
+  {
+    name: 'nsa',
+    doc: 'Causal attention on compressed keys, on chosen blocks of keys and on a window, by gates.',
+    paper: 'Native Sparse Attention, Yuan 2025',
+    inputs: ['q', 'k', 'v', 'gCmp?', 'gSlc?', 'gSwa?', 'kCmp?', 'vCmp?'],
+    attributes: ['blockSize', 'blockCounts', 'windowSize', 'scale', 'returnSelection'],
+    outputs: ['o', 'selection'],
+    ...calls(nsa, planNsa),
+  },
+  {
+    name: 'moba',
+    doc: 'Causal attention on the chunks of keys whose means suit each query.',
+    paper: 'MoBA, Lu 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['chunkSize', 'topk', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(moba, planMoba),
+  },
+  {
+    name: 'vmoba',
+    doc: "Attention over a video on the chunks of keys that hold a share of each query's normalised scores.",
+    paper: 'VMoBA, Wu 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['shape', 'chunk', 'threshold', 'topk', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(vmoba, planVmoba),
+  },
+  {
+    name: 'dsa',
+    doc: 'Causal attention on the keys that a small indexer scores highest, one choice for all heads.',
+    paper: 'DeepSeek-V3.2-Exp, 2025',
+    inputs: ['q', 'k', 'v', 'kScale?', 'vScale?', 'qIdx', 'kIdx', 'wIdx'],
+    attributes: ['topk', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(dsa, planDsa),
+  },
+  {
+    name: 'vsa',
+    doc: 'Attention over a video: coarse over means of cubes, fine over the cubes that it chooses.',
+    paper: 'VSA, Zhang 2025',
+    inputs: ['q', 'k', 'v', 'gate?'],
+    attributes: ['shape', 'cube', 'topk', 'scale', 'returnSelection'],
+    outputs: ['o', 'selection'],
+    ...calls(vsa, planVsa),
+  },
+  {
+    name: 'sla',
+    doc: 'Softmax attention on chosen blocks plus linear attention on the rest.',
+    paper: 'SLA, Zhang 2025',
+    inputs: ['q', 'k', 'v', 'proj?', 'projBias?'],
+    attributes: ['topk', 'blockQ', 'blockK', 'featureMap', 'linear', 'scale', 'eps', 'returnSelection'],
+    outputs: ['o', 'selection'],
+    ...calls(sla, planSla),
+  },
+  {
+    name: 'draftAttention',
+    doc: 'Attention over a video on the pairs of patches to which a draft of means gives the most weight.',
+    paper: 'DraftAttention, Shen 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['shape', 'pool', 'keep', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(draftAttention, planDraft),
   },
   {
     name: 'simpleGla',

@@ -4,7 +4,7 @@
  * @module
  */
 import { DisposedError, RuntimeMismatchError } from '../errors.ts';
-import { type DType, Tensor } from '../tensor.ts';
+import { bytesOf, contiguousStrides, type DType, sizeOf, Tensor } from '../tensor.ts';
 import type { Dispatch, Runtime } from './runtime.ts';
 
 /** Collects the outputs, temporaries and dispatches of a call. */
@@ -16,6 +16,9 @@ export class Builder {
   readonly #outputs: Tensor[] = [];
   readonly #temporaries: Tensor[] = [];
   readonly #blocks: number[] = [];
+  /** Temporaries whose memory later ones may take, and those of the work under `reusing`. */
+  readonly #spare: Tensor[] = [];
+  #lent: Tensor[] | undefined;
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
@@ -30,8 +33,35 @@ export class Builder {
 
   /** A tensor that ends with the call. */
   temporary(shape: readonly number[], dtype: DType = 'f32'): Tensor {
-    const tensor = this.runtime.empty(shape, dtype);
+    const bytes = sizeOf(shape) * bytesOf(dtype);
+    const roomy = (x: Tensor) => x.size * bytesOf(x.dtype) >= bytes;
+    const found = this.#lent ? this.#spare.findIndex(roomy) : -1;
+    const tensor = found < 0 ? this.runtime.empty(shape, dtype) : this.#spare.splice(found, 1)[0]!;
+    if (found < 0) this.#temporaries.push(tensor);
+    this.#lent?.push(tensor);
+    if (found < 0) return tensor;
+    return new Tensor(this.runtime, dtype, shape, contiguousStrides(shape), tensor.block, 0);
+  }
+
+  /**
+   * Lays out work whose temporaries nothing else needs: the next work under `reusing` takes their memory, since dispatches run in
+   * order. Such temporaries cannot become results.
+   */
+  reusing<R>(work: () => R): R {
+    this.#lent = [];
+    try {
+      return work();
+    } finally {
+      this.#spare.push(...this.#lent);
+      this.#lent = undefined;
+    }
+  }
+
+  /** A temporary of i32 with these numbers. */
+  constant(words: Int32Array, shape: readonly number[]): Tensor {
+    const tensor = this.runtime.empty(shape, 'i32');
     this.#temporaries.push(tensor);
+    new Int32Array(this.runtime.buffer, tensor.address, words.length).set(words);
     return tensor;
   }
 

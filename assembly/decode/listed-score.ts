@@ -1,0 +1,137 @@
+import { fma } from '../simd/fma';
+import { sum4x4 } from '../simd/reduce';
+import { LIST_ROW } from './list-block';
+
+/**
+ * out[r][j] = q_r k_j for two queries and keys that lie anywhere.
+ *
+ *   q     f32 [2, d]      d a multiple of 4, rows `stride` bytes apart
+ *   keys  u32 [n]         addresses of f32 [d]; n a multiple of 4
+ *   out   f32 [2, 128]
+ */
+export function scoreListedPair(q: usize, stride: usize, keys: usize, out: usize, n: i32, d: i32): void {
+  const last = keys + ((<usize>n) << 2);
+  for (; keys < last; keys += 16) {
+    let k0: usize = load<u32>(keys);
+    let k1: usize = load<u32>(keys, 4);
+    let k2: usize = load<u32>(keys, 8);
+    let k3: usize = load<u32>(keys, 12);
+    let a = q;
+    let b = q + stride;
+    let s00 = i32x4.splat(0);
+    let s01 = s00;
+    let s02 = s00;
+    let s03 = s00;
+    let s10 = s00;
+    let s11 = s00;
+    let s12 = s00;
+    let s13 = s00;
+    if (ASC_FEATURE_RELAXED_SIMD) {
+      for (let left = d >> 3; left > 0; --left) {
+        let x = v128.load(a);
+        let y = v128.load(b);
+        let k = v128.load(k0);
+        s00 = fma(x, k, s00);
+        s10 = fma(y, k, s10);
+        k = v128.load(k1);
+        s01 = fma(x, k, s01);
+        s11 = fma(y, k, s11);
+        k = v128.load(k2);
+        s02 = fma(x, k, s02);
+        s12 = fma(y, k, s12);
+        k = v128.load(k3);
+        s03 = fma(x, k, s03);
+        s13 = fma(y, k, s13);
+        x = v128.load(a, 16);
+        y = v128.load(b, 16);
+        k = v128.load(k0, 16);
+        s00 = fma(x, k, s00);
+        s10 = fma(y, k, s10);
+        k = v128.load(k1, 16);
+        s01 = fma(x, k, s01);
+        s11 = fma(y, k, s11);
+        k = v128.load(k2, 16);
+        s02 = fma(x, k, s02);
+        s12 = fma(y, k, s12);
+        k = v128.load(k3, 16);
+        s03 = fma(x, k, s03);
+        s13 = fma(y, k, s13);
+        a += 32;
+        b += 32;
+        k0 += 32;
+        k1 += 32;
+        k2 += 32;
+        k3 += 32;
+      }
+    }
+    for (let left = ASC_FEATURE_RELAXED_SIMD ? (d >> 2) & 1 : d >> 2; left > 0; --left) {
+      const x = v128.load(a);
+      const y = v128.load(b);
+      let k = v128.load(k0);
+      s00 = fma(x, k, s00);
+      s10 = fma(y, k, s10);
+      k = v128.load(k1);
+      s01 = fma(x, k, s01);
+      s11 = fma(y, k, s11);
+      k = v128.load(k2);
+      s02 = fma(x, k, s02);
+      s12 = fma(y, k, s12);
+      k = v128.load(k3);
+      s03 = fma(x, k, s03);
+      s13 = fma(y, k, s13);
+      a += 16;
+      b += 16;
+      k0 += 16;
+      k1 += 16;
+      k2 += 16;
+      k3 += 16;
+    }
+    v128.store(out, sum4x4(s00, s01, s02, s03));
+    v128.store(out, sum4x4(s10, s11, s12, s13), LIST_ROW);
+    out += 16;
+  }
+}
+
+/**
+ * out[j] = q k_j for one query and keys that lie anywhere.
+ *
+ *   q     f32 [d]     d a multiple of 4
+ *   keys  u32 [n]     addresses of f32 [d]; n a multiple of 8
+ *   out   f32 [n]
+ */
+export function scoreListed(q: usize, keys: usize, out: usize, n: i32, d: i32): void {
+  const bytes = (<usize>d) << 2;
+  const last = keys + ((<usize>n) << 2);
+  for (; keys < last; keys += 32) {
+    const k0: usize = load<u32>(keys);
+    const k1: usize = load<u32>(keys, 4);
+    const k2: usize = load<u32>(keys, 8);
+    const k3: usize = load<u32>(keys, 12);
+    const k4: usize = load<u32>(keys, 16);
+    const k5: usize = load<u32>(keys, 20);
+    const k6: usize = load<u32>(keys, 24);
+    const k7: usize = load<u32>(keys, 28);
+    let s0 = i32x4.splat(0);
+    let s1 = s0;
+    let s2 = s0;
+    let s3 = s0;
+    let s4 = s0;
+    let s5 = s0;
+    let s6 = s0;
+    let s7 = s0;
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const x = v128.load(q + i);
+      s0 = fma(x, v128.load(k0 + i), s0);
+      s1 = fma(x, v128.load(k1 + i), s1);
+      s2 = fma(x, v128.load(k2 + i), s2);
+      s3 = fma(x, v128.load(k3 + i), s3);
+      s4 = fma(x, v128.load(k4 + i), s4);
+      s5 = fma(x, v128.load(k5 + i), s5);
+      s6 = fma(x, v128.load(k6 + i), s6);
+      s7 = fma(x, v128.load(k7 + i), s7);
+    }
+    v128.store(out, sum4x4(s0, s1, s2, s3));
+    v128.store(out, sum4x4(s4, s5, s6, s7), 16);
+    out += 32;
+  }
+}
