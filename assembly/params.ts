@@ -211,7 +211,6 @@ export class IndexAttendParams extends AttentionParams {
   spanKeys: i32;
 }
 
-
 /** Sums of branches by gates, see elementwise/blend.ts. */
 @unmanaged
 export class BlendParams {
