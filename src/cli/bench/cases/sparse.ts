@@ -183,7 +183,7 @@ const METHODS: readonly Method[] = [
     op: 'spargeAttn',
     label: 'SpargeAttn',
     // blocks of random rows are alike in nothing
-    options: { theta: -1, topK: 0.12, causal: true },
+    options: { theta: -1, topK: 0.065, causal: true },
     selects: true,
     sees: byBlocks(128, 64),
   },
