@@ -25,6 +25,14 @@ export * from './errors.ts';
 export type { Picture } from './mask/picture.ts';
 export type { Predicate } from './mask/predicate.ts';
 export {
+  type AsamInputs,
+  type AsamOptions,
+  type AsamPattern,
+  type AsamResult,
+  asam,
+  asamSync,
+} from './ops/asam.ts';
+export {
   type AttentionInputs,
   type AttentionOptions,
   type AttentionResult,
@@ -63,6 +71,7 @@ export {
   causalConv1dStep,
   causalConv1dSync,
 } from './ops/causal-conv.ts';
+export type { ChosenInputs, ChosenOptions, ChosenResult } from './ops/chosen-blocks.ts';
 export {
   type KMeansInputs,
   type KMeansOptions,
@@ -191,6 +200,7 @@ export {
   t2rSync,
 } from './ops/feature-attention.ts';
 export * as features from './ops/features.ts';
+export { type FlexPrefillOptions, flexPrefill, flexPrefillSync } from './ops/flex-prefill.ts';
 export {
   type ForgettingAttnInputs,
   type ForgettingAttnOptions,
@@ -241,6 +251,7 @@ export {
   linearAttnStep,
   linearAttnSync,
 } from './ops/linear-attn.ts';
+export { type LinformerInputs, type LinformerOptions, linformer, linformerSync } from './ops/linformer.ts';
 export {
   type LogCumsumExpInputs,
   type LogCumsumExpResult,
@@ -266,6 +277,15 @@ export {
   longformer,
   longformerSync,
 } from './ops/longformer.ts';
+
+export {
+  type LshAttentionInputs,
+  type LshAttentionOptions,
+  type LshAttentionResult,
+  lshAttention,
+  lshAttentionSync,
+} from './ops/lsh.ts';
+
 export {
   type Mamba3Inputs,
   type Mamba3Result,
@@ -296,11 +316,22 @@ export {
 } from './ops/mesa-net.ts';
 export { type MetalaInputs, metala, metalaStep, metalaSync } from './ops/metala.ts';
 export {
+  type AShapePlan,
+  type BlockSparsePlan,
+  type MinferenceOptions,
+  type MinferencePlan,
+  type MinferenceResult,
+  minference,
+  minferenceSync,
+  type VerticalSlashPlan,
+} from './ops/minference.ts';
+export {
   type MixtureOfHeadsInputs,
   type MixtureOfHeadsOptions,
   mixtureOfHeads,
   mixtureOfHeadsSync,
 } from './ops/mixture-of-heads.ts';
+
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
@@ -341,6 +372,12 @@ export {
   rmsNormSync,
 } from './ops/norm.ts';
 export { type NsaInputs, type NsaOptions, type NsaResult, nsa, nsaSync } from './ops/nsa.ts';
+export {
+  type NystromAttentionInputs,
+  type NystromAttentionOptions,
+  nystromAttention,
+  nystromAttentionSync,
+} from './ops/nystrom.ts';
 export {
   type PagedAttentionInputs,
   type PagedAttentionOptions,
@@ -404,6 +441,13 @@ export {
 export { type RodimusInputs, rodimus, rodimusStep, rodimusSync } from './ops/rodimus.ts';
 export { type RopeInputs, type RopeOptions, rope, ropeSync } from './ops/rope.ts';
 export {
+  type RoutingAttentionInputs,
+  type RoutingAttentionOptions,
+  type RoutingAttentionResult,
+  routingAttention,
+  routingAttentionSync,
+} from './ops/routing.ts';
+export {
   type RwkvInputs,
   rwkv5,
   rwkv5Step,
@@ -455,6 +499,18 @@ export {
   s4dSync,
   s4dTable,
 } from './ops/s4d.ts';
+export {
+  type SampleAttentionOptions,
+  type SampleAttentionResult,
+  sampleAttention,
+  sampleAttentionSync,
+} from './ops/sample-attention.ts';
+export {
+  type SeerAttentionInputs,
+  type SeerAttentionOptions,
+  seerAttention,
+  seerAttentionSync,
+} from './ops/seer-attention.ts';
 export {
   type JoinSegmentInputs,
   joinSegment,
@@ -509,6 +565,7 @@ export {
   gsaStep,
   gsaSync,
 } from './ops/slots.ts';
+export { type SpargeAttnOptions, spargeAttn, spargeAttnSync } from './ops/sparge-attn.ts';
 export {
   type FixedAttentionOptions,
   fixedAttention,
@@ -525,6 +582,13 @@ export {
   sparseVideoGenHeadsSync,
   sparseVideoGenSync,
 } from './ops/sparse-video-gen.ts';
+export {
+  type SparseVideoGen2Inputs,
+  type SparseVideoGen2Options,
+  type SparseVideoGen2Result,
+  sparseVideoGen2,
+  sparseVideoGen2Sync,
+} from './ops/sparse-videogen2.ts';
 export {
   type SsdInputs,
   type SsdOptions,
@@ -599,8 +663,9 @@ export {
   tttMlpStep,
   tttMlpSync,
 } from './ops/ttt.ts';
-export { type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
+export { type VmobaInputs, type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
 export { type VsaInputs, type VsaOptions, type VsaResult, vsa, vsaSync } from './ops/vsa.ts';
+export { type XAttentionOptions, xAttention, xAttentionSync } from './ops/xattention.ts';
 export type { Pattern, PatternPlace } from './pattern.ts';
 export * as patterns from './patterns.ts';
 export type { MemoryReport } from './runtime/arena.ts';

@@ -27,14 +27,17 @@ import { gla, hgrn2, simpleGla } from './reference/gla.ts';
 import { hgrn } from './reference/hgrn.ts';
 import { kda, kdaDplr } from './reference/kda.ts';
 import { linearAttn } from './reference/linear-attn.ts';
+import { linformer } from './reference/linformer.ts';
 import { logLinearAttn } from './reference/log-linear.ts';
 import { longformer } from './reference/longformer.ts';
+import { lshAttention } from './reference/lsh.ts';
 import { mesaNet } from './reference/mesa-net.ts';
 import { mla, mlaAbsorbed } from './reference/mla.ts';
 import { mlstm } from './reference/mlstm.ts';
 import { moba } from './reference/moba.ts';
 import { float32, float32Base2, float64, type NdArray, type Round } from './reference/ndarray.ts';
 import { nsa } from './reference/nsa.ts';
+import { nystromAttention } from './reference/nystrom.ts';
 import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
 import { pathAttn } from './reference/path.ts';
@@ -49,6 +52,7 @@ import {
 import { lightningAttn, retention } from './reference/retention.ts';
 import { rgLru } from './reference/rg-lru.ts';
 import { rope } from './reference/rope.ts';
+import { routingAttention } from './reference/routing.ts';
 import { rwkv5, rwkv6 } from './reference/rwkv.ts';
 import { rwkv4 } from './reference/rwkv4.ts';
 import { rwkv7, rwkv7Dplr } from './reference/rwkv7.ts';
@@ -90,15 +94,18 @@ const references: Record<string, Reference[]> = {
   kda: [kda, kdaDplr],
   lightning_attn: [lightningAttn],
   linear_attn: [linearAttn],
+  linformer: [linformer],
   log_linear_attn: [logLinearAttn],
   logsparse_attention: [logsparseAttention],
   longformer: [longformer],
+  lsh_attention: [lshAttention],
   hgrn: [hgrn],
   mesa_net: [mesaNet],
   mla: [mla, mlaAbsorbed],
   mlstm: [mlstm],
   moba: [moba],
   nsa: [nsa],
+  nystrom_attention: [nystromAttention],
   paged_attention: [pagedAttention],
   parallax: [parallax],
   path_attn: [pathAttn],
@@ -106,6 +113,7 @@ const references: Record<string, Reference[]> = {
   rebased: [rebased, rebasedRecurrent],
   retention: [retention],
   rope: [rope],
+  routing_attention: [routingAttention],
   s4d: [s4d],
   rwkv5: [rwkv5],
   rwkv6: [rwkv6],

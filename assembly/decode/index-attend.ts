@@ -10,8 +10,8 @@ import { LOG2E } from '../simd/constants';
 import { sum4 } from '../simd/reduce';
 import { elementBytes, F32, widenRow } from '../simd/storage';
 import { LIST_BLOCK, LIST_ROW } from './list-block';
-import { scoreListed, scoreListedPair } from './listed-score';
-import { mixListed, mixListedPair } from './listed-value';
+import { scoreListed, scoreListedPairs } from './listed-score';
+import { mixListed, mixListedPairs } from './listed-value';
 
 /** Scratch of one thread. */
 @unmanaged
@@ -198,18 +198,16 @@ function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
   const first = <usize>(i * rows);
   const q = t.q + first * t.qBytes;
   const acc = t.acc + first * t.oBytes;
-  let r = 0;
-  for (; r + 2 <= rows; r += 2) {
-    scoreListedPair(q + <usize>r * t.qBytes, t.qBytes, t.keys, t.s + <usize>r * LIST_ROW, padded, <i32>(t.qBytes >> 2));
-  }
-  if (r < rows) {
-    scoreListed(q + <usize>r * t.qBytes, t.keys, t.s + <usize>r * LIST_ROW, padded, <i32>(t.qBytes >> 2));
-  }
+  const even = rows & ~1;
+  const odd = <usize>even;
+  const dk = <i32>(t.qBytes >> 2);
+  if (even) scoreListedPairs(q, t.qBytes, even, t.keys, t.s, padded, dk);
+  if (even < rows) scoreListed(q + odd * t.qBytes, t.keys, t.s + odd * LIST_ROW, padded, dk);
   if (p.softcap != 0) {
-    for (r = 0; r < rows; ++r) capRow(t.s + <usize>r * LIST_ROW, padded, p.softcap * LOG2E);
+    for (let r = 0; r < rows; ++r) capRow(t.s + <usize>r * LIST_ROW, padded, p.softcap * LOG2E);
   }
   if (n < padded) {
-    for (r = 0; r < rows; ++r) {
+    for (let r = 0; r < rows; ++r) {
       const row = t.s + <usize>r * LIST_ROW;
       for (let j = n; j < padded; ++j) store<f32>(row + ((<usize>j) << 2), -Infinity);
     }
@@ -227,10 +225,8 @@ function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
     <i32>(t.oBytes >> 5),
     32,
   );
-  for (r = 0; r + 2 <= rows; r += 2) {
-    mixListedPair(t.s + <usize>r * LIST_ROW, t.values, acc + <usize>r * t.oBytes, t.oBytes, n, p.dv);
-  }
-  if (r < rows) mixListed(t.s + <usize>r * LIST_ROW, t.values, acc + <usize>r * t.oBytes, n, p.dv);
+  if (even) mixListedPairs(t.s, even, t.values, acc, t.oBytes, n, p.dv);
+  if (even < rows) mixListed(t.s + odd * LIST_ROW, t.values, acc + odd * t.oBytes, n, p.dv);
 }
 
 /**

@@ -3,13 +3,13 @@ import { FlashParams, Sequence } from '../params';
 import { sum4 } from '../simd/reduce';
 import { elementBytes } from '../simd/storage';
 import { attendBlock } from './attend';
-import { attendLive, carveLive, LiveRows, openLive, takeAll, takeTile } from './live-rows';
-import { closeRow, joinRow, outputRow, RowEnd, writeLse, writeOutput, writeStrips } from './output';
+import { attendLive, beginLive, carveLive, LiveRows, openLive, PART, takeAll, takeTile } from './live-rows';
+import { closeRow, joinRow, outGain, outputRow, RowEnd, writeLse, writeOutput, writeStrips } from './output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, scoreFactor } from './rows';
 import { sequenceAt, sequenceOfItem } from './sequence';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR } from './tile';
 import { carve, openBlock, packRows, selectBlock, STRIP, Tiles } from './tiles';
-import { ALL, intersectPlaces, NONE, openSelection, selectKeys } from './selection';
+import { ALL, intersectPlaces, NONE, openSelection, PARTS, selectKeys, takePart } from './selection';
 
 /** Bytes of scratch that one thread of `flash` needs; `scratch` has room for 256 bytes. */
 export function flashScratchBytes(params: usize, scratch: usize): i32 {
@@ -20,7 +20,7 @@ export function flashScratchBytes(params: usize, scratch: usize): i32 {
 /** Divides by the weights' sum and writes o and lse of one query block. */
 export function finishBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, rows: i32): void {
   const strips = roundUpNR(p.dv) >> 3;
-  const gain: f32 = p.outScale ? load<f32>(p.outScale + ((<usize>h) << 2)) : 1;
+  const gain = outGain(p, s, h);
   const end = changetype<RowEnd>(t.rowEnd);
   for (let i = 0; i < rows; ++i) {
     const g = i / MR;
@@ -116,8 +116,21 @@ function attendSelected(
   if (p.selected) openSelection(p, s, w, h, q0, rows);
   for (let block = lowest; block < last; ++block) {
     const seen = p.selected ? selectKeys(p, s, w, h, rows, block) : ALL;
-    if (seen != NONE) attendSeen(p, s, t, w, h, q0, rows, block, seen == ALL);
+    if (seen == PARTS) {
+      for (let part = w.parts, end = part + <usize>w.count * PART; part < end; part += PART) {
+        takePart(p, w, rows, part);
+        attendSeen(p, s, t, w, h, q0, rows, block, false);
+      }
+    } else if (seen != NONE) {
+      attendSeen(p, s, t, w, h, q0, rows, block, seen == ALL);
+    }
   }
+}
+
+/** Zeros in place of the output of one query block, which a factor of 0 leaves nothing of. */
+function emptyBlock(p: FlashParams, s: Sequence, h: i32, q0: i32, rows: i32): void {
+  if (p.accumulate) return;
+  for (let i = 0; i < rows; ++i) memory.fill(outputRow(p, s, h, q0 + i), 0, (<usize>p.dv) << 2);
 }
 
 /**
@@ -128,7 +141,7 @@ function attendSelected(
  *   bias   f32 [B|1, H|1, Tq|1, Tk]       natural units; stride 0 where broadcast, last axis contiguous
  *   mask   u8, as bias                    0 hides the key
  *   keyBias f32 [B, Tk, H]                natural units
- *   alibiSlopes, sinks, outScale f32 [H]
+ *   alibiSlopes, sinks f32 [H], outScale f32 [H] or [B, H]: a head of 0 costs nothing where lse is not asked for
  *   r      f32 [B, Tq, H, dk]             parallax only; strides of q
  *   o      f32 [B, Tq, H, dv], lse f32 [B, Tq, H]; neither may alias an input
  *
@@ -141,7 +154,8 @@ export function flash(params: usize, begin: i32, end: i32, scratch: usize): void
   const p = changetype<FlashParams>(params);
   const t = carve(p, scratch);
   const w = carveLive(p, t);
-  if (p.listRows || p.selected || p.qPositions) openLive(p, t, w);
+  const masked = p.listRows || p.selected || p.qPositions;
+  if (masked) openLive(p, t, w);
   const factor = scoreFactor(p);
   for (let item = begin; item < end; ++item) {
     const s = sequenceAt(p.sequences, sequenceOfItem(p.sequences, p.sequenceCount, item));
@@ -151,12 +165,17 @@ export function flash(params: usize, begin: i32, end: i32, scratch: usize): void
     // a causal mask gives the last block the most work: begun first, it does not end last
     const q0 = (blocksQ - 1 - (local - h * blocksQ)) * p.blockQ;
     const rows = min(p.blockQ, s.qLength - q0);
+    if (!p.lse && outGain(p, s, h) == 0) {
+      emptyBlock(p, s, h, q0, rows);
+      continue;
+    }
 
     const qStart = s.batch * p.qStrideB + (s.qStart + q0) * p.qStrideT + h * p.qStrideH;
     packRows(p.q + <usize>qStart * elementBytes(p.qType), p.qType, p.qStrideT, rows, t.q, p.dk, factor);
     if (p.r) packRows(p.r + ((<usize>qStart) << 2), 0, p.qStrideT, rows, t.r, p.dk, 1);
     openBlock(p, t, rows);
 
+    if (masked) beginLive(t, w, rows);
     const lowest = (p.scores ? 0 : firstKey(p, s, q0)) >> BLOCK_K_SHIFT;
     const last = ((p.scores ? s.kLength : endKey(p, s, q0 + rows - 1)) + BLOCK_K - 1) >> BLOCK_K_SHIFT;
     if (p.listRows) {

@@ -4,7 +4,7 @@ import { weighSecond } from './attend';
 import { endKey, firstKey, modifyRow, plainScores } from './rows';
 import { maskBitsRow } from './scores';
 import { keepRows, SLACK, softmaxStep } from './softmax';
-import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR, SCORE_ROW } from './tile';
+import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR, rowGroups, SCORE_ROW } from './tile';
 import { STRIP, Tiles } from './tiles';
 
 /** What key blocks that only some rows see need beside the tiles of the query block. */
@@ -29,6 +29,8 @@ export class LiveRows {
   /** [64] parts of the block at hand: rows of columns, and u64 the keys that they show. */
   parts: usize;
   count: i32;
+  /** Largest norm of the query block's rows. */
+  norm: f32;
   end: usize;
 }
 
@@ -87,6 +89,12 @@ export function openLive(p: FlashParams, t: Tiles, w: LiveRows): void {
   }
 }
 
+/** Begins a query block of packed rows. */
+export function beginLive(t: Tiles, w: LiveRows, rows: i32): void {
+  w.norm = 0;
+  for (let g = 0; g < rowGroups(rows); ++g) w.norm = max<f32>(w.norm, load<f32>(t.qNorms + ((<usize>g) << 2)));
+}
+
 /** Makes row i of the query block row `at` of the tile. */
 // @ts-ignore: decorator
 @inline
@@ -103,14 +111,12 @@ function takeRow(p: FlashParams, t: Tiles, w: LiveRows, at: i32, i: i32): void {
 function attendTile(p: FlashParams, s: Sequence, t: Tiles, w: LiveRows, h: i32, q0: i32, first: i32, live: i32): void {
   let some: u64 = 0;
   let all: u64 = ~0;
-  let norm: f32 = 0;
   let least: f32 = Infinity;
   for (let r = 0; r < live; ++r) {
     const i = load<i32>(w.tile + ((<usize>r) << 2));
     const mask = load<u64>(w.masks + ((<usize>i) << 3));
     some |= mask;
     all &= mask;
-    norm = max<f32>(norm, load<f32>(t.qNorms + ((<usize>(i / MR)) << 2)));
     least = min<f32>(least, load<f32>(t.m + ((<usize>i) << 2)));
   }
   for (let r = live; r < MR; ++r) {
@@ -131,7 +137,7 @@ function attendTile(p: FlashParams, s: Sequence, t: Tiles, w: LiveRows, h: i32, 
   const covered: u64 = (~(<u64>0) >> (64 - n)) << from;
   const whole = plain && (all & covered) == covered;
   // while no score can pass the references, their maximum need not be looked for
-  const bounded = plain && norm * t.keyNorm <= least + SLACK;
+  const bounded = plain && w.norm * t.keyNorm <= least + SLACK;
   let kept = false;
   for (let r = 0; r < live; ++r) {
     const i = load<i32>(w.tile + ((<usize>r) << 2));

@@ -62,6 +62,13 @@ export function joinRow(p: AttentionParams, s: Sequence, h: i32, i: i32, end: Ro
   end.lse = sum == 0 ? -Infinity : <f32>(<f64>base + ln(<f64>sum));
 }
 
+/** Factor on the output of a head. */
+// @ts-ignore: decorator
+@inline
+export function outGain(p: AttentionParams, s: Sequence, h: i32): f32 {
+  return p.outScale ? load<f32>(p.outScale + ((<usize>(s.batch * p.outScaleStrideB + h)) << 2)) : 1;
+}
+
 /** Writes the lse of query row i. */
 export function writeLse(p: AttentionParams, s: Sequence, h: i32, i: i32, lse: f32): void {
   if (!p.lse) return;

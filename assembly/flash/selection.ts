@@ -1,11 +1,19 @@
+import { NR } from '../gemm/panel';
 import { FlashParams, Sequence } from '../params';
 import { liveBytes, LiveRows, PART, setRows } from './live-rows';
-import { BLOCK_K, BLOCK_K_SHIFT } from './tile';
+import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR, rowGroups } from './tile';
 
-/** How many of a query block's rows see how much of a key block: nothing, all rows all of it, or some some of it. */
+/**
+ * How many of a query block's rows see how much of a key block: nothing, all rows all of it, or some some of it; with PARTS
+ * its parts had better be taken one after another.
+ */
 export const NONE: i32 = 0;
 export const SOME: i32 = 1;
 export const ALL: i32 = 2;
+export const PARTS: i32 = 3;
+
+/** What a tile costs beside its keys, in keys. */
+const TILE_KEYS: i32 = 12;
 
 /** Number of the list that serves head h. */
 // @ts-ignore: decorator
@@ -93,7 +101,35 @@ function cutBlock(p: FlashParams, s: Sequence, w: LiveRows, h: i32, first: i32, 
   }
 }
 
-/** The rows that see keys of key block `block`, and which ones; NONE, SOME or ALL. */
+/** What tiles of `rows` rows cost on the keys that `keys` spans. */
+// @ts-ignore: decorator
+@inline
+function tilesCost(rows: i32, keys: u64): i32 {
+  const from = (<i32>ctz(keys)) & ~(NR - 1);
+  return rowGroups(rows) * (roundUpNR(BLOCK_K - <i32>clz(keys)) - from + TILE_KEYS);
+}
+
+/** Whether the parts of the block at hand cost less one after another, each with its own rows, than all with `rows` rows. */
+function partsCostLess(p: FlashParams, w: LiveRows, rows: i32, shown: u64): bool {
+  const bytes = liveBytes(p);
+  let left = tilesCost(rows, shown);
+  for (let part = w.parts, end = part + <usize>w.count * PART; part < end && left > 0; part += PART) {
+    const column = load<usize>(part);
+    let count = 0;
+    for (let at: usize = 0; at < bytes; at += 8) count += <i32>popcnt(load<u64>(column + at));
+    left -= tilesCost(count, load<u64>(part, 8));
+  }
+  return left > 0;
+}
+
+/** Takes the rows and keys of one part. */
+export function takePart(p: FlashParams, w: LiveRows, rows: i32, part: usize): void {
+  const keys = load<u64>(part, 8);
+  memory.copy(w.live, load<usize>(part), liveBytes(p));
+  for (let i: usize = 0; i < <usize>rows; ++i) store<u64>(w.masks + (i << 3), keys);
+}
+
+/** The rows that see keys of key block `block`, and which ones; NONE, SOME, ALL, or PARTS, which leaves them to takePart. */
 export function selectKeys(p: FlashParams, s: Sequence, w: LiveRows, h: i32, rows: i32, block: i32): i32 {
   const first = block << BLOCK_K_SHIFT;
   const keys = min(BLOCK_K, s.kLength - first);
@@ -103,6 +139,7 @@ export function selectKeys(p: FlashParams, s: Sequence, w: LiveRows, h: i32, row
   let shown: u64 = 0;
   for (let part = w.parts; part < end; part += PART) shown |= load<u64>(part, 8);
   let all = shown == range(0, keys);
+  let count = 0;
   for (let at = 0; at < rows; at += 64) {
     const word = (<usize>(at >> 6)) << 3;
     let live: u64 = 0;
@@ -113,9 +150,12 @@ export function selectKeys(p: FlashParams, s: Sequence, w: LiveRows, h: i32, row
       every &= column;
     }
     store<u64>(w.live + word, live);
+    count += <i32>popcnt(live);
     all = all && every == range(0, min(64, rows - at));
   }
   if (all) return ALL;
+  // what a row passes over is decided for the whole block
+  if (w.count > 1 && !p.hasSkip && partsCostLess(p, w, count, shown)) return PARTS;
   for (let at = 0; at < rows; at += 64) {
     const word = (<usize>(at >> 6)) << 3;
     const masks = w.masks + ((<usize>at) << 3);
@@ -134,14 +174,17 @@ export function selectKeys(p: FlashParams, s: Sequence, w: LiveRows, h: i32, row
   return SOME;
 }
 
-/** Keys of a block, at `places`, that are from `low` to `high`. */
+/** Keys of a block, at `places`, that are from `low` to `high`; up to three elements past the last are read. */
 function keysBetween(places: usize, keys: i32, low: i32, high: i32): u64 {
+  const lowest = i32x4.splat(low);
+  const highest = i32x4.splat(high);
   let seen: u64 = 0;
-  for (let j: usize = 0; j < <usize>keys; ++j) {
-    const at = load<i32>(places + (j << 2));
-    seen |= (<u64>(at >= low && at <= high)) << j;
+  for (let j = 0; j < keys; j += 4) {
+    const at = v128.load(places + ((<usize>j) << 2));
+    const inside = v128.and(i32x4.ge_s(at, lowest), i32x4.le_s(at, highest));
+    seen |= (<u64>i32x4.bitmask(inside)) << j;
   }
-  return seen;
+  return seen & range(0, keys);
 }
 
 /** Keeps of what the live rows see the keys that are in the window of their places; whether any is left. */

@@ -3,10 +3,7 @@ import { MapParams } from '../params';
 /** Columns that row i of a map sees: the first so many. */
 export function visibleColumns(p: MapParams, i: i32): i32 {
   const x = <i64>i * <i64>p.visibleMul + <i64>p.visibleAdd;
-  const div = <i64>p.visibleDiv;
-  const quotient = x / div;
-  const floor = quotient * div > x ? quotient - 1 : quotient;
-  return <i32>max<i64>(0, min<i64>(floor, <i64>p.columns));
+  return x <= 0 ? 0 : <i32>min<i64>(x / <i64>p.visibleDiv, <i64>p.columns);
 }
 
 /** Row `i` of list `list` (batch * lists + head) of a map. */

@@ -49,7 +49,7 @@ export interface AttentionCall {
   /** f32 [Hq] */
   readonly alibiSlopes?: Tensor | undefined;
   readonly sinks?: Tensor | undefined;
-  /** f32 [Hq]: factor on o. */
+  /** f32 [Hq] or [B, Hq]: factor on o. Of a head whose factor is 0 flash computes nothing, unless lse is asked for. */
   readonly outScale?: Tensor | undefined;
   /** Add to o instead of overwriting it; or join o and lse, which hold the result over other keys (flash and indexAttend). */
   readonly accumulate?: boolean | 'join';
@@ -138,6 +138,7 @@ export function attentionParams(call: AttentionCall, sequences: number) {
     scoresStage: scores ? STAGES[scores.stage] : 0,
     outScale: call.outScale?.address ?? 0,
     accumulate: call.accumulate === 'join' ? 2 : call.accumulate ? 1 : 0,
+    outScaleStrideB: call.outScale?.shape.length === 2 ? call.outScale.strides[0]! : 0,
   };
 }
 

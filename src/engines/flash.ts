@@ -22,6 +22,8 @@ const SMALL_BLOCK_Q = 24;
  */
 const SELECTED_BLOCK_Q = [384, 192, 96];
 const SELECTED_WORDS = 2 ** 16;
+/** From as many queries of a row of bits on, rows fill tiles in smaller blocks too. */
+const ALIKE_ROWS = 32;
 /** With fewer items than this, smaller blocks keep all threads busy. */
 const FEW_ITEMS = 32;
 
@@ -131,7 +133,9 @@ function blockRows(call: AttentionCall, extras: FlashExtras, heads: number): num
   const longest = Math.max(0, ...call.sequences.map((s) => s.qLength));
   const items = (rows: number) => call.sequences.reduce((n, s) => n + Math.ceil(s.qLength / rows) * heads, 0);
   const words = call.q.shape[3]! + call.v.shape[3]! + (extras.selection?.bits.shape[3] ?? 0);
+  const alike = extras.selection && !extras.selection.queryLabels && extras.selection.queryBlock >= ALIKE_ROWS;
   const sizes = extras.selection ? SELECTED_BLOCK_Q.filter((rows) => rows * words <= SELECTED_WORDS) : [];
+  if (alike) sizes.shift();
   const fits = [...sizes, BLOCK_Q].find((rows) => longest > SMALL_BLOCK_Q && items(rows) >= FEW_ITEMS);
   return fits ?? SMALL_BLOCK_Q;
 }

@@ -7,6 +7,7 @@
 import type { Pointwise } from '../engines/features.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
+import { asam, planAsam } from './asam.ts';
 import { attention, planAttention } from './attention.ts';
 import { based, planBased, rebased } from './based.ts';
 import { bigbird, planBigbird } from './bigbird.ts';
@@ -54,6 +55,7 @@ import {
   planTaylor2,
 } from './feature-plans.ts';
 import * as features from './features.ts';
+import { flexPrefill, planFlexPrefill } from './flex-prefill.ts';
 import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gatedOja, planGatedOja } from './gated-oja.ts';
 import { gdn2, planGdn2 } from './gdn2.ts';
@@ -63,15 +65,18 @@ import { kda, planKda } from './kda.ts';
 import { lact, planLact } from './lact.ts';
 import { lightnet, planLightnet } from './lightnet.ts';
 import { linearAttn, planLinearAttn } from './linear-attn.ts';
+import { linformer, planLinformer } from './linformer.ts';
 import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
 import { logLinearAttn, planLogLinear } from './log-linear.ts';
 import { logsparseAttention, planLogsparse } from './logsparse.ts';
 import { longformer, planLongformer } from './longformer.ts';
+import { lshAttention, planLsh } from './lsh.ts';
 import { mamba3, planMamba3 } from './mamba3.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { mesaNet, planMesaNet } from './mesa-net.ts';
 import { metala, planMetala } from './metala.ts';
+import { minference, planMinference } from './minference.ts';
 import { mixtureOfHeads, planMixtureOfHeads } from './mixture-of-heads.ts';
 import { mla, planMla } from './mla.ts';
 import { mlstm, planMlstm } from './mlstm.ts';
@@ -81,6 +86,7 @@ import { mom, planMom } from './mom.ts';
 import { neighborhoodAttention, planNeighborhood } from './neighborhood.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { nsa, planNsa } from './nsa.ts';
+import { nystromAttention, planNystrom } from './nystrom.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
 import { paroAttention, planParo } from './paro.ts';
@@ -92,19 +98,24 @@ import { lightningAttn, planLightning, planRetention, retention } from './retent
 import { planRgLru, rgLru } from './rg-lru.ts';
 import { planRodimus, rodimus } from './rodimus.ts';
 import { planRope, rope } from './rope.ts';
+import { planRouting, routingAttention } from './routing.ts';
 import { planRwkv, rwkv5, rwkv6 } from './rwkv.ts';
 import { planRwkv4, rwkv4 } from './rwkv4.ts';
 import { planRwkv7, rwkv7 } from './rwkv7.ts';
 import { fftConv, planFftConv, planS4, planS4Kernel, s4, s4Kernel } from './s4.ts';
 import { dss, planDss, planS4d, s4d } from './s4d.ts';
+import { planSampleAttention, sampleAttention } from './sample-attention.ts';
+import { planSeerAttention, seerAttention } from './seer-attention.ts';
 import { joinSegment, linearSegment, planJoinSegment, planSegment } from './segment.ts';
 import { bitIndices, planBitIndices, planTopK, planTopP, topK, topP } from './select.ts';
 import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
 import { planSla, sla } from './sla.ts';
 import { planSlidingTile, slidingTileAttention } from './sliding-tile.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
+import { planSpargeAttn, spargeAttn } from './sparge-attn.ts';
 import { fixedAttention, planFixed, planStrided, stridedAttention } from './sparse-transformer.ts';
 import { planSparseVideoGen, sparseVideoGen } from './sparse-video-gen.ts';
+import { planSparseVideoGen2, sparseVideoGen2 } from './sparse-videogen2.ts';
 import { planSsd, ssd } from './ssd.ts';
 import { planStreamingLlm, streamingLlm } from './streaming-llm.ts';
 import { planSwin, swinAttention } from './swin.ts';
@@ -115,6 +126,7 @@ import { planTriSolve, triSolve } from './tri-solve.ts';
 import { planTttLinear, planTttMlp, tttLinear, tttMlp } from './ttt.ts';
 import { planVmoba, vmoba } from './vmoba.ts';
 import { planVsa, vsa } from './vsa.ts';
+import { planXAttention, xAttention } from './xattention.ts';
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -526,7 +538,7 @@ export const OPS: readonly PlannedOpEntry[] = [
     name: 'moba',
     doc: 'Causal attention on the chunks of keys whose means suit each query.',
     paper: 'MoBA, Lu 2025',
-    inputs: ['q', 'k', 'v'],
+    inputs: ['q', 'k', 'v', 'kMean?'],
     attributes: ['chunkSize', 'topk', 'scale', 'returnSelection'],
     outputs: ['o', 'lse', 'selection'],
     ...calls(moba, planMoba),
@@ -1158,6 +1170,171 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['state'],
     ...calls(joinSegment, planJoinSegment),
+  },
+  {
+    name: 'minference',
+    doc: 'Causal attention after a plan for every head: heavy columns and diagonals, a sink and a window, or the best blocks.',
+    paper: 'MInference 1.0, Jiang 2024',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['plan', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection', 'columns'],
+    ...calls(minference, planMinference),
+  },
+  {
+    name: 'flexPrefill',
+    doc: 'Causal attention over pairs of blocks or stripes of blocks, as each head needs them.',
+    paper: 'FlexPrefill, Lai 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['gamma', 'tau', 'minBudget', 'maxBudget', 'block', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(flexPrefill, planFlexPrefill),
+  },
+  {
+    name: 'xAttention',
+    doc: 'Attention over the blocks whose sums of antidiagonals hold most of the weight.',
+    paper: 'XAttention, Xu 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['stride', 'threshold', 'block', 'causal', 'sink', 'norm', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(xAttention, planXAttention),
+  },
+  {
+    name: 'spargeAttn',
+    doc: 'Attention over blocks chosen by the means of those that are alike in themselves, passing over what weighs nothing.',
+    paper: 'SpargeAttn, Zhang 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['theta', 'cdf', 'topK', 'skipBelow', 'smoothK', 'sink', 'causal', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(spargeAttn, planSpargeAttn),
+  },
+  {
+    name: 'seerAttention',
+    doc: 'Attention over the blocks that learned gates choose.',
+    paper: 'SeerAttention, Gao 2024',
+    inputs: ['q', 'k', 'v', 'qPre?', 'kPre?', 'wq?', 'wk'],
+    attributes: [
+      'topK',
+      'ratio',
+      'threshold',
+      'block',
+      'lastDense',
+      'diagonal',
+      'causal',
+      'ropeBase',
+      'scale',
+      'returnSelection',
+    ],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(seerAttention, planSeerAttention),
+  },
+  {
+    name: 'sampleAttention',
+    doc: 'Causal attention over a window and the columns that sampled queries weigh most.',
+    paper: 'SampleAttention, Zhu 2024',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['window', 'sample', 'coverage', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(sampleAttention, planSampleAttention),
+  },
+  {
+    name: 'sparseVideoGen2',
+    doc: 'Bidirectional attention between clusters of queries and keys found by k-means.',
+    paper: 'Sparse VideoGen 2, Yang 2025',
+    inputs: ['q', 'k', 'v', 'qCentroids?', 'kCentroids?'],
+    attributes: ['qClusters', 'kClusters', 'iterations', 'topP', 'minRatio', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection', 'qLabels', 'kLabels', 'qCentroids', 'kCentroids'],
+    ...calls(sparseVideoGen2, planSparseVideoGen2),
+  },
+  {
+    name: 'linformer',
+    doc: 'Softmax attention over learned linear combinations of keys and values.',
+    paper: 'Linformer, Wang 2020',
+    inputs: ['q', 'k', 'v', 'projK', 'projV?'],
+    attributes: ['scale'],
+    outputs: ['o'],
+    ...calls(linformer, planLinformer),
+  },
+  {
+    name: 'nystromAttention',
+    doc: 'Softmax attention by landmarks, the means of segments of tokens.',
+    paper: 'Nyströmformer, Xiong 2021',
+    inputs: ['q', 'k', 'v', 'convWeight?'],
+    attributes: ['numLandmarks', 'iterations', 'normalizer', 'scale'],
+    outputs: ['o'],
+    ...calls(nystromAttention, planNystrom),
+  },
+  {
+    name: 'lshAttention',
+    doc: 'Attention within chunks of tokens sorted by random directions, in several rounds.',
+    paper: 'Reformer, Kitaev 2020',
+    inputs: ['qk', 'v', 'rotations?'],
+    attributes: [
+      'chunkLength',
+      'numHashes',
+      'numBuckets',
+      'chunksBefore',
+      'chunksAfter',
+      'causal',
+      'scale',
+      'selfScore',
+      'seed',
+      'returnSelection',
+    ],
+    outputs: ['o', 'buckets'],
+    ...calls(lshAttention, planLsh),
+  },
+  {
+    name: 'routingAttention',
+    doc: 'Attention within clusters of the tokens that lie nearest to centroids.',
+    paper: 'Routing Transformer, Roy 2021',
+    inputs: ['q', 'k', 'v', 'centroids', 'memK?', 'memV?'],
+    attributes: ['window', 'numClusters', 'causal', 'normalize', 'scale', 'decay', 'returnSelection'],
+    outputs: ['o', 'centroids', 'queries', 'keys'],
+    ...calls(routingAttention, planRouting),
+  },
+  {
+    name: 'asam',
+    doc: 'Heads that mix sparse and dense attention by a gate, or take one of the two.',
+    paper: 'ASAM, Li 2026',
+    inputs: [
+      'q',
+      'k',
+      'v',
+      'gate?',
+      'x?',
+      'featureWeight?',
+      'featureBias?',
+      'normWeight?',
+      'normBias?',
+      'complexityWeight1?',
+      'complexityBias1?',
+      'complexityWeight2?',
+      'complexityBias2?',
+      'confidenceWeight1?',
+      'confidenceBias1?',
+      'confidenceWeight2?',
+      'confidenceBias2?',
+      'threshold?',
+      'temperature?',
+      'centroids?',
+      'scaleWeights?',
+    ],
+    attributes: [
+      'pattern',
+      'gating',
+      'scale',
+      'windowSize',
+      'stride',
+      'localWindow',
+      'numRandom',
+      'seed',
+      'clusterTemperature',
+      'affinity',
+      'scales',
+      'numPools',
+    ],
+    outputs: ['o', 'gate', 'complexity', 'confidence'],
+    ...calls(asam, planAsam),
   },
   {
     name: 'mergeState',
