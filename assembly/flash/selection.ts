@@ -174,14 +174,17 @@ export function selectKeys(p: FlashParams, s: Sequence, w: LiveRows, h: i32, row
   return SOME;
 }
 
-/** Keys of a block, at `places`, that are from `low` to `high`. */
+/** Keys of a block, at `places`, that are from `low` to `high`; up to three elements past the last are read. */
 function keysBetween(places: usize, keys: i32, low: i32, high: i32): u64 {
+  const lowest = i32x4.splat(low);
+  const highest = i32x4.splat(high);
   let seen: u64 = 0;
-  for (let j: usize = 0; j < <usize>keys; ++j) {
-    const at = load<i32>(places + (j << 2));
-    seen |= (<u64>(at >= low && at <= high)) << j;
+  for (let j = 0; j < keys; j += 4) {
+    const at = v128.load(places + ((<usize>j) << 2));
+    const inside = v128.and(i32x4.ge_s(at, lowest), i32x4.le_s(at, highest));
+    seen |= (<u64>i32x4.bitmask(inside)) << j;
   }
-  return seen;
+  return seen & range(0, keys);
 }
 
 /** Keeps of what the live rows see the keys that are in the window of their places; whether any is left. */
