@@ -115,7 +115,9 @@ export class AttentionParams extends CacheParams {
   scoresStage: i32;
   /** f32 [H]: o is multiplied by it. */
   outScale: usize;
-  /** 1: add to o instead of overwriting it. */
+  /** 0 where one factor of a head serves the whole batch. */
+  outScaleStrideB: i32;
+  /** 1: add to o instead of overwriting it; 2: join o and lse, which hold the result over other keys. */
   accumulate: i32;
   /** i32 [B, Tq] and [B, Tk]: places of queries and keys; absent, query i is at i + offset and key j at j. */
   qPositions: usize;
@@ -564,6 +566,20 @@ export class CopyParams {
   d: i32;
 }
 
+/** Rows put back at tokens, see elementwise/scatter.ts. */
+@unmanaged
+export class ScatterParams {
+  x: usize;
+  rows: usize;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  length: i32;
+  heads: i32;
+  d: i32;
+}
+
 /** Rows of chosen tokens, see elementwise/gather.ts. */
 @unmanaged
 export class GatherParams {
@@ -599,6 +615,124 @@ export class CombineParams {
 @unmanaged
 export class NarrowParams extends CopyParams {
   oType: i32;
+}
+
+/** An expression of every element of a map, see elementwise/expression.ts. */
+@unmanaged
+export class ExpressionParams {
+  code: usize;
+  instructions: i32;
+  /** Instructions at the beginning that fill registers with constants. */
+  constants: i32;
+  registers: i32;
+  /** The register that holds the result. */
+  result: i32;
+  x: usize;
+  xStrideB: i32;
+  xStrideH: i32;
+  xStrideT: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideH: i32;
+  oStrideT: i32;
+  heads: i32;
+  rows: i32;
+  columns: i32;
+}
+
+/** Pseudo-inverses of matrices, see lowrank/pseudo-inverse.ts. */
+@unmanaged
+export class PseudoInverseParams {
+  k: usize;
+  most: usize;
+  o: usize;
+  matrices: i32;
+  n: i32;
+  iterations: i32;
+  /** 1: the largest divisor is that of all matrices. */
+  shared: i32;
+}
+
+/** A convolution around every token, see conv/centered.ts. */
+@unmanaged
+export class CenteredConvParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  weight: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+  taps: i32;
+}
+
+/** Several attention results as one, see decode/merge-parts.ts. */
+@unmanaged
+export class MergePartsParams {
+  parts: usize;
+  lseParts: usize;
+  o: usize;
+  lse: usize;
+  count: i32;
+  d: i32;
+}
+
+/** Centroids moved towards their members, see select/centroid-average.ts. */
+@unmanaged
+export class CentroidAverageParams {
+  centroids: usize;
+  sums: usize;
+  o: usize;
+  batch: i32;
+  count: i32;
+  heads: i32;
+  d: i32;
+  decay: f32;
+}
+
+/** Two numbers of each bin of tokens, see gate/adaptive.ts. */
+@unmanaged
+export class AdaptivePoolParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  mean: usize;
+  bins: usize;
+  o: usize;
+  d: i32;
+  count: i32;
+}
+
+/** A gate for each head, see gate/adaptive.ts. */
+@unmanaged
+export class AdaptiveGateParams {
+  pooled: usize;
+  featureWeight: usize;
+  featureBias: usize;
+  normWeight: usize;
+  normBias: usize;
+  complexityWeight1: usize;
+  complexityBias1: usize;
+  complexityWeight2: usize;
+  complexityBias2: usize;
+  confidenceWeight1: usize;
+  confidenceBias1: usize;
+  confidenceWeight2: usize;
+  confidenceBias2: usize;
+  threshold: usize;
+  temperature: usize;
+  gate: usize;
+  complexities: usize;
+  confidences: usize;
+  features: i32;
+  hidden: i32;
+  inner: i32;
+  heads: i32;
 }
 
 
@@ -1412,6 +1546,182 @@ export class BitWeightsParams {
   value: i32;
 }
 
+/** Keys of which several in a row are one column, see select/interleaved-pack.ts. */
+@unmanaged
+export class InterleavedPackParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  kPack: usize;
+  kvHeads: i32;
+  length: i32;
+  d: i32;
+  /** Keys of a column. */
+  interleave: i32;
+}
+
+/** Sums of attention weights, see select/weight-sums.ts; lists are query heads, and the map itself is never written out. */
+@unmanaged
+export class WeightSumsParams extends MapParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  kPack: usize;
+  /** Absent: not wanted. */
+  columnSums: usize;
+  diagonalSums: usize;
+  /** i32 [lists]: so many sums at the start of a row are Infinity; absent: none are. */
+  firstColumns: usize;
+  firstDiagonals: usize;
+  /** Queries. */
+  length: i32;
+  /** Query heads that share one key head. */
+  group: i32;
+  d: i32;
+  /** Queries of a row, keys of a column. */
+  interleave: i32;
+  /** Rows and columns that are added up. */
+  rowGroup: i32;
+  columnGroup: i32;
+  scale: f32;
+  /** Rows of a pass: a multiple of the tile's. */
+  passRows: i32;
+  /** Groups of rows of an item. */
+  itemGroups: i32;
+}
+
+/** How alike the rows of blocks are, see select/self-similarity.ts. */
+@unmanaged
+export class SelfSimilarityParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  mean: usize;
+  o: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+  block: i32;
+}
+
+/** Blocks that are not alike in themselves, see select/dissimilar.ts. */
+@unmanaged
+export class DissimilarParams extends MapParams {
+  /** f32 [B, rows, lists] and [B, columns, lists / group]. */
+  alikeQ: usize;
+  alikeK: usize;
+  /** f32 [lists] */
+  theta: usize;
+  group: i32;
+  /** i32 [B, lists, rows, words] */
+  bits: usize;
+  words: i32;
+  /** 1: column 0 is shown to all rows. */
+  sink: i32;
+}
+
+/** How many numbers hold a share, see select/cover-count.ts. */
+@unmanaged
+export class CoverCountParams extends MapParams {
+  /** i32 [B, lists, rows] */
+  o: usize;
+  /** f32 [lists] share of each list; absent: level for all. */
+  shares: usize;
+  level: f32;
+  add: i32;
+  div: i32;
+  plus: i32;
+  least: i32;
+  most: i32;
+}
+
+/** FlexPrefill's query-aware heads, see select/query-aware.ts. */
+@unmanaged
+export class QueryAwareParams {
+  guess: usize;
+  sums: usize;
+  aware: usize;
+  budgets: usize;
+  /** Batch * heads. */
+  lists: i32;
+  columns: i32;
+  /** Rows that sums are over. */
+  count: i32;
+  least: i32;
+  tau: f32;
+}
+
+/** Blocks of columns, diagonals and pairs, see select/stripe-blocks.ts. */
+@unmanaged
+export class StripeBlocksParams {
+  columns: usize;
+  diagonals: usize;
+  pairs: usize;
+  aware: usize;
+  bits: usize;
+  rows: i32;
+  words: i32;
+}
+
+/** Blocks that diagonals pass, see select/slash-blocks.ts. */
+@unmanaged
+export class SlashBlocksParams {
+  /** i32 [lists] */
+  patterns: usize;
+  slashes: usize;
+  slashWords: i32;
+  chosen: usize;
+  bits: usize;
+  lists: i32;
+  rows: i32;
+  words: i32;
+  queries: i32;
+  /** Bits of a row of slashes. */
+  distances: i32;
+  /** Place of query 0. */
+  offset: i32;
+  queryBlock: i32;
+  keyBlock: i32;
+}
+
+/** Which rows see gathered columns, see select/gathered-bits.ts. */
+@unmanaged
+export class GatheredBitsParams {
+  indices: usize;
+  counts: usize;
+  blocks: usize;
+  blockWords: i32;
+  bits: usize;
+  places: usize;
+  rows: i32;
+  n: i32;
+  queries: i32;
+  /** Place of query 0. */
+  offset: i32;
+  queryBlock: i32;
+  keyBlock: i32;
+  lists: i32;
+  /** i32 [lists]: how far before a query a column must be at least. */
+  shifts: usize;
+}
+
+/** Maps and labels of clusters, see select/cluster-maps.ts. */
+@unmanaged
+export class ClusterMapParams extends MapParams {
+  /** i32 [B, lists / group, columns] counts, or [B, lists / group, columns + 1] offsets. */
+  counts: usize;
+  group: i32;
+  /** i32 [B, lists, length] */
+  labels: usize;
+  length: i32;
+}
+
 /** Pooled rows, see select/pool.ts. */
 @unmanaged
 export class PoolParams {
@@ -1480,6 +1790,9 @@ export class ScoreMapParams extends MapParams {
   weightsStrideB: i32;
   weightsStrideT: i32;
   weightsStrideH: i32;
+  /** f32 [B, heads]: a list whose share is 0 is left as it is; absent: none. */
+  shares: usize;
+  sharesStrideB: i32;
 }
 
 /** Scores of few queries and keys that stay where they are, see select/score-few.ts. */

@@ -17,12 +17,21 @@ export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from 
 export type { Activation } from './engines/gemm.ts';
 export type { GridShape } from './engines/grid.ts';
 export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engines/linear-operands.ts';
+export type { PatternInputs, PatternOptions, PatternResult } from './engines/pattern-call.ts';
 export type { Forced } from './engines/select/choose.ts';
 export type { Nearness } from './engines/select/k-means.ts';
 export type { Reduction, Visible } from './engines/select/map.ts';
 export * from './errors.ts';
 export type { Picture } from './mask/picture.ts';
 export type { Predicate } from './mask/predicate.ts';
+export {
+  type AsamInputs,
+  type AsamOptions,
+  type AsamPattern,
+  type AsamResult,
+  asam,
+  asamSync,
+} from './ops/asam.ts';
 export {
   type AttentionInputs,
   type AttentionOptions,
@@ -42,6 +51,18 @@ export {
   rebasedSync,
 } from './ops/based.ts';
 export {
+  type BigbirdInputs,
+  type BigbirdOptions,
+  bigbird,
+  bigbirdSync,
+} from './ops/bigbird.ts';
+export {
+  type BlockwiseAttentionInputs,
+  type BlockwiseAttentionOptions,
+  blockwiseAttention,
+  blockwiseAttentionSync,
+} from './ops/blockwise.ts';
+export {
   type CausalConv1dInputs,
   type CausalConv1dOptions,
   type CausalConv1dResult,
@@ -50,6 +71,7 @@ export {
   causalConv1dStep,
   causalConv1dSync,
 } from './ops/causal-conv.ts';
+export type { ChosenInputs, ChosenOptions, ChosenResult } from './ops/chosen-blocks.ts';
 export {
   type KMeansInputs,
   type KMeansOptions,
@@ -109,6 +131,18 @@ export {
   differentialAttentionSync,
 } from './ops/differential.ts';
 export {
+  type DilatedAttentionOptions,
+  dilatedAttention,
+  dilatedAttentionSync,
+} from './ops/dilated.ts';
+export {
+  type DitFastAttentionInputs,
+  type DitFastAttentionOptions,
+  type DitFastAttentionResult,
+  ditFastAttention,
+  ditFastAttentionSync,
+} from './ops/dit-fast.ts';
+export {
   type DplrInputs,
   dplr,
   dplrStep,
@@ -126,6 +160,12 @@ export {
   draftAttentionSync,
 } from './ops/draft-attention.ts';
 export { type DsaInputs, type DsaOptions, type DsaResult, dsa, dsaSync } from './ops/dsa.ts';
+export {
+  type DuoAttentionInputs,
+  type DuoAttentionOptions,
+  duoAttention,
+  duoAttentionSync,
+} from './ops/duo-attention.ts';
 export { type DwConv2dInputs, dwConv2d, dwConv2dSync } from './ops/dw-conv2d.ts';
 export { add, addSync, type BinaryInputs, mul, mulSync } from './ops/elementwise.ts';
 export { explain } from './ops/explain.ts';
@@ -160,6 +200,7 @@ export {
   t2rSync,
 } from './ops/feature-attention.ts';
 export * as features from './ops/features.ts';
+export { type FlexPrefillOptions, flexPrefill, flexPrefillSync } from './ops/flex-prefill.ts';
 export {
   type ForgettingAttnInputs,
   type ForgettingAttnOptions,
@@ -210,6 +251,7 @@ export {
   linearAttnStep,
   linearAttnSync,
 } from './ops/linear-attn.ts';
+export { type LinformerInputs, type LinformerOptions, linformer, linformerSync } from './ops/linformer.ts';
 export {
   type LogCumsumExpInputs,
   type LogCumsumExpResult,
@@ -224,6 +266,26 @@ export {
   logLinearAttnStep,
   logLinearAttnSync,
 } from './ops/log-linear.ts';
+export {
+  type LogsparseAttentionOptions,
+  logsparseAttention,
+  logsparseAttentionSync,
+} from './ops/logsparse.ts';
+export {
+  type LongformerInputs,
+  type LongformerOptions,
+  longformer,
+  longformerSync,
+} from './ops/longformer.ts';
+
+export {
+  type LshAttentionInputs,
+  type LshAttentionOptions,
+  type LshAttentionResult,
+  lshAttention,
+  lshAttentionSync,
+} from './ops/lsh.ts';
+
 export {
   type Mamba3Inputs,
   type Mamba3Result,
@@ -253,6 +315,23 @@ export {
   mesaNetSync,
 } from './ops/mesa-net.ts';
 export { type MetalaInputs, metala, metalaStep, metalaSync } from './ops/metala.ts';
+export {
+  type AShapePlan,
+  type BlockSparsePlan,
+  type MinferenceOptions,
+  type MinferencePlan,
+  type MinferenceResult,
+  minference,
+  minferenceSync,
+  type VerticalSlashPlan,
+} from './ops/minference.ts';
+export {
+  type MixtureOfHeadsInputs,
+  type MixtureOfHeadsOptions,
+  mixtureOfHeads,
+  mixtureOfHeadsSync,
+} from './ops/mixture-of-heads.ts';
+
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
@@ -263,6 +342,11 @@ export {
   mlstmStep,
   mlstmSync,
 } from './ops/mlstm.ts';
+export {
+  type MoaAttentionOptions,
+  moaAttention,
+  moaAttentionSync,
+} from './ops/moa.ts';
 export { type MobaInputs, type MobaOptions, type MobaResult, moba, mobaSync } from './ops/moba.ts';
 export {
   type MomInputs,
@@ -274,6 +358,11 @@ export {
   momSync,
 } from './ops/mom.ts';
 export {
+  type NeighborhoodAttentionOptions,
+  neighborhoodAttention,
+  neighborhoodAttentionSync,
+} from './ops/neighborhood.ts';
+export {
   type LayerNormInputs,
   layerNorm,
   layerNormSync,
@@ -284,12 +373,24 @@ export {
 } from './ops/norm.ts';
 export { type NsaInputs, type NsaOptions, type NsaResult, nsa, nsaSync } from './ops/nsa.ts';
 export {
+  type NystromAttentionInputs,
+  type NystromAttentionOptions,
+  nystromAttention,
+  nystromAttentionSync,
+} from './ops/nystrom.ts';
+export {
   type PagedAttentionInputs,
   type PagedAttentionOptions,
   pagedAttention,
   pagedAttentionSync,
 } from './ops/paged.ts';
 export { type ParallaxInputs, parallax, parallaxSync } from './ops/parallax.ts';
+export {
+  type AxisOrder,
+  type ParoAttentionOptions,
+  paroAttention,
+  paroAttentionSync,
+} from './ops/paro.ts';
 export { type PathAttnInputs, type PathAttnOptions, pathAttn, pathAttnSync } from './ops/path.ts';
 export {
   type PerformerInputs,
@@ -314,6 +415,11 @@ export {
   precondKdaSync,
 } from './ops/precond-delta.ts';
 export {
+  type RadialAttentionOptions,
+  radialAttention,
+  radialAttentionSync,
+} from './ops/radial.ts';
+export {
   type LightningAttnInputs,
   type LightningAttnOptions,
   lightningAttn,
@@ -334,6 +440,13 @@ export {
 } from './ops/rg-lru.ts';
 export { type RodimusInputs, rodimus, rodimusStep, rodimusSync } from './ops/rodimus.ts';
 export { type RopeInputs, type RopeOptions, rope, ropeSync } from './ops/rope.ts';
+export {
+  type RoutingAttentionInputs,
+  type RoutingAttentionOptions,
+  type RoutingAttentionResult,
+  routingAttention,
+  routingAttentionSync,
+} from './ops/routing.ts';
 export {
   type RwkvInputs,
   rwkv5,
@@ -387,6 +500,18 @@ export {
   s4dTable,
 } from './ops/s4d.ts';
 export {
+  type SampleAttentionOptions,
+  type SampleAttentionResult,
+  sampleAttention,
+  sampleAttentionSync,
+} from './ops/sample-attention.ts';
+export {
+  type SeerAttentionInputs,
+  type SeerAttentionOptions,
+  seerAttention,
+  seerAttentionSync,
+} from './ops/seer-attention.ts';
+export {
   type JoinSegmentInputs,
   joinSegment,
   joinSegmentSync,
@@ -422,6 +547,11 @@ export {
 } from './ops/selective-scan.ts';
 export { type SlaInputs, type SlaOptions, type SlaResult, sla, slaSync } from './ops/sla.ts';
 export {
+  type SlidingTileAttentionOptions,
+  slidingTileAttention,
+  slidingTileAttentionSync,
+} from './ops/sliding-tile.ts';
+export {
   type AbcInputs,
   type AbcResult,
   type AbcStepInputs,
@@ -435,6 +565,30 @@ export {
   gsaStep,
   gsaSync,
 } from './ops/slots.ts';
+export { type SpargeAttnOptions, spargeAttn, spargeAttnSync } from './ops/sparge-attn.ts';
+export {
+  type FixedAttentionOptions,
+  fixedAttention,
+  fixedAttentionSync,
+  type StridedAttentionOptions,
+  stridedAttention,
+  stridedAttentionSync,
+} from './ops/sparse-transformer.ts';
+export {
+  type SparseVideoGenAttentionOptions,
+  type SparseVideoGenHeadsOptions,
+  sparseVideoGen,
+  sparseVideoGenHeads,
+  sparseVideoGenHeadsSync,
+  sparseVideoGenSync,
+} from './ops/sparse-video-gen.ts';
+export {
+  type SparseVideoGen2Inputs,
+  type SparseVideoGen2Options,
+  type SparseVideoGen2Result,
+  sparseVideoGen2,
+  sparseVideoGen2Sync,
+} from './ops/sparse-videogen2.ts';
 export {
   type SsdInputs,
   type SsdOptions,
@@ -444,6 +598,17 @@ export {
   ssdStep,
   ssdSync,
 } from './ops/ssd.ts';
+export {
+  type StreamingLlmOptions,
+  streamingLlm,
+  streamingLlmSync,
+} from './ops/streaming-llm.ts';
+export {
+  type SwinAttentionInputs,
+  type SwinAttentionOptions,
+  swinAttention,
+  swinAttentionSync,
+} from './ops/swin.ts';
 export {
   type TitansInputs,
   type TitansLinearInputs,
@@ -500,7 +665,9 @@ export {
 } from './ops/ttt.ts';
 export { type VmobaInputs, type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
 export { type VsaInputs, type VsaOptions, type VsaResult, vsa, vsaSync } from './ops/vsa.ts';
+export { type XAttentionOptions, xAttention, xAttentionSync } from './ops/xattention.ts';
 export type { Pattern, PatternPlace } from './pattern.ts';
+export * as patterns from './patterns.ts';
 export type { MemoryReport } from './runtime/arena.ts';
 export type { Host } from './runtime/features.ts';
 export type { Explanation } from './runtime/program.ts';

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readSafetensors, tensorValues } from '../src/cli/safetensors.ts';
 import { attention } from './reference/attention.ts';
+import { bigbird } from './reference/bigbird.ts';
 import { comba, combaDplr } from './reference/comba.ts';
 import { gatedDeltaProduct, gatedDeltaProductDplr } from './reference/delta-product.ts';
 import { deltaRule, deltaRuleDplr, gatedDeltaRule, gatedDeltaRuleDplr } from './reference/delta-rule.ts';
@@ -26,19 +27,32 @@ import { gla, hgrn2, simpleGla } from './reference/gla.ts';
 import { hgrn } from './reference/hgrn.ts';
 import { kda, kdaDplr } from './reference/kda.ts';
 import { linearAttn } from './reference/linear-attn.ts';
+import { linformer } from './reference/linformer.ts';
 import { logLinearAttn } from './reference/log-linear.ts';
+import { longformer } from './reference/longformer.ts';
+import { lshAttention } from './reference/lsh.ts';
 import { mesaNet } from './reference/mesa-net.ts';
 import { mla, mlaAbsorbed } from './reference/mla.ts';
 import { mlstm } from './reference/mlstm.ts';
 import { moba } from './reference/moba.ts';
 import { float32, float32Base2, float64, type NdArray, type Round } from './reference/ndarray.ts';
 import { nsa } from './reference/nsa.ts';
+import { nystromAttention } from './reference/nystrom.ts';
 import { pagedAttention } from './reference/paged.ts';
 import { parallax } from './reference/parallax.ts';
 import { pathAttn } from './reference/path.ts';
+import {
+  blockwiseAttention,
+  dilatedAttention,
+  fixedAttention,
+  logsparseAttention,
+  streamingLlm,
+  stridedAttention,
+} from './reference/patterns.ts';
 import { lightningAttn, retention } from './reference/retention.ts';
 import { rgLru } from './reference/rg-lru.ts';
 import { rope } from './reference/rope.ts';
+import { routingAttention } from './reference/routing.ts';
 import { rwkv5, rwkv6 } from './reference/rwkv.ts';
 import { rwkv4 } from './reference/rwkv4.ts';
 import { rwkv7, rwkv7Dplr } from './reference/rwkv7.ts';
@@ -46,6 +60,7 @@ import { s4d } from './reference/s4d.ts';
 import { selectiveScan } from './reference/selective-scan.ts';
 import { abc, gsa } from './reference/slots.ts';
 import { ssd } from './reference/ssd.ts';
+import { swinAttention } from './reference/swin.ts';
 import { titansLinear, titansLinearDual } from './reference/titans.ts';
 import { topKAttention, topPAttention } from './reference/top-attention.ts';
 import { tttLinear, tttLinearDual } from './reference/ttt.ts';
@@ -57,12 +72,16 @@ const references: Record<string, Reference[]> = {
   abc: [abc],
   attention: [attention],
   based: [based, basedRecurrent],
+  bigbird: [bigbird],
+  blockwise_attention: [blockwiseAttention],
   comba: [comba, combaDplr],
   cosformer: [cosformer, cosformerRecurrent],
   delta_rule: [deltaRule, deltaRuleDplr],
   deltaformer: [deltaformer],
   differential_attention: [differentialAttention],
+  dilated_attention: [dilatedAttention],
   dplr: [dplr],
+  fixed_attention: [fixedAttention],
   dsa: [dsa],
   forgetting_attn: [forgettingAttn],
   gated_delta_product: [gatedDeltaProduct, gatedDeltaProductDplr],
@@ -75,13 +94,18 @@ const references: Record<string, Reference[]> = {
   kda: [kda, kdaDplr],
   lightning_attn: [lightningAttn],
   linear_attn: [linearAttn],
+  linformer: [linformer],
   log_linear_attn: [logLinearAttn],
+  logsparse_attention: [logsparseAttention],
+  longformer: [longformer],
+  lsh_attention: [lshAttention],
   hgrn: [hgrn],
   mesa_net: [mesaNet],
   mla: [mla, mlaAbsorbed],
   mlstm: [mlstm],
   moba: [moba],
   nsa: [nsa],
+  nystrom_attention: [nystromAttention],
   paged_attention: [pagedAttention],
   parallax: [parallax],
   path_attn: [pathAttn],
@@ -89,6 +113,7 @@ const references: Record<string, Reference[]> = {
   rebased: [rebased, rebasedRecurrent],
   retention: [retention],
   rope: [rope],
+  routing_attention: [routingAttention],
   s4d: [s4d],
   rwkv5: [rwkv5],
   rwkv6: [rwkv6],
@@ -98,6 +123,9 @@ const references: Record<string, Reference[]> = {
   rg_lru: [rgLru],
   rwkv4: [rwkv4],
   selective_scan: [selectiveScan],
+  streaming_llm: [streamingLlm],
+  strided_attention: [stridedAttention],
+  swin_attention: [swinAttention],
   titans_linear: [titansLinear, titansLinearDual],
   top_k_attention: [topKAttention],
   top_p_attention: [topPAttention],

@@ -1,5 +1,5 @@
 import { gatherScales, keyOffset, runLength } from '../flash/cache';
-import { closeRow, outputRow, RowEnd, writeLse, writeOutput } from '../flash/output';
+import { closeRow, outGain, outputRow, RowEnd, writeLse, writeOutput } from '../flash/output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, modifyRow, plainScores, scoreFactor } from '../flash/rows';
 import { multiplyRow } from '../flash/scores';
 import { sequenceAt } from '../flash/sequence';
@@ -346,8 +346,7 @@ export function decodeMerge(params: usize, begin: i32, end: i32, scratch: usize)
     }
     closeRow(p, head, m, l, keyBiasBase(p, s, head, i), rowEnd);
     writeLse(p, s, head, i, rowEnd.lse);
-    const gain: f32 = p.outScale ? load<f32>(p.outScale + ((<usize>head) << 2)) : 1;
-    const factor = f32x4.splat(rowEnd.inverse * gain);
+    const factor = f32x4.splat(rowEnd.inverse * outGain(p, s, head));
     const out = outputRow(p, s, head, i);
     for (let c = 0; c < p.dv; c += 4) {
       writeOutput(p, out, c, f32x4.mul(factor, v128.load(scratch + ((<usize>c) << 2))));

@@ -1,5 +1,5 @@
 import { keyOffset } from '../flash/cache';
-import { closeRow, outputRow, RowEnd, writeLse, writeOutput } from '../flash/output';
+import { closeRow, joinRow, outputRow, RowEnd, writeLse, writeStrips } from '../flash/output';
 import { scoreFactor } from '../flash/rows';
 import { capRow } from '../flash/scores';
 import { sequenceAt, sequenceOfItem } from '../flash/sequence';
@@ -343,12 +343,12 @@ export function indexAttend(params: usize, begin: i32, end: i32, scratch: usize)
       const i = row / p.rows;
       const h = head + row - i * p.rows;
       closeRow(p, h, load<f32>(t.m + ((<usize>row) << 2)), sum4(v128.load(t.l + ((<usize>row) << 4))), 0, rowEnd);
+      joinRow(p, s, h, q0 + i, rowEnd);
       writeLse(p, s, h, q0 + i, rowEnd.lse);
       const gain: f32 = p.outScale ? load<f32>(p.outScale + ((<usize>h) << 2)) : 1;
-      const inverse = f32x4.splat(rowEnd.inverse * gain);
       const out = outputRow(p, s, h, q0 + i);
       const acc = t.acc + <usize>row * t.oBytes;
-      for (let c = 0; c < p.dv; c += 4) writeOutput(p, out, c, f32x4.mul(v128.load(acc + ((<usize>c) << 2)), inverse));
+      writeStrips(acc, 32, out, p.dv, rowEnd.inverse * gain, rowEnd.keep);
     }
   }
 }

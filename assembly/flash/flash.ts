@@ -4,7 +4,7 @@ import { sum4 } from '../simd/reduce';
 import { elementBytes } from '../simd/storage';
 import { attendBlock } from './attend';
 import { attendLive, beginLive, carveLive, LiveRows, openLive, PART, takeAll, takeTile } from './live-rows';
-import { closeRow, outputRow, RowEnd, writeLse, writeOutput } from './output';
+import { closeRow, joinRow, outGain, outputRow, RowEnd, writeLse, writeOutput, writeStrips } from './output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, scoreFactor } from './rows';
 import { sequenceAt, sequenceOfItem } from './sequence';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR } from './tile';
@@ -20,7 +20,7 @@ export function flashScratchBytes(params: usize, scratch: usize): i32 {
 /** Divides by the weights' sum and writes o and lse of one query block. */
 export function finishBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, rows: i32): void {
   const strips = roundUpNR(p.dv) >> 3;
-  const gain: f32 = p.outScale ? load<f32>(p.outScale + ((<usize>h) << 2)) : 1;
+  const gain = outGain(p, s, h);
   const end = changetype<RowEnd>(t.rowEnd);
   for (let i = 0; i < rows; ++i) {
     const g = i / MR;
@@ -33,21 +33,22 @@ export function finishBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i
       keyBiasBase(p, s, h, q0 + i),
       end,
     );
+    joinRow(p, s, h, q0 + i, end);
     writeLse(p, s, h, q0 + i, end.lse);
     const out = outputRow(p, s, h, q0 + i);
-    const second = acc + <usize>strips * STRIP;
-    let direct = f32x4.splat(end.inverse * gain);
-    let crossed = i32x4.splat(0);
-    if (p.r) {
-      const expected = sum4(v128.load(second + <usize>strips * STRIP)) * end.inverse;
-      crossed = f32x4.neg(direct);
-      direct = f32x4.mul(direct, f32x4.splat(1 + expected));
+    if (!p.r) {
+      writeStrips(acc, STRIP, out, p.dv, end.inverse * gain, end.keep);
+      continue;
     }
+    const second = acc + <usize>strips * STRIP;
+    const direct = f32x4.splat(end.inverse * gain);
+    const expected = sum4(v128.load(second + <usize>strips * STRIP)) * end.inverse;
+    const crossed = f32x4.neg(direct);
+    const whole = f32x4.mul(direct, f32x4.splat(1 + expected));
     for (let c = 0; c < p.dv; c += 4) {
       const at = <usize>(c >> 3) * STRIP + ((<usize>(c & 4)) << 2);
-      let x = f32x4.mul(v128.load(acc + at), direct);
-      if (p.r) x = f32x4.add(x, f32x4.mul(v128.load(second + at), crossed));
-      writeOutput(p, out, c, x);
+      const x = f32x4.mul(v128.load(acc + at), whole);
+      writeOutput(p, out, c, f32x4.add(x, f32x4.mul(v128.load(second + at), crossed)));
     }
   }
 }
@@ -126,6 +127,12 @@ function attendSelected(
   }
 }
 
+/** Zeros in place of the output of one query block, which a factor of 0 leaves nothing of. */
+function emptyBlock(p: FlashParams, s: Sequence, h: i32, q0: i32, rows: i32): void {
+  if (p.accumulate) return;
+  for (let i = 0; i < rows; ++i) memory.fill(outputRow(p, s, h, q0 + i), 0, (<usize>p.dv) << 2);
+}
+
 /**
  * Tiled online-softmax attention over packed keys and values.
  *
@@ -134,7 +141,7 @@ function attendSelected(
  *   bias   f32 [B|1, H|1, Tq|1, Tk]       natural units; stride 0 where broadcast, last axis contiguous
  *   mask   u8, as bias                    0 hides the key
  *   keyBias f32 [B, Tk, H]                natural units
- *   alibiSlopes, sinks, outScale f32 [H]
+ *   alibiSlopes, sinks f32 [H], outScale f32 [H] or [B, H]: a head of 0 costs nothing where lse is not asked for
  *   r      f32 [B, Tq, H, dk]             parallax only; strides of q
  *   o      f32 [B, Tq, H, dv], lse f32 [B, Tq, H]; neither may alias an input
  *
@@ -158,6 +165,10 @@ export function flash(params: usize, begin: i32, end: i32, scratch: usize): void
     // a causal mask gives the last block the most work: begun first, it does not end last
     const q0 = (blocksQ - 1 - (local - h * blocksQ)) * p.blockQ;
     const rows = min(p.blockQ, s.qLength - q0);
+    if (!p.lse && outGain(p, s, h) == 0) {
+      emptyBlock(p, s, h, q0, rows);
+      continue;
+    }
 
     const qStart = s.batch * p.qStrideB + (s.qStart + q0) * p.qStrideT + h * p.qStrideH;
     packRows(p.q + <usize>qStart * elementBytes(p.qType), p.qType, p.qStrideT, rows, t.q, p.dk, factor);

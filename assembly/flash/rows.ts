@@ -79,7 +79,13 @@ function scoreSelf(p: AttentionParams, s: Sequence, i: i32, first: i32, row: usi
   }
   const place = load<i32>(p.qPositions + ((<usize>(s.batch * p.qPositionsStrideB + s.qStart + i)) << 2));
   const places = p.kPositions + ((<usize>(s.batch * p.kPositionsStrideB + s.kStart + first)) << 2);
-  for (let j: usize = 0; j < (<usize>keys) << 2; j += 4) if (load<i32>(places + j) == place) store<f32>(row + j, score);
+  const own = i32x4.splat(place);
+  const value = f32x4.splat(score);
+  // up to three places past the last are read: the keys there are hidden
+  for (let j: usize = 0; j < (<usize>keys) << 2; j += 16) {
+    const same = i32x4.eq(v128.load(places + j), own);
+    if (v128.any_true(same)) v128.store(row + j, v128.bitselect(value, v128.load(row + j), same));
+  }
 }
 
 /**

@@ -112,6 +112,7 @@ export function scoreMapScratchBytes(params: usize, _scratch: usize): i32 {
  *   q        f32, f16, bf16 or i8 [B, N, H, d]   any strides, last axis contiguous
  *   kPack    f32 [B, Hkv, ceil8(M) / 8, d, 8]    as scorePack writes it
  *   weights  f32 [B, N, H]                       any strides; with it the indexer, without it a map for every head
+ *   shares   f32 [B, H]                          a head of 0 is left as it is; may be absent
  *   map      f32 [B, H, N, M], or [B, 1, N, M]   columns contiguous; must not alias an input
  *
  *   map_hij = scale q_i k_j, or sum_h w_ih max(0, scale q_hi k_j) (DeepSeek-V3.2's lightning indexer).
@@ -132,6 +133,7 @@ export function scoreMap(params: usize, begin: i32, end: i32, scratch: usize): v
     const rows = min(p.blockRows, p.rows - r0);
     const batch = list / p.lists;
     const head = list - batch * p.lists;
+    if (p.shares && load<f32>(p.shares + ((<usize>(batch * p.sharesStrideB + head)) << 2)) == 0) continue;
     const k = p.kPack + <usize>((batch * (p.heads / p.group) + head / p.group) * packed) * (rowBytes << 3);
     if (p.weights) {
       for (let h = 0; h < p.heads; ++h) loadQueries(p, batch, h, r0, rows, scratch + <usize>h * qHeadBytes);

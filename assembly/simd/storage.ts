@@ -79,7 +79,19 @@ function widenHalves(src: usize, dst: usize, n: i32, scale: f32): void {
 function widenAs(src: usize, type: i32, dst: usize, n: i32, scale: f32): void {
   const step = elementBytes(type) << 2;
   const factor = f32x4.splat(scale);
-  for (let left = n >> 2; left > 0; --left) {
+  for (let left = n >> 4; left > 0; --left) {
+    const x0 = load4(src, type);
+    const x1 = load4(src + step, type);
+    const x2 = load4(src + 2 * step, type);
+    const x3 = load4(src + 3 * step, type);
+    v128.store(dst, f32x4.mul(x0, factor));
+    v128.store(dst, f32x4.mul(x1, factor), 16);
+    v128.store(dst, f32x4.mul(x2, factor), 32);
+    v128.store(dst, f32x4.mul(x3, factor), 48);
+    src += 4 * step;
+    dst += 64;
+  }
+  for (let left = (n & 15) >> 2; left > 0; --left) {
     v128.store(dst, f32x4.mul(load4(src, type), factor));
     src += step;
     dst += 16;

@@ -49,10 +49,10 @@ export interface AttentionCall {
   /** f32 [Hq] */
   readonly alibiSlopes?: Tensor | undefined;
   readonly sinks?: Tensor | undefined;
-  /** f32 [Hq]: factor on o. */
+  /** f32 [Hq] or [B, Hq]: factor on o. Of a head whose factor is 0 flash computes nothing, unless lse is asked for. */
   readonly outScale?: Tensor | undefined;
-  /** Add to o instead of overwriting it. */
-  readonly accumulate?: boolean;
+  /** Add to o instead of overwriting it; or join o and lse, which hold the result over other keys (flash and indexAttend). */
+  readonly accumulate?: boolean | 'join';
   /** f32 [B, Hq, Tq, Tk] scores to write out, after the named stage. */
   readonly scores?: { readonly to: Tensor; readonly stage: 'scaled' | 'capped' | 'masked' } | undefined;
 }
@@ -137,7 +137,8 @@ export function attentionParams(call: AttentionCall, sequences: number) {
     scoresStrideT: stride(scores?.to, 2),
     scoresStage: scores ? STAGES[scores.stage] : 0,
     outScale: call.outScale?.address ?? 0,
-    accumulate: call.accumulate ? 1 : 0,
+    accumulate: call.accumulate === 'join' ? 2 : call.accumulate ? 1 : 0,
+    outScaleStrideB: call.outScale?.shape.length === 2 ? call.outScale.strides[0]! : 0,
   };
 }
 

@@ -3,12 +3,13 @@
  *
  * @module
  */
-import { CausalConvParams, DepthwiseConv2dParams } from '../generated/params.ts';
+import { CausalConvParams, CenteredConvParams, DepthwiseConv2dParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { ACTIVATIONS } from './gemm.ts';
 import { type SequenceSpan, sequenceTable } from './sequences.ts';
+import { overTokens } from './tokens.ts';
 
 const BLOCK_T = 512;
 const BLOCK_D = 256;
@@ -92,4 +93,11 @@ export function depthwiseConv2d(b: Builder, x: Tensor, weight: Tensor, bias: Ten
     items: batch * height,
     flops: 2 * x.size * kh * kw,
   });
+}
+
+/** Adds o = the convolution of x [B, T, H, D] along T around every token by weight [H, taps], zeros past the ends. */
+export function centeredConv(b: Builder, x: Tensor, weight: Tensor, o: Tensor): void {
+  const taps = weight.shape[1]!;
+  const cost = { flops: 2 * taps, elements: Math.ceil(8192 / taps) };
+  overTokens(b, 'centeredConv', CenteredConvParams, { x, o }, { weight: weight.address, taps }, cost);
 }

@@ -3,10 +3,13 @@
  *
  * @module
  */
-import { CopyParams } from '../generated/params.ts';
+import { CopyParams, NarrowParams } from '../generated/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import { storageOf, type Tensor } from '../tensor.ts';
 import { overTokens } from './tokens.ts';
+
+/** Number by which the kernel that keeps elements as they are knows how many bytes they have. */
+const FOUR_BYTES = 0;
 
 /** Adds o = x for tensors [B, T, H, D] of one shape, last axes contiguous; strides of x may be 0. */
 export function copyRows(b: Builder, x: Tensor, o: Tensor): void {
@@ -39,4 +42,12 @@ export function repeatedHeads(b: Builder, x: Tensor, times: number): Tensor {
     copyRows(b, x, o.slice(2, i, H * times).restride([B, T, H, D], [strideB, strideT, times * strideH, 1]));
   }
   return o;
+}
+
+/** Adds o = x for i32 tensors [B, H, n] of one shape, last axes contiguous. */
+export function copyIntegers(b: Builder, x: Tensor, o: Tensor): void {
+  const rows = (tensor: Tensor) =>
+    tensor.restride([...tensor.shape.slice(0, 2), 1, tensor.shape[2]!], [...tensor.strides.slice(0, 2), 0, 1]);
+  const types = { xType: FOUR_BYTES, oType: FOUR_BYTES };
+  overTokens(b, 'narrow', NarrowParams, { x: rows(x), o: rows(o) }, types, { flops: 1, elements: 8192 });
 }

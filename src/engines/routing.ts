@@ -104,7 +104,12 @@ export function gatherRows(
 }
 
 /** Adds o [B, T, H, d] = weighted sums of rows [1, rows, H, d]. */
-export function combineRows(b: Builder, rows: Tensor, { offsets, entries }: Routing, o: Tensor): void {
+export function combineRows(
+  b: Builder,
+  rows: Tensor,
+  { offsets, entries }: Pick<Routing, 'offsets' | 'entries'>,
+  o: Tensor,
+): void {
   const [batch, length, heads, d] = o.shape as [number, number, number, number];
   b.dispatch({
     kernel: 'combine',

@@ -18,6 +18,13 @@ export {
   CausalConvWithStateSync,
 } from './causal-conv-with-state.ts';
 export {
+  FlexAttention,
+  type FlexAttentionAttributes,
+  type FlexAttentionInputs,
+  type FlexAttentionOutputs,
+  FlexAttentionSync,
+} from './flex-attention.ts';
+export {
   LinearAttention,
   type LinearAttentionAttributes,
   type LinearAttentionInputs,
@@ -25,6 +32,7 @@ export {
   LinearAttentionSync,
   type UpdateRule,
 } from './linear-attention.ts';
+export type { GraphNode, GraphTensor, ModifierGraph } from './modifier-graph.ts';
 export { ONNX_OPS } from './registry.ts';
 export {
   RMSNormalization,

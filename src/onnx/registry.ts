@@ -6,6 +6,7 @@
 import type { OpEntry, Tensors } from '../ops/registry.ts';
 import { Attention } from './attention.ts';
 import { CausalConvWithState } from './causal-conv-with-state.ts';
+import { FlexAttention } from './flex-attention.ts';
 import { LinearAttention } from './linear-attention.ts';
 import { RMSNormalization } from './rms-normalization.ts';
 import { RotaryEmbedding } from './rotary-embedding.ts';
@@ -76,6 +77,15 @@ export const ONNX_OPS: readonly OpEntry[] = [
     attributes: ['activation'],
     outputs: ['output', 'present_state'],
     run: call(CausalConvWithState),
+  },
+  {
+    name: 'onnx:FlexAttention',
+    doc: 'Scaled dot-product attention whose scores and weights are changed by subgraphs.',
+    paper: 'ONNX FlexAttention (preview 1)',
+    inputs: ['Q', 'K', 'V'],
+    attributes: ['scale', 'softmax_precision', 'score_mod', 'prob_mod'],
+    outputs: ['Y'],
+    run: call(FlexAttention),
   },
   {
     name: 'onnx:LinearAttention',

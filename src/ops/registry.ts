@@ -7,8 +7,11 @@
 import type { Pointwise } from '../engines/features.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
+import { asam, planAsam } from './asam.ts';
 import { attention, planAttention } from './attention.ts';
 import { based, planBased, rebased } from './based.ts';
+import { bigbird, planBigbird } from './bigbird.ts';
+import { blockwiseAttention, planBlockwise } from './blockwise.ts';
 import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
 import { kMeans, lshBuckets, planKMeans, planLshBuckets, planPoolBlocks, poolBlocks } from './clusters.ts';
 import { comba, planComba } from './comba.ts';
@@ -18,9 +21,12 @@ import { deltaRule, gatedDeltaRule, planDeltaRule, planGatedDeltaRule } from './
 import { deltaSegment, joinDeltaSegment, planDeltaSegment, planJoinDeltaSegment } from './delta-segment.ts';
 import { deltaformer, planDeltaformer } from './deltaformer.ts';
 import { differentialAttention, planDifferential } from './differential.ts';
+import { dilatedAttention, planDilated } from './dilated.ts';
+import { ditFastAttention, planDitFast } from './dit-fast.ts';
 import { dplr, iplr, planDplr, planIplr } from './dplr.ts';
 import { draftAttention, planDraft } from './draft-attention.ts';
 import { dsa, planDsa } from './dsa.ts';
+import { duoAttention, planDuoAttention } from './duo-attention.ts';
 import { dwConv2d, planDwConv2d } from './dw-conv2d.ts';
 import { add, mul, planBinary } from './elementwise.ts';
 import {
@@ -49,6 +55,7 @@ import {
   planTaylor2,
 } from './feature-plans.ts';
 import * as features from './features.ts';
+import { flexPrefill, planFlexPrefill } from './flex-prefill.ts';
 import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gatedOja, planGatedOja } from './gated-oja.ts';
 import { gdn2, planGdn2 } from './gdn2.ts';
@@ -58,39 +65,60 @@ import { kda, planKda } from './kda.ts';
 import { lact, planLact } from './lact.ts';
 import { lightnet, planLightnet } from './lightnet.ts';
 import { linearAttn, planLinearAttn } from './linear-attn.ts';
+import { linformer, planLinformer } from './linformer.ts';
 import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
 import { logLinearAttn, planLogLinear } from './log-linear.ts';
+import { logsparseAttention, planLogsparse } from './logsparse.ts';
+import { longformer, planLongformer } from './longformer.ts';
+import { lshAttention, planLsh } from './lsh.ts';
 import { mamba3, planMamba3 } from './mamba3.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { mesaNet, planMesaNet } from './mesa-net.ts';
 import { metala, planMetala } from './metala.ts';
+import { minference, planMinference } from './minference.ts';
+import { mixtureOfHeads, planMixtureOfHeads } from './mixture-of-heads.ts';
 import { mla, planMla } from './mla.ts';
 import { mlstm, planMlstm } from './mlstm.ts';
+import { moaAttention, planMoaAttention } from './moa.ts';
 import { moba, planMoba } from './moba.ts';
 import { mom, planMom } from './mom.ts';
+import { neighborhoodAttention, planNeighborhood } from './neighborhood.ts';
 import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { nsa, planNsa } from './nsa.ts';
+import { nystromAttention, planNystrom } from './nystrom.ts';
 import { pagedAttention, planPaged } from './paged.ts';
 import { parallax, planParallax } from './parallax.ts';
+import { paroAttention, planParo } from './paro.ts';
 import { pathAttn, planPath } from './path.ts';
 import { performer, planPerformer } from './performer.ts';
 import { planPrecond, precondGatedDeltaRule, precondKda } from './precond-delta.ts';
+import { planRadial, radialAttention } from './radial.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
 import { planRgLru, rgLru } from './rg-lru.ts';
 import { planRodimus, rodimus } from './rodimus.ts';
 import { planRope, rope } from './rope.ts';
+import { planRouting, routingAttention } from './routing.ts';
 import { planRwkv, rwkv5, rwkv6 } from './rwkv.ts';
 import { planRwkv4, rwkv4 } from './rwkv4.ts';
 import { planRwkv7, rwkv7 } from './rwkv7.ts';
 import { fftConv, planFftConv, planS4, planS4Kernel, s4, s4Kernel } from './s4.ts';
 import { dss, planDss, planS4d, s4d } from './s4d.ts';
+import { planSampleAttention, sampleAttention } from './sample-attention.ts';
+import { planSeerAttention, seerAttention } from './seer-attention.ts';
 import { joinSegment, linearSegment, planJoinSegment, planSegment } from './segment.ts';
 import { bitIndices, planBitIndices, planTopK, planTopP, topK, topP } from './select.ts';
 import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
 import { planSla, sla } from './sla.ts';
+import { planSlidingTile, slidingTileAttention } from './sliding-tile.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
+import { planSpargeAttn, spargeAttn } from './sparge-attn.ts';
+import { fixedAttention, planFixed, planStrided, stridedAttention } from './sparse-transformer.ts';
+import { planSparseVideoGen, sparseVideoGen } from './sparse-video-gen.ts';
+import { planSparseVideoGen2, sparseVideoGen2 } from './sparse-videogen2.ts';
 import { planSsd, ssd } from './ssd.ts';
+import { planStreamingLlm, streamingLlm } from './streaming-llm.ts';
+import { planSwin, swinAttention } from './swin.ts';
 import { planTitans, planTitansLinear, titans, titansLinear } from './titans.ts';
 import { planTitansLayer, titansLayer } from './titans-layer.ts';
 import { planTopKAttention, planTopPAttention, topKAttention, topPAttention } from './top-attention.ts';
@@ -98,6 +126,7 @@ import { planTriSolve, triSolve } from './tri-solve.ts';
 import { planTttLinear, planTttMlp, tttLinear, tttMlp } from './ttt.ts';
 import { planVmoba, vmoba } from './vmoba.ts';
 import { planVsa, vsa } from './vsa.ts';
+import { planXAttention, xAttention } from './xattention.ts';
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -315,6 +344,168 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: MASKING,
     outputs: ['o', 'lse'],
     ...calls(parallax, planParallax),
+  },
+  {
+    name: 'stridedAttention',
+    doc: 'Attention over near keys and those at multiples of a stride.',
+    paper: 'Sparse Transformer, Child 2019',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['stride', 'causal', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(stridedAttention, planStrided),
+  },
+  {
+    name: 'fixedAttention',
+    doc: 'Attention over the own block and the last tokens of every block.',
+    paper: 'Sparse Transformer, Child 2019',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['stride', 'summary', 'causal', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(fixedAttention, planFixed),
+  },
+  {
+    name: 'dilatedAttention',
+    doc: 'Attention over a window of every so many-th key.',
+    paper: 'Longformer, Beltagy 2020; DiNAT, Hassani 2022',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['window', 'dilation', 'causal', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(dilatedAttention, planDilated),
+  },
+  {
+    name: 'blockwiseAttention',
+    doc: 'Attention of each block of queries over one block of keys.',
+    paper: 'BlockBERT, Qiu 2019',
+    inputs: ['q', 'k', 'v', 'permutation?'],
+    attributes: ['blockSize', 'causal', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(blockwiseAttention, planBlockwise),
+  },
+  {
+    name: 'logsparseAttention',
+    doc: 'Attention over keys at distances that are powers of two.',
+    paper: 'LogSparse Transformer, Li 2019',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['window', 'causal', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(logsparseAttention, planLogsparse),
+  },
+  {
+    name: 'streamingLlm',
+    doc: 'Causal attention over the first keys and a window.',
+    paper: 'StreamingLLM, Xiao 2023',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['sinks', 'window', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(streamingLlm, planStreamingLlm),
+  },
+  {
+    name: 'longformer',
+    doc: 'Window attention with global tokens that have projections of their own.',
+    paper: 'Longformer, Beltagy 2020',
+    inputs: ['q', 'k', 'v', 'globalMask?', 'qGlobal?', 'kGlobal?', 'vGlobal?'],
+    attributes: ['window', 'dilation', 'causal', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(longformer, planLongformer),
+  },
+  {
+    name: 'bigbird',
+    doc: 'Attention over near, global and random blocks.',
+    paper: 'BigBird, Zaheer 2020',
+    inputs: ['q', 'k', 'v', 'randBlocks?'],
+    attributes: ['blockSize', 'randomBlocks', 'seed', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(bigbird, planBigbird),
+  },
+  {
+    name: 'swinAttention',
+    doc: 'Attention inside shifted windows of an image, with a bias for every displacement.',
+    paper: 'Swin Transformer, Liu 2021',
+    inputs: ['q', 'k', 'v', 'biasTable?'],
+    attributes: ['windowSize', 'shiftSize', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(swinAttention, planSwin),
+  },
+  {
+    name: 'neighborhoodAttention',
+    doc: 'Attention over the neighbors of a token in one to three dimensions.',
+    paper: 'Neighborhood attention, Hassani 2023',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['kernelSize', 'dilation', 'stride', 'causal', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(neighborhoodAttention, planNeighborhood),
+  },
+  {
+    name: 'slidingTileAttention',
+    doc: 'Attention of tiles of a video over the tiles around them.',
+    paper: 'Sliding tile attention, Zhang 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['grid', 'tile', 'window', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(slidingTileAttention, planSlidingTile),
+  },
+  {
+    name: 'radialAttention',
+    doc: 'Attention over a video whose windows shrink as frames move apart.',
+    paper: 'Radial attention, Li 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['frames', 'tokensPerFrame', 'decay', 'neighbor', 'blockSize', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(radialAttention, planRadial),
+  },
+  {
+    name: 'sparseVideoGen',
+    doc: 'Attention over bands of near frames or, for other heads, of near places in all frames.',
+    paper: 'Sparse VideoGen, Xi 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['frames', 'tokensPerFrame', 'width', 'heads', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(sparseVideoGen, planSparseVideoGen),
+  },
+  {
+    name: 'paroAttention',
+    doc: 'Attention over a volume whose tokens each head takes in an order of its own, by block masks.',
+    paper: 'PAROAttention, Zhao 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['grid', 'orders', 'blockMasks', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(paroAttention, planParo),
+  },
+  {
+    name: 'duoAttention',
+    doc: 'Causal attention in which only some heads see all keys, and the others sinks and recent keys.',
+    paper: 'DuoAttention, Xiao 2024',
+    inputs: ['q', 'k', 'v', 'gate?'],
+    attributes: ['sinks', 'recent', 'full', 'threshold', 'sparsity', 'blend', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(duoAttention, planDuoAttention),
+  },
+  {
+    name: 'moaAttention',
+    doc: 'Causal attention over sinks and a window of each head that grows with the length.',
+    paper: 'MoA, mixture of sparse attention, Fu 2024',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['alpha', 'beta', 'length', 'sinks', 'blockSize', 'scale'],
+    outputs: ['o', 'lse'],
+    ...calls(moaAttention, planMoaAttention),
+  },
+  {
+    name: 'mixtureOfHeads',
+    doc: 'Attention by a few heads that each token chooses, with keys and values shared by all.',
+    paper: 'Mixture of attention heads, Zhang 2022',
+    inputs: ['q?', 'x?', 'wq?', 'k', 'v', 'wo?', 'weights', 'indices?'],
+    attributes: ['causal', 'scale'],
+    outputs: ['o'],
+    ...calls(mixtureOfHeads, planMixtureOfHeads),
+  },
+  {
+    name: 'ditFastAttention',
+    doc: 'Window attention plus what full attention had beyond the window at an earlier step.',
+    paper: 'DiTFastAttn, Yuan 2024',
+    inputs: ['q', 'k', 'v', 'residual?'],
+    attributes: ['window', 'scale'],
+    outputs: ['o', 'residual?'],
+    ...calls(ditFastAttention, planDitFast),
   },
   {
     name: 'topKAttention',
@@ -979,6 +1170,171 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['state'],
     ...calls(joinSegment, planJoinSegment),
+  },
+  {
+    name: 'minference',
+    doc: 'Causal attention after a plan for every head: heavy columns and diagonals, a sink and a window, or the best blocks.',
+    paper: 'MInference 1.0, Jiang 2024',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['plan', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection', 'columns'],
+    ...calls(minference, planMinference),
+  },
+  {
+    name: 'flexPrefill',
+    doc: 'Causal attention over pairs of blocks or stripes of blocks, as each head needs them.',
+    paper: 'FlexPrefill, Lai 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['gamma', 'tau', 'minBudget', 'maxBudget', 'block', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(flexPrefill, planFlexPrefill),
+  },
+  {
+    name: 'xAttention',
+    doc: 'Attention over the blocks whose sums of antidiagonals hold most of the weight.',
+    paper: 'XAttention, Xu 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['stride', 'threshold', 'block', 'causal', 'sink', 'norm', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(xAttention, planXAttention),
+  },
+  {
+    name: 'spargeAttn',
+    doc: 'Attention over blocks chosen by the means of those that are alike in themselves, passing over what weighs nothing.',
+    paper: 'SpargeAttn, Zhang 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['theta', 'cdf', 'topK', 'skipBelow', 'smoothK', 'sink', 'causal', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(spargeAttn, planSpargeAttn),
+  },
+  {
+    name: 'seerAttention',
+    doc: 'Attention over the blocks that learned gates choose.',
+    paper: 'SeerAttention, Gao 2024',
+    inputs: ['q', 'k', 'v', 'qPre?', 'kPre?', 'wq?', 'wk'],
+    attributes: [
+      'topK',
+      'ratio',
+      'threshold',
+      'block',
+      'lastDense',
+      'diagonal',
+      'causal',
+      'ropeBase',
+      'scale',
+      'returnSelection',
+    ],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(seerAttention, planSeerAttention),
+  },
+  {
+    name: 'sampleAttention',
+    doc: 'Causal attention over a window and the columns that sampled queries weigh most.',
+    paper: 'SampleAttention, Zhu 2024',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['window', 'sample', 'coverage', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(sampleAttention, planSampleAttention),
+  },
+  {
+    name: 'sparseVideoGen2',
+    doc: 'Bidirectional attention between clusters of queries and keys found by k-means.',
+    paper: 'Sparse VideoGen 2, Yang 2025',
+    inputs: ['q', 'k', 'v', 'qCentroids?', 'kCentroids?'],
+    attributes: ['qClusters', 'kClusters', 'iterations', 'topP', 'minRatio', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection', 'qLabels', 'kLabels', 'qCentroids', 'kCentroids'],
+    ...calls(sparseVideoGen2, planSparseVideoGen2),
+  },
+  {
+    name: 'linformer',
+    doc: 'Softmax attention over learned linear combinations of keys and values.',
+    paper: 'Linformer, Wang 2020',
+    inputs: ['q', 'k', 'v', 'projK', 'projV?'],
+    attributes: ['scale'],
+    outputs: ['o'],
+    ...calls(linformer, planLinformer),
+  },
+  {
+    name: 'nystromAttention',
+    doc: 'Softmax attention by landmarks, the means of segments of tokens.',
+    paper: 'Nyströmformer, Xiong 2021',
+    inputs: ['q', 'k', 'v', 'convWeight?'],
+    attributes: ['numLandmarks', 'iterations', 'normalizer', 'scale'],
+    outputs: ['o'],
+    ...calls(nystromAttention, planNystrom),
+  },
+  {
+    name: 'lshAttention',
+    doc: 'Attention within chunks of tokens sorted by random directions, in several rounds.',
+    paper: 'Reformer, Kitaev 2020',
+    inputs: ['qk', 'v', 'rotations?'],
+    attributes: [
+      'chunkLength',
+      'numHashes',
+      'numBuckets',
+      'chunksBefore',
+      'chunksAfter',
+      'causal',
+      'scale',
+      'selfScore',
+      'seed',
+      'returnSelection',
+    ],
+    outputs: ['o', 'buckets'],
+    ...calls(lshAttention, planLsh),
+  },
+  {
+    name: 'routingAttention',
+    doc: 'Attention within clusters of the tokens that lie nearest to centroids.',
+    paper: 'Routing Transformer, Roy 2021',
+    inputs: ['q', 'k', 'v', 'centroids', 'memK?', 'memV?'],
+    attributes: ['window', 'numClusters', 'causal', 'normalize', 'scale', 'decay', 'returnSelection'],
+    outputs: ['o', 'centroids', 'queries', 'keys'],
+    ...calls(routingAttention, planRouting),
+  },
+  {
+    name: 'asam',
+    doc: 'Heads that mix sparse and dense attention by a gate, or take one of the two.',
+    paper: 'ASAM, Li 2026',
+    inputs: [
+      'q',
+      'k',
+      'v',
+      'gate?',
+      'x?',
+      'featureWeight?',
+      'featureBias?',
+      'normWeight?',
+      'normBias?',
+      'complexityWeight1?',
+      'complexityBias1?',
+      'complexityWeight2?',
+      'complexityBias2?',
+      'confidenceWeight1?',
+      'confidenceBias1?',
+      'confidenceWeight2?',
+      'confidenceBias2?',
+      'threshold?',
+      'temperature?',
+      'centroids?',
+      'scaleWeights?',
+    ],
+    attributes: [
+      'pattern',
+      'gating',
+      'scale',
+      'windowSize',
+      'stride',
+      'localWindow',
+      'numRandom',
+      'seed',
+      'clusterTemperature',
+      'affinity',
+      'scales',
+      'numPools',
+    ],
+    outputs: ['o', 'gate', 'complexity', 'confidence'],
+    ...calls(asam, planAsam),
   },
   {
     name: 'mergeState',

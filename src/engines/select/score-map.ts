@@ -27,6 +27,8 @@ export interface ScoreCall {
   readonly visible?: Visible | undefined;
   /** f32 [B, N, Hq]: with it one map, sum over heads of weight * max(0, score), instead of one for every head. */
   readonly weights?: Tensor | undefined;
+  /** f32 [B, Hq]: heads whose share is 0 are left unmade. */
+  readonly shares?: Tensor | undefined;
 }
 
 /** Adds k [B, M, Hkv, D] as panels f32 [B, Hkv, ceil(M / 8), D, 8]. */
@@ -58,7 +60,12 @@ export function scoreMap(b: Builder, call: ScoreCall): Tensor {
 }
 
 /** Adds a map of queries and packed keys; both must have elements. */
-export function scoreRows(b: Builder, { q, k, scale, visible, weights }: ScoreCall, kPack: Tensor, map: Tensor): void {
+export function scoreRows(
+  b: Builder,
+  { q, k, scale, visible, weights, shares }: ScoreCall,
+  kPack: Tensor,
+  map: Tensor,
+): void {
   const [batch, rows, heads, d] = q.shape as [number, number, number, number];
   const lists = map.shape[1]!;
   const many = !weights && batch * lists * Math.ceil(rows / BLOCK_ROWS) >= FEW_ITEMS;
@@ -71,6 +78,8 @@ export function scoreRows(b: Builder, { q, k, scale, visible, weights }: ScoreCa
     d,
     scale,
     blockRows,
+    shares: shares?.address ?? 0,
+    sharesStrideB: shares?.strides[0] ?? 0,
   });
   encodePlaces(ScoreMapParams, params, { q, weights });
   b.dispatch({
