@@ -26,6 +26,8 @@ const STATE_BYTES = 2 ** 18;
 const MOST_QUERIES = 128;
 /** Bytes of keys and values that stay in the second-level cache beside what else is in use. */
 const SPAN_BYTES = 2 ** 18;
+/** Keys of a list in a span that are worth a turn of their own. */
+const FEW_KEYS = 32;
 /** Items for each thread, where there are several. */
 const ITEMS_EACH = 4;
 
@@ -56,7 +58,10 @@ export function indexAttend(b: Builder, call: AttentionCall, { indices, counts }
   const shared = threads === 1 ? total : Math.floor(total / (ITEMS_EACH * threads));
   const blockQ = Math.max(1, Math.min(MOST_QUERIES, Math.floor(STATE_BYTES / (rows * rowBytes)), shared));
   const keyBytes = dk * bytesOf(k.dtype) + dv * bytesOf(v.dtype);
-  const spanKeys = Math.max(BLOCK_K, Math.floor(SPAN_BYTES / keyBytes / BLOCK_K) * BLOCK_K);
+  const longest = Math.max(1, ...call.sequences.map((s) => s.kLength));
+  const cached = Math.max(BLOCK_K, Math.floor(SPAN_BYTES / keyBytes / BLOCK_K) * BLOCK_K);
+  // lists with few keys in each span are gone through at once
+  const spanKeys = (indices.shape[3]! * cached) / longest < FEW_KEYS ? longest : cached;
   const table = sequenceTable(call.sequences, (s) => Math.ceil(s.qLength / blockQ) * tiles, BLOCK_K);
   const params = encode(IndexAttendParams, attentionParams(call, b.table(table.words)), cacheParams(call), {
     indices: indices.address,

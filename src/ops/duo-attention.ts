@@ -12,10 +12,10 @@ import {
   patternCall,
 } from '../engines/pattern-call.ts';
 import { expectTypes, finite, whole } from '../engines/shapes.ts';
-import { streamHeads, streamingAttend } from '../engines/streaming.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
+import { streamHeads, streamingAttend } from './streaming.ts';
 
 /** Operands of `duoAttention`. */
 export interface DuoAttentionInputs extends PatternInputs {

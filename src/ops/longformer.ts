@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { BLOCK_K } from '../engines/block-list.ts';
 import { flashAttend } from '../engines/flash.ts';
 import {
   expectOperands,
@@ -20,7 +21,8 @@ import {
 import { expectTypes, whole } from '../engines/shapes.ts';
 import { asRows, gatherTokens, numbers, scatterTokens, tokenOrder } from '../engines/token-order.ts';
 import { OptionError, ShapeError } from '../errors.ts';
-import type { Pattern } from '../pattern.ts';
+import { type Pattern, window } from '../pattern.ts';
+import { or } from '../patterns/combine.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attend } from './attention.ts';
@@ -47,6 +49,8 @@ export interface LongformerOptions extends PatternOptions {
 }
 
 const OP = 'longformer';
+/** Most blocks of keys with global tokens that are listed. */
+const MOST_BLOCKS = 2;
 
 /** The tokens of each batch entry that are global. */
 function globalTokens(mask: Tensor | undefined, batches: number, length: number): number[][] {
@@ -58,16 +62,34 @@ function globalTokens(mask: Tensor | undefined, batches: number, length: number)
   });
 }
 
+/** Whether the global tokens are in so few blocks of keys that listing those blocks is quicker than gathering the tokens. */
+function fewBlocks(globals: readonly number[][]): boolean {
+  return globals.every((tokens) => new Set(tokens.map((token) => Math.floor(token / BLOCK_K))).size <= MOST_BLOCKS);
+}
+
+/** The global tokens as keys. */
+function globalKeys(globals: readonly number[][]): Pattern {
+  return {
+    name: 'global tokens',
+    key: `globals ${globals.join(';')}`,
+    perBatch: globals.length > 1,
+    visible: (_, j, { batch }) => globals[batch]!.includes(j),
+    runs: (_, { batch }, add) => {
+      for (const token of globals[batch]!) add(token, token + 1);
+    },
+  };
+}
+
 /** Which global tokens, in the order in which they are gathered, a query sees outside its window. */
-function outsideWindow(globals: readonly number[][], window: number, dilation: number, causal: boolean): Pattern {
+function outsideWindow(globals: readonly number[][], reach: number, dilation: number, causal: boolean): Pattern {
   const sees = (i: number, token: number | undefined) => {
     if (token === undefined || (causal && token > i)) return false;
     const distance = Math.abs(i - token);
-    return distance % dilation !== 0 || distance > window * dilation;
+    return distance % dilation !== 0 || distance > reach * dilation;
   };
   return {
-    name: `global tokens outside a window of ${window}`,
-    key: `longformer ${window} ${dilation} ${causal} ${globals.join(';')}`,
+    name: `global tokens outside a window of ${reach}`,
+    key: `longformer ${reach} ${dilation} ${causal} ${globals.join(';')}`,
     perBatch: globals.length > 1,
     visible: (i, n, { Tq, Tk, batch }) => sees(i + Tq - Tk, globals[batch]![n]),
     runs: (i, { Tq, Tk, batch }, add) => {
@@ -158,6 +180,10 @@ export function planLongformer(b: Builder, inputs: LongformerInputs, options: Lo
   const any = globals.some((tokens) => tokens.length > 0);
   for (const { from, to, plan: step } of headRuns(steps, sizes.Hq / sizes.Hkv, (x, y) => x === y)) {
     const heads = headsOf(call, from, to);
+    if (any && step === 1 && fewBlocks(globals)) {
+      maskedAttend(b, { ...heads, window: [-1, causal ? 0 : -1] }, or(window(reach), globalKeys(globals)));
+      continue;
+    }
     for (const classes of residuesOf(heads, step)) flashAttend(b, { ...classes, window: [reach, causal ? 0 : reach] });
     if (any) joinGlobals(b, heads, globals, outsideWindow(globals, reach, step, causal));
   }

@@ -5,9 +5,10 @@
  */
 import { type PatternInputs, type PatternOptions, type PatternResult, patternCall } from '../engines/pattern-call.ts';
 import { finite, whole } from '../engines/shapes.ts';
-import { streamHeads } from '../engines/streaming.ts';
 import { OptionError } from '../errors.ts';
+import { moaWindow } from '../patterns/heads.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
+import { streamHeads } from './streaming.ts';
 
 /** Options of `moaAttention`. */
 export interface MoaAttentionOptions extends PatternOptions {
@@ -32,7 +33,7 @@ function perHead(name: string, value: number | readonly number[] | undefined, he
       `${OP}: ${name} is ${JSON.stringify(value)}, expected a number or one for each of ${heads} heads`,
     );
   }
-  return each.map((x, h) => finite(OP, `${name}[${h}]`, x as number, 0));
+  return each.map((x, h) => finite(OP, `${name}[${h}]`, x as number, 0, 0));
 }
 
 /** Lays out the call: heads of one window that lie together are one attention. */
@@ -47,8 +48,7 @@ export function planMoaAttention(b: Builder, inputs: PatternInputs, options: Moa
   const sinks = whole(OP, 'sinks', options.sinks, 64, 0);
   const block = whole(OP, 'blockSize', options.blockSize, 64, 1);
   const plans = alpha.map((least, h) => {
-    const blocks = Math.max(1, Math.round((least + beta[h]! * length) / block));
-    return { sinks, recent: blocks * block };
+    return { sinks, recent: moaWindow(least, beta[h]!, length, block) };
   });
   streamHeads(b, call, plans);
   b.note(() => `windows of ${plans.map(({ recent }) => recent).join(', ')} keys beside ${sinks} sinks`);

@@ -11,8 +11,8 @@ import {
   required,
 } from '../engines/pattern-call.ts';
 import { whole } from '../engines/shapes.ts';
-import { streamingAttend } from '../engines/streaming.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
+import { streamingAttend } from './streaming.ts';
 
 /** Options of `streamingLlm`. */
 export interface StreamingLlmOptions extends PatternOptions {

@@ -3,9 +3,11 @@
  *
  * @module
  */
+import { flashAttend } from '../engines/flash.ts';
+import { headRuns, headsOf, type PatternCall } from '../engines/pattern-call.ts';
+import { streamingLlm } from '../patterns/tokens.ts';
 import type { Builder } from '../runtime/program.ts';
-import { flashAttend } from './flash.ts';
-import { headRuns, headsOf, type PatternCall } from './pattern-call.ts';
+import { maskedAttend } from './masked.ts';
 
 /** Keys that a query sees: the first `sinks` and the last `recent`, its own counted; Infinity: all up to its own. */
 export interface Streaming {
@@ -13,18 +15,12 @@ export interface Streaming {
   readonly recent: number;
 }
 
-/** Adds causal attention over sinks and recent keys: a window, joined with the sinks before it. */
+/** Adds causal attention over sinks and recent keys. */
 export function streamingAttend(b: Builder, call: PatternCall, { sinks, recent }: Streaming): void {
   const length = call.q.shape[1]!;
-  if (sinks + recent >= length) {
-    flashAttend(b, { ...call, window: [-1, 0] });
-    return;
-  }
-  flashAttend(b, { ...call, window: [recent - 1, 0] });
-  if (sinks === 0) return;
-  // the first query whose window leaves a sink out is aligned with that sink
-  const sequences = call.sequences.map((s) => ({ ...s, qStart: recent, qLength: length - recent, kLength: sinks }));
-  flashAttend(b, { ...call, sequences, window: [-1, 0], accumulate: 'join' });
+  const all = sinks + recent >= length;
+  if (all || sinks === 0) flashAttend(b, { ...call, window: [all ? -1 : recent - 1, 0] });
+  else maskedAttend(b, call, streamingLlm({ sinks, window: recent }));
 }
 
 /** Adds `streamingAttend` with a plan for each query head. */
