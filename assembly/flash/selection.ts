@@ -174,15 +174,15 @@ export function selectKeys(p: FlashParams, s: Sequence, w: LiveRows, h: i32, row
   return SOME;
 }
 
-/** Keys of a block, at `places`, that are from `low` to `high`; up to three places past the last are read. */
+/** Keys of a block, at `places`, that are from `low` to `high`; up to three elements past the last are read. */
 function keysBetween(places: usize, keys: i32, low: i32, high: i32): u64 {
-  const least = i32x4.splat(low);
-  const most = i32x4.splat(high);
+  const lowest = i32x4.splat(low);
+  const highest = i32x4.splat(high);
   let seen: u64 = 0;
   for (let j = 0; j < keys; j += 4) {
     const at = v128.load(places + ((<usize>j) << 2));
-    const outside = v128.or(i32x4.gt_s(least, at), i32x4.gt_s(at, most));
-    seen |= (<u64>i32x4.bitmask(v128.not(outside))) << j;
+    const inside = v128.and(i32x4.ge_s(at, lowest), i32x4.le_s(at, highest));
+    seen |= (<u64>i32x4.bitmask(inside)) << j;
   }
   return seen & range(0, keys);
 }
