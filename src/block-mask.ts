@@ -339,7 +339,7 @@ function sharedLists(shape: MaskShape, pattern: Pattern, rows: RowSource): Block
 
 /** Masks of patterns that say what makes them equal, the last ones used. */
 const shared = new Map<string, BlockMask>();
-const MOST_SHARED = 16;
+const MOST_SHARED = 64;
 
 /** @internal The mask of a pattern, which calls with equal patterns and sizes share. */
 export function sharedMask(pattern: Pattern, options: BlockMaskOptions): BlockMask {
@@ -349,10 +349,7 @@ export function sharedMask(pattern: Pattern, options: BlockMaskOptions): BlockMa
   const mask = shared.get(key) ?? blockMask(pattern, options);
   shared.delete(key);
   shared.set(key, mask);
-  if (shared.size > MOST_SHARED) {
-    const oldest = shared.keys().next().value!;
-    shared.get(oldest)!.dispose();
-    shared.delete(oldest);
-  }
+  // calls that are laid out already may need the oldest mask yet: what it holds of a runtime's memory is freed when it is collected
+  if (shared.size > MOST_SHARED) shared.delete(shared.keys().next().value!);
   return mask;
 }

@@ -13,7 +13,6 @@ import {
   patternCall,
 } from '../engines/pattern-call.ts';
 import { whole } from '../engines/shapes.ts';
-import { numbers } from '../engines/token-order.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 
 /** Options of `logsparseAttention`. */
@@ -57,8 +56,8 @@ export function planLogsparse(b: Builder, inputs: PatternInputs, options: Logspa
       counts[i] = at - i * most;
     }
     const lists = {
-      indices: numbers(b, keys, [T, most]).restride([B, 1, T, most], [0, 0, most, 1]),
-      counts: numbers(b, counts, [T]).restride([B, 1, T], [0, 0, 1]),
+      indices: b.constant(keys, [T, most]).restride([B, 1, T, most], [0, 0, most, 1]),
+      counts: b.constant(counts, [T]).restride([B, 1, T], [0, 0, 1]),
     };
     indexAttend(b, { ...call, accumulate: wide ? 'join' : false }, lists);
   }
