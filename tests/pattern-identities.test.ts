@@ -326,3 +326,17 @@ test('results do not depend on the number of threads, and the synchronous twins 
   }
   several.dispose();
 });
+
+test('one call may have more windows than masks are kept', async () => {
+  const [length, heads] = [90, 80];
+  const shape = [1, length, heads, 4];
+  const many = { q: normal(random, shape), k: normal(random, shape), v: normal(random, shape) };
+  const windows = { alpha: Array.from({ length: heads }, (_, h) => h + 1), beta: new Array<number>(heads).fill(0) };
+  const options = { ...windows, sinks: 1, blockSize: 1 };
+  const mask = blockMask(patterns.moaAttention({ ...options, length }), { Tq: length, Tk: length, heads });
+  for (const rt of runtimes) {
+    const want = await run(rt, attention, many, { blockMask: mask });
+    assertNear((await run(rt, wattn.moaAttention, many, options)).o, want.o, 2e-6, rt.variant);
+  }
+  mask.dispose();
+});
