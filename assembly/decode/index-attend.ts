@@ -42,8 +42,6 @@ class Tiles {
 
 const TILES_BYTES: usize = 64;
 const LINE: usize = 64;
-/** Queries from which on a span is read whole before it is used. */
-const TOUCHING: i32 = 32;
 
 function carve(p: IndexAttendParams, at: usize): Tiles {
   const t = changetype<Tiles>(at);
@@ -321,7 +319,9 @@ export function indexAttend(params: usize, begin: i32, end: i32, scratch: usize)
       const present = queriesOfSpan(p, s, t, list, q0, queries, stop);
       if (present < 0) break;
       if (present == 0) continue;
-      if (present >= TOUCHING) touchSpan(p, s, t, kvHead, span, min(s.kLength, span + p.spanKeys));
+      if (p.readWhole && present >= p.readWhole) {
+        touchSpan(p, s, t, kvHead, span, min(s.kLength, span + p.spanKeys));
+      }
       for (let i = 0; i < queries; ++i) {
         if (i + 1 < queries) touchList(p, s, t, list, q0, i + 1);
         const entries = listOf(p, s, list, q0 + i);
