@@ -46,7 +46,7 @@ export function outGain(p: AttentionParams, s: Sequence, h: i32): f32 {
 
 /** Values of `accumulate`. */
 const OVERWRITE = 0;
-const ADD = 1;
+export const ADD = 1;
 
 /**
  * What becomes of query row i's o and lse that are there already: overwritten, added to, or a result over other keys, which is joined.
