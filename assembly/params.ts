@@ -1546,6 +1546,182 @@ export class BitWeightsParams {
   value: i32;
 }
 
+/** Keys of which several in a row are one column, see select/interleaved-pack.ts. */
+@unmanaged
+export class InterleavedPackParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  kPack: usize;
+  kvHeads: i32;
+  length: i32;
+  d: i32;
+  /** Keys of a column. */
+  interleave: i32;
+}
+
+/** Sums of attention weights, see select/weight-sums.ts; lists are query heads, and the map itself is never written out. */
+@unmanaged
+export class WeightSumsParams extends MapParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  kPack: usize;
+  /** Absent: not wanted. */
+  columnSums: usize;
+  diagonalSums: usize;
+  /** i32 [lists]: so many sums at the start of a row are Infinity; absent: none are. */
+  firstColumns: usize;
+  firstDiagonals: usize;
+  /** Queries. */
+  length: i32;
+  /** Query heads that share one key head. */
+  group: i32;
+  d: i32;
+  /** Queries of a row, keys of a column. */
+  interleave: i32;
+  /** Rows and columns that are added up. */
+  rowGroup: i32;
+  columnGroup: i32;
+  scale: f32;
+  /** Rows of a pass: a multiple of the tile's. */
+  passRows: i32;
+  /** Groups of rows of an item. */
+  itemGroups: i32;
+}
+
+/** How alike the rows of blocks are, see select/self-similarity.ts. */
+@unmanaged
+export class SelfSimilarityParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  mean: usize;
+  o: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+  block: i32;
+}
+
+/** Blocks that are not alike in themselves, see select/dissimilar.ts. */
+@unmanaged
+export class DissimilarParams extends MapParams {
+  /** f32 [B, rows, lists] and [B, columns, lists / group]. */
+  alikeQ: usize;
+  alikeK: usize;
+  /** f32 [lists] */
+  theta: usize;
+  group: i32;
+  /** i32 [B, lists, rows, words] */
+  bits: usize;
+  words: i32;
+  /** 1: column 0 is shown to all rows. */
+  sink: i32;
+}
+
+/** How many numbers hold a share, see select/cover-count.ts. */
+@unmanaged
+export class CoverCountParams extends MapParams {
+  /** i32 [B, lists, rows] */
+  o: usize;
+  /** f32 [lists] share of each list; absent: level for all. */
+  shares: usize;
+  level: f32;
+  add: i32;
+  div: i32;
+  plus: i32;
+  least: i32;
+  most: i32;
+}
+
+/** FlexPrefill's query-aware heads, see select/query-aware.ts. */
+@unmanaged
+export class QueryAwareParams {
+  guess: usize;
+  sums: usize;
+  aware: usize;
+  budgets: usize;
+  /** Batch * heads. */
+  lists: i32;
+  columns: i32;
+  /** Rows that sums are over. */
+  count: i32;
+  least: i32;
+  tau: f32;
+}
+
+/** Blocks of columns, diagonals and pairs, see select/stripe-blocks.ts. */
+@unmanaged
+export class StripeBlocksParams {
+  columns: usize;
+  diagonals: usize;
+  pairs: usize;
+  aware: usize;
+  bits: usize;
+  rows: i32;
+  words: i32;
+}
+
+/** Blocks that diagonals pass, see select/slash-blocks.ts. */
+@unmanaged
+export class SlashBlocksParams {
+  /** i32 [lists] */
+  patterns: usize;
+  slashes: usize;
+  slashWords: i32;
+  chosen: usize;
+  bits: usize;
+  lists: i32;
+  rows: i32;
+  words: i32;
+  queries: i32;
+  /** Bits of a row of slashes. */
+  distances: i32;
+  /** Place of query 0. */
+  offset: i32;
+  queryBlock: i32;
+  keyBlock: i32;
+}
+
+/** Which rows see gathered columns, see select/gathered-bits.ts. */
+@unmanaged
+export class GatheredBitsParams {
+  indices: usize;
+  counts: usize;
+  blocks: usize;
+  blockWords: i32;
+  bits: usize;
+  places: usize;
+  rows: i32;
+  n: i32;
+  queries: i32;
+  /** Place of query 0. */
+  offset: i32;
+  queryBlock: i32;
+  keyBlock: i32;
+  lists: i32;
+  /** i32 [lists]: how far before a query a column must be at least. */
+  shifts: usize;
+}
+
+/** Maps and labels of clusters, see select/cluster-maps.ts. */
+@unmanaged
+export class ClusterMapParams extends MapParams {
+  /** i32 [B, lists / group, columns] counts, or [B, lists / group, columns + 1] offsets. */
+  counts: usize;
+  group: i32;
+  /** i32 [B, lists, length] */
+  labels: usize;
+  length: i32;
+}
+
 /** Pooled rows, see select/pool.ts. */
 @unmanaged
 export class PoolParams {
@@ -1617,6 +1793,18 @@ export class ScoreMapParams extends MapParams {
   /** f32 [B, heads]: a list whose share is 0 is left as it is; absent: none. */
   shares: usize;
   sharesStrideB: i32;
+}
+
+/** Scores of few queries and keys that stay where they are, see select/score-few.ts. */
+@unmanaged
+export class ScoreFewParams extends ScoreMapParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  /** Columns of an item. */
+  blockColumns: i32;
 }
 
 /** Softmax of a map's rows, see select/softmax-map.ts. */
@@ -1696,6 +1884,17 @@ export class BitsParams {
   capacity: i32;
   /** i32 [B, lists, rows], contiguous. */
   counts: usize;
+}
+
+/** Tokens of chosen blocks, see select/block-tokens.ts. */
+@unmanaged
+export class BlockTokensParams extends BitsParams {
+  /** Tokens of a block, and in all. */
+  keyBlock: i32;
+  length: i32;
+  /** Row i sees tokens [0, i * mul + add). */
+  visibleMul: i32;
+  visibleAdd: i32;
 }
 
 /** Tokens in the order of their labels, see select/sort.ts. */

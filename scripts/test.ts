@@ -5,7 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const NEWER_NODE = 'tests/runtimes/node_modules/node24/bin/node';
@@ -32,7 +32,16 @@ function runNode(title: string, node: string, files: string[], effort = 1): void
   const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout', '--test-reporter=tap'];
   const { status } = spawnSync(
     node,
-    ['--import', 'tsx', '--test', ...reporters, `--test-reporter-destination=${tap}`, ...files],
+    [
+      '--import',
+      'tsx',
+      '--test',
+      // the runner's own default leaves a core idle
+      `--test-concurrency=${availableParallelism()}`,
+      ...reporters,
+      `--test-reporter-destination=${tap}`,
+      ...files,
+    ],
     {
       stdio: ['ignore', 'inherit', 'inherit'],
       env: { ...process.env, WATTN_EFFORT: String(effort * Number(process.env.WATTN_EFFORT ?? 1)) },

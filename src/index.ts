@@ -71,6 +71,7 @@ export {
   causalConv1dStep,
   causalConv1dSync,
 } from './ops/causal-conv.ts';
+export type { ChosenInputs, ChosenOptions, ChosenResult } from './ops/chosen-blocks.ts';
 export {
   type KMeansInputs,
   type KMeansOptions,
@@ -199,6 +200,7 @@ export {
   t2rSync,
 } from './ops/feature-attention.ts';
 export * as features from './ops/features.ts';
+export { type FlexPrefillOptions, flexPrefill, flexPrefillSync } from './ops/flex-prefill.ts';
 export {
   type ForgettingAttnInputs,
   type ForgettingAttnOptions,
@@ -275,6 +277,7 @@ export {
   longformer,
   longformerSync,
 } from './ops/longformer.ts';
+
 export {
   type LshAttentionInputs,
   type LshAttentionOptions,
@@ -282,6 +285,7 @@ export {
   lshAttention,
   lshAttentionSync,
 } from './ops/lsh.ts';
+
 export {
   type Mamba3Inputs,
   type Mamba3Result,
@@ -312,11 +316,22 @@ export {
 } from './ops/mesa-net.ts';
 export { type MetalaInputs, metala, metalaStep, metalaSync } from './ops/metala.ts';
 export {
+  type AShapePlan,
+  type BlockSparsePlan,
+  type MinferenceOptions,
+  type MinferencePlan,
+  type MinferenceResult,
+  minference,
+  minferenceSync,
+  type VerticalSlashPlan,
+} from './ops/minference.ts';
+export {
   type MixtureOfHeadsInputs,
   type MixtureOfHeadsOptions,
   mixtureOfHeads,
   mixtureOfHeadsSync,
 } from './ops/mixture-of-heads.ts';
+
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
@@ -485,6 +500,18 @@ export {
   s4dTable,
 } from './ops/s4d.ts';
 export {
+  type SampleAttentionOptions,
+  type SampleAttentionResult,
+  sampleAttention,
+  sampleAttentionSync,
+} from './ops/sample-attention.ts';
+export {
+  type SeerAttentionInputs,
+  type SeerAttentionOptions,
+  seerAttention,
+  seerAttentionSync,
+} from './ops/seer-attention.ts';
+export {
   type JoinSegmentInputs,
   joinSegment,
   joinSegmentSync,
@@ -538,6 +565,7 @@ export {
   gsaStep,
   gsaSync,
 } from './ops/slots.ts';
+export { type SpargeAttnOptions, spargeAttn, spargeAttnSync } from './ops/sparge-attn.ts';
 export {
   type FixedAttentionOptions,
   fixedAttention,
@@ -554,6 +582,13 @@ export {
   sparseVideoGenHeadsSync,
   sparseVideoGenSync,
 } from './ops/sparse-video-gen.ts';
+export {
+  type SparseVideoGen2Inputs,
+  type SparseVideoGen2Options,
+  type SparseVideoGen2Result,
+  sparseVideoGen2,
+  sparseVideoGen2Sync,
+} from './ops/sparse-videogen2.ts';
 export {
   type SsdInputs,
   type SsdOptions,
@@ -628,8 +663,9 @@ export {
   tttMlpStep,
   tttMlpSync,
 } from './ops/ttt.ts';
-export { type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
+export { type VmobaInputs, type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
 export { type VsaInputs, type VsaOptions, type VsaResult, vsa, vsaSync } from './ops/vsa.ts';
+export { type XAttentionOptions, xAttention, xAttentionSync } from './ops/xattention.ts';
 export type { Pattern, PatternPlace } from './pattern.ts';
 export * as patterns from './patterns.ts';
 export type { MemoryReport } from './runtime/arena.ts';

@@ -16,7 +16,7 @@ const warm = new WeakSet<Runtime>();
 
 /**
  * Runs an op on samples and copies its outputs out. All free memory holds NaN before the call, so that reading what was not written shows,
- * and no more blocks may be in use afterwards than before.
+ * and no more blocks may be in use afterwards than before, but for lists of masks, which stay.
  */
 export async function call<Inputs, Options, Result extends object>(
   rt: Runtime,

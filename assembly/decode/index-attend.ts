@@ -9,9 +9,9 @@ import { IndexAttendParams, Sequence } from '../params';
 import { LOG2E } from '../simd/constants';
 import { sum4 } from '../simd/reduce';
 import { elementBytes, F32, widenRow } from '../simd/storage';
-import { LIST_BLOCK, LIST_ROW } from './list-block';
-import { scoreListed, scoreListedPair } from './listed-score';
-import { mixListed, mixListedPair } from './listed-value';
+import { LIST_BLOCK, LIST_KEYS, LIST_ROW } from './list-block';
+import { scoreListed, scoreListedPairs } from './listed-score';
+import { mixListed, mixListedPairs } from './listed-value';
 
 /** Scratch of one thread. */
 @unmanaged
@@ -41,6 +41,9 @@ class Tiles {
 }
 
 const TILES_BYTES: usize = 64;
+const LINE: usize = 64;
+/** Queries from which on a span is read whole before it is used. */
+const TOUCHING: i32 = 32;
 
 function carve(p: IndexAttendParams, at: usize): Tiles {
   const t = changetype<Tiles>(at);
@@ -135,6 +138,40 @@ function entriesBelow(entries: usize, most: i32, stop: i32): i32 {
   return low;
 }
 
+/** How many queries of a block have keys below `stop` left; -1 if none has any left. */
+function queriesOfSpan(p: IndexAttendParams, s: Sequence, t: Tiles, list: i32, q0: i32, queries: i32, stop: i32): i32 {
+  let left = 0;
+  let present = 0;
+  for (let i = 0; i < queries; ++i) {
+    const done = load<i32>(t.done + ((<usize>i) << 2));
+    if (done >= countOf(p, s, list, q0 + i)) continue;
+    ++left;
+    if (load<i32>(listOf(p, s, list, q0 + i) + ((<usize>done) << 2)) < stop) ++present;
+  }
+  return left ? present : -1;
+}
+
+/** Loads a byte of every line of some keys' rows, in the order of memory. */
+function touchRows(rows: usize, stride: usize, bytes: usize, n: i32): i32 {
+  let sum = 0;
+  for (; n > 0; --n) {
+    for (let at = rows, end = rows + bytes; at < end; at += LINE) sum += <i32>load<u8>(at);
+    rows += stride;
+  }
+  return sum;
+}
+
+/** Brings keys [first, last) and their values to the second-level cache in one run: lists would ask for them here and there. */
+function touchSpan(p: IndexAttendParams, s: Sequence, t: Tiles, h: i32, first: i32, last: i32): void {
+  if (p.pageTable) return;
+  const kBytes = elementBytes(p.kType);
+  const vBytes = elementBytes(p.vType);
+  const k = p.k + keyOffset(p, s, first, h, p.kStrideB, p.kStrideT, p.kStrideH) * kBytes;
+  const v = p.v + keyOffset(p, s, first, h, p.vStrideB, p.vStrideT, p.vStrideH) * vBytes;
+  t.touched = touchRows(k, <usize>p.kStrideT * kBytes, <usize>p.dk * kBytes, last - first);
+  t.touched += touchRows(v, <usize>p.vStrideT * vBytes, <usize>p.dv * vBytes, last - first);
+}
+
 /** Loads what query i of a block will read of its list: its part of a span lies apart from the last query's, which no hardware foresees. */
 function touchList(p: IndexAttendParams, s: Sequence, t: Tiles, list: i32, q0: i32, i: i32): void {
   const count = countOf(p, s, list, q0 + i);
@@ -186,8 +223,8 @@ function gatherKeys(p: IndexAttendParams, s: Sequence, t: Tiles, h: i32, entries
   } else {
     n = addressRows(p, s, t, h, entries, most, stop);
   }
-  // the micro-kernels take whole eights of keys
-  for (let i = n; i < roundUpNR(n); ++i) store<u32>(t.keys + ((<usize>i) << 2), load<u32>(t.keys));
+  // the micro-kernels take whole sixes or eights of keys
+  for (let i = n; i < n + 8; ++i) store<u32>(t.keys + ((<usize>i) << 2), load<u32>(t.keys));
   return n;
 }
 
@@ -198,18 +235,17 @@ function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
   const first = <usize>(i * rows);
   const q = t.q + first * t.qBytes;
   const acc = t.acc + first * t.oBytes;
-  let r = 0;
-  for (; r + 2 <= rows; r += 2) {
-    scoreListedPair(q + <usize>r * t.qBytes, t.qBytes, t.keys, t.s + <usize>r * LIST_ROW, padded, <i32>(t.qBytes >> 2));
-  }
-  if (r < rows) {
-    scoreListed(q + <usize>r * t.qBytes, t.keys, t.s + <usize>r * LIST_ROW, padded, <i32>(t.qBytes >> 2));
-  }
+  const even = rows & ~1;
+  const odd = <usize>even;
+  const dk = <i32>(t.qBytes >> 2);
+  const whole = ((n + LIST_KEYS - 1) / LIST_KEYS) * LIST_KEYS;
+  if (even) scoreListedPairs(q, t.qBytes, even, t.keys, t.s, whole, dk);
+  if (even < rows) scoreListed(q + odd * t.qBytes, t.keys, t.s + odd * LIST_ROW, padded, dk);
   if (p.softcap != 0) {
-    for (r = 0; r < rows; ++r) capRow(t.s + <usize>r * LIST_ROW, padded, p.softcap * LOG2E);
+    for (let r = 0; r < rows; ++r) capRow(t.s + <usize>r * LIST_ROW, padded, p.softcap * LOG2E);
   }
   if (n < padded) {
-    for (r = 0; r < rows; ++r) {
+    for (let r = 0; r < rows; ++r) {
       const row = t.s + <usize>r * LIST_ROW;
       for (let j = n; j < padded; ++j) store<f32>(row + ((<usize>j) << 2), -Infinity);
     }
@@ -227,10 +263,8 @@ function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
     <i32>(t.oBytes >> 5),
     32,
   );
-  for (r = 0; r + 2 <= rows; r += 2) {
-    mixListedPair(t.s + <usize>r * LIST_ROW, t.values, acc + <usize>r * t.oBytes, t.oBytes, n, p.dv);
-  }
-  if (r < rows) mixListed(t.s + <usize>r * LIST_ROW, t.values, acc + <usize>r * t.oBytes, n, p.dv);
+  if (even) mixListedPairs(t.s, even, t.values, acc, t.oBytes, n, p.dv);
+  if (even < rows) mixListed(t.s + odd * LIST_ROW, t.values, acc + odd * t.oBytes, n, p.dv);
 }
 
 /** Whether the heads of an item from `head` on have factors of 0. */
@@ -291,6 +325,10 @@ export function indexAttend(params: usize, begin: i32, end: i32, scratch: usize)
     for (let span = 0; span < s.kLength; span += p.spanKeys) {
       // the last span has whatever is left
       const stop = span + p.spanKeys < s.kLength ? span + p.spanKeys : i32.MAX_VALUE;
+      const present = queriesOfSpan(p, s, t, list, q0, queries, stop);
+      if (present < 0) break;
+      if (present == 0) continue;
+      if (present >= TOUCHING) touchSpan(p, s, t, kvHead, span, min(s.kLength, span + p.spanKeys));
       for (let i = 0; i < queries; ++i) {
         if (i + 1 < queries) touchList(p, s, t, list, q0, i + 1);
         const entries = listOf(p, s, list, q0 + i);

@@ -27,7 +27,14 @@ export function mergeState(params: usize, begin: i32, end: i32, _scratch: usize)
     const wa = a * inverse;
     const wb = b * inverse;
     const row = <usize>item * ((<usize>p.d) << 2);
-    for (let c: usize = 0; c < (<usize>p.d) << 2; c += 4) {
+    const va = f32x4.splat(wa);
+    const vb = f32x4.splat(wb);
+    let c: usize = 0;
+    for (const whole = (<usize>(p.d & ~3)) << 2; c < whole; c += 16) {
+      const x = f32x4.mul(va, v128.load(p.oA + row + c));
+      v128.store(p.o + row + c, f32x4.add(x, f32x4.mul(vb, v128.load(p.oB + row + c))));
+    }
+    for (const all = (<usize>p.d) << 2; c < all; c += 4) {
       store<f32>(p.o + row + c, wa * load<f32>(p.oA + row + c) + wb * load<f32>(p.oB + row + c));
     }
     const lse: f64 = sum == 0 ? -Infinity : <f64>base + ln(<f64>sum);

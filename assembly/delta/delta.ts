@@ -1,3 +1,4 @@
+import { aimAhead, openAhead, readAhead } from '../linear/ahead';
 import { openHead, openItem } from '../linear/item';
 import { valueRow } from '../linear/rows';
 import { loadState, storeState, writeState } from '../linear/state';
@@ -34,6 +35,7 @@ function runPairs(p: DeltaParams, w: DeltaScratch, step: i32, count: i32): void 
     let state = w.state;
     let written = w.written;
     for (let c = w.panels; c > 0; --c) {
+      if (c & 1 && w.aheadTokens) readAhead(w);
       if (n == 0) {
         openPair(state, w.factor, p.readsOld, record, w.rowBytes, rows, written, vA, vB, oA, oB);
       } else {
@@ -156,15 +158,18 @@ function passHead(p: DeltaParams, w: DeltaScratch, step: i32, end: i32): void {
 export function delta(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<DeltaParams>(params);
   const w = carve(p, scratch);
+  const ahead = p.q && p.substeps <= 1 && !p.b;
+  w.aheadTokens = 0;
   for (let item = begin; item < end; ++item) {
     openItem(p, w, item);
     openRows(p, w);
+    if (ahead) openAhead(p, w, 2, p.keyGroup);
     for (let i = 0; i < w.headCount; ++i) {
       openHead(p, w, i);
       loadState(p, w);
     }
     for (let step = 0; step < w.length; step += BLOCK) {
-      touch(p, w, step);
+      if (!ahead || aimAhead(p, w, step, BLOCK, p.keyGroup)) touch(p, w, step);
       for (let i = 0; i < w.headCount; ++i) {
         selectHead(p, w, i);
         passHead(p, w, step, min(step + BLOCK, w.length));

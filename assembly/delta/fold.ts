@@ -261,7 +261,7 @@ export function foldSingle(p: DeltaParams, w: DeltaScratch, step: i32, n: i32, r
  */
 export function openBlock(p: DeltaParams, w: DeltaScratch, step: i32, most: i32): i32 {
   if (p.readsOld) copyRow(w.product, w.prior, w.groups);
-  if (p.gateKind == GATE_SCALAR) return scalarDecays(p, w, step, most);
-  if (p.gateKind == GATE_ROWS) return rowDecays(p, w, step, most);
+  if (p.gateKind == GATE_SCALAR) return scalarDecays(p, w, step, most, false);
+  if (p.gateKind == GATE_ROWS) return rowDecays(p, w, step, most, false);
   return most;
 }

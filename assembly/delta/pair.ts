@@ -66,6 +66,8 @@ function finishPair(
  *
  * The others as there; rows is even, nothing aliases.
  */
+// @ts-ignore: decorator
+@inline
 export function sweepPair(
   state: usize,
   writes: usize,

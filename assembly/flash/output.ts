@@ -37,13 +37,6 @@ export function closeRow(p: AttentionParams, h: i32, m: f32, l: f32, base: f64, 
   }
 }
 
-/** Factor on the output of a head. */
-// @ts-ignore: decorator
-@inline
-export function outGain(p: AttentionParams, s: Sequence, h: i32): f32 {
-  return p.outScale ? load<f32>(p.outScale + ((<usize>(s.batch * p.outScaleStrideB + h)) << 2)) : 1;
-}
-
 /** Values of `accumulate`. */
 const OVERWRITE = 0;
 export const ADD = 1;
@@ -67,6 +60,13 @@ export function joinRow(p: AttentionParams, s: Sequence, h: i32, i: i32, end: Ro
   end.inverse *= now * inverse;
   end.keep = old * inverse;
   end.lse = sum == 0 ? -Infinity : <f32>(<f64>base + ln(<f64>sum));
+}
+
+/** Factor on the output of a head. */
+// @ts-ignore: decorator
+@inline
+export function outGain(p: AttentionParams, s: Sequence, h: i32): f32 {
+  return p.outScale ? load<f32>(p.outScale + ((<usize>(s.batch * p.outScaleStrideB + h)) << 2)) : 1;
 }
 
 /** Writes the lse of query row i. */

@@ -28,8 +28,11 @@ function gateAt(p: LinearParams, w: ItemScratch, token: i32): usize {
   return rowAt(p.g, p.gStrideB, p.gStrideT, p.gStrideH, 4, w.batch, row, w.gateHead);
 }
 
-/** Tokens whose scalar decays, from `token` on, may be folded together, at most `most`. */
-export function scalarDecays(p: LinearParams, w: ItemScratch, token: i32, most: i32): i32 {
+/**
+ * Tokens whose scalar decays, from `token` on, may be folded together, at most `most`. The state decays to the first of them (w.opens), or
+ * with `carry` stays as it is while the decays since it last did can be folded too.
+ */
+export function scalarDecays(p: LinearParams, w: ItemScratch, token: i32, most: i32, carry: bool): i32 {
   let product: f32 = 1;
   let n = 0;
   for (; n < most; ++n) {
@@ -37,7 +40,10 @@ export function scalarDecays(p: LinearParams, w: ItemScratch, token: i32, most: 
     let decay: f32 = 1;
     if (gate) decay = p.gateLinear ? load<f32>(gate) : decayOf(load<f32>(gate));
     if (n == 0) {
-      fillRow(w.factor, load<f32>(w.product) * decay, w.groups);
+      const next = load<f32>(w.product) * decay;
+      w.opens = carry && load<f32>(w.faded) > 0 && foldable(next, false) ? 0 : 1;
+      if (w.opens) fillRow(w.factor, next, w.groups);
+      else product = next;
     } else {
       const next = product * decay;
       if (!foldable(next, p.gv != 0)) break;
@@ -50,7 +56,7 @@ export function scalarDecays(p: LinearParams, w: ItemScratch, token: i32, most: 
 }
 
 /** As `scalarDecays` for a gate a row. */
-export function rowDecays(p: LinearParams, w: ItemScratch, token: i32, most: i32): i32 {
+export function rowDecays(p: LinearParams, w: ItemScratch, token: i32, most: i32, carry: bool): i32 {
   const rowBytes = (<usize>w.groups) << 4;
   const padded = (p.dk & 3) == 0;
   let product = w.products;
@@ -66,8 +72,11 @@ export function rowDecays(p: LinearParams, w: ItemScratch, token: i32, most: i32
       else decayRow(gates, decay, w.groups);
     }
     if (n == 0) {
-      multiplyRow(w.product, decay, w.factor, w.groups);
-      fillRow(product, 1, w.groups);
+      w.opens = carry && load<f32>(w.faded) > 0 && advanceRow(w.product, decay, product, w.groups, false) ? 0 : 1;
+      if (w.opens) {
+        multiplyRow(w.product, decay, w.factor, w.groups);
+        fillRow(product, 1, w.groups);
+      }
     } else {
       if (!advanceRow(product, decay, product + rowBytes, w.groups, p.gv != 0)) break;
       product += rowBytes;

@@ -324,8 +324,8 @@ function normalize(p: LinearParams, w: Workspace, step: i32, count: i32): void {
 export function foldBlock(p: LinearParams, w: Workspace, step: i32, steps: i32): i32 {
   let count = min(BLOCK, steps - step);
   const writer = step - w.lag;
-  if (p.gateKind == GATE_SCALAR) count = scalarDecays(p, w, writer, count);
-  else if (p.gateKind == GATE_ROWS) count = rowDecays(p, w, writer, count);
+  if (p.gateKind == GATE_SCALAR) count = scalarDecays(p, w, writer, count, false);
+  else if (p.gateKind == GATE_ROWS) count = rowDecays(p, w, writer, count, false);
   if (p.gv) {
     const fewer = columnDecays(p, w, writer, count);
     if (fewer < count) retreat(p, w, fewer);

@@ -51,7 +51,7 @@ export function openItem(p: LinearParams, w: ItemScratch, item: i32): void {
 export function openHead(p: LinearParams, w: ItemScratch, i: i32): void {
   selectHead(p, w, i);
   // an initial state may hold denormals
-  store<f32>(w.faded, 0);
+  store<f32>(w.faded, p.stateIn ? 0 : 1);
   fillRow(w.product, 1, w.groups);
   fillRow(w.total, 1, w.groups);
   fillRow(w.columnProduct, 1, w.panels << 1);

@@ -1,5 +1,6 @@
 import { MR, panels } from '../gemm/panel';
 import { LinearParams } from '../params';
+import { aimAhead } from './ahead';
 import { fillRow, multiplyRow } from './decay';
 import { foldBlock } from './fold';
 import { openHead, openItem, outputRow } from './item';
@@ -154,7 +155,7 @@ export function linear(params: usize, begin: i32, end: i32, scratch: usize): voi
   const swept = sweeps(p);
   for (let item = begin; item < end; ++item) {
     openItem(p, w, item);
-    if (swept) openSweeps(w);
+    if (swept) openSweeps(p, w);
     for (let i = 0; i < w.headCount; ++i) {
       openHead(p, w, i);
       loadState(p, w);
@@ -163,7 +164,7 @@ export function linear(params: usize, begin: i32, end: i32, scratch: usize): voi
     const steps = w.length > 0 ? w.length + w.lag : 0;
     const block = swept ? SWEEP_BLOCK : BLOCK;
     for (let step = 0; step < steps; step += block) {
-      touchBlock(p, w, step, block);
+      if (!swept || aimAhead(p, w, step, block, p.group)) touchBlock(p, w, step, block);
       for (let i = 0; i < w.headCount; ++i) {
         selectHead(p, w, i);
         if (swept) sweepHead(p, w, step, min(step + block, steps));

@@ -5,7 +5,9 @@ import { fillRow } from './decay';
 /** Tokens of one block: the strips of all columns run over its folded rows while these are in the first-level cache. */
 export const BLOCK: i32 = 32;
 /** Tokens of a block that is taken in passes of three. */
-export const SWEEP_BLOCK: i32 = 48;
+export const SWEEP_BLOCK: i32 = 45;
+/** Bytes of the record of three tokens. */
+export const TRIPLE_BYTES: usize = 80;
 /** Bytes between the panels of a block: padded, so that neighbouring panels do not share cache sets. */
 export const PANEL: usize = <usize>(BLOCK + MR) * 32;
 
@@ -76,8 +78,34 @@ export class ItemScratch {
   width: i32;
   panels: i32;
   groups: i32;
+  /** Whether the state of the head in work decays by `factor` before the block in work. */
+  opens: i32;
   /** Of the rows that were read ahead: what is written is not left out by a compiler. */
   touched: i32;
+
+  // reading ahead
+  /** Where the next lines of q, k, v and o lie. */
+  qAhead: usize;
+  kAhead: usize;
+  vAhead: usize;
+  oAhead: usize;
+  /** Bytes from line to line, and from the end of a token's rows to those of the next. */
+  qSpan: i32;
+  kSpan: i32;
+  vSpan: i32;
+  oSpan: i32;
+  qGap: i32;
+  kGap: i32;
+  vGap: i32;
+  oGap: i32;
+  /** Lines of a token, 0 where its rows lie far apart. */
+  span: i32;
+  /** Tokens left, line of the one at hand, and lines due in units of 1 / aheadPanels; aheadStep of these fall due with two panels. */
+  aheadTokens: i32;
+  aheadAt: i32;
+  aheadDue: i32;
+  aheadStep: i32;
+  aheadPanels: i32;
 }
 
 /** Lays out what is common from `at` on, for blocks of at most `block` tokens; `end` is the first byte behind it. */
@@ -120,12 +148,12 @@ export class Workspace extends ItemScratch {
   columnProducts: usize;
   /** f32 [BLOCK]: factor of each output row. */
   scale: usize;
-  /** Three tokens of a pass: f32 [6][K4] and numbers, folded; f32 [6] factors. */
+  /** Three tokens of a pass, as `sweepTriple` has them, and f32 [6][K4]: rows with gates of their own. */
   record: usize;
-  factors: usize;
-  /** f32 [K4], f32 [V8]: widened rows of the third. */
-  kRow3: usize;
-  qRow3: usize;
+  gated: usize;
+  /** f32 [6][K4]: rows of k and q that are widened. */
+  widened: usize;
+  /** f32 [V8]: widened row of v of the third. */
   vRow3: usize;
   /** f32 [3][V8]: outputs that cannot be written in place. */
   oRows: usize;
@@ -149,10 +177,9 @@ export function carve(p: LinearParams, at: usize): Workspace {
   w.columnProducts = w.o + panels * PANEL;
   w.scale = w.columnProducts + (p.gv ? panels * PANEL : 0);
   w.record = w.scale + <usize>BLOCK * 4;
-  w.factors = w.record + 6 * (groups << 4) + 32;
-  w.kRow3 = w.factors + 32;
-  w.qRow3 = w.kRow3 + (groups << 4);
-  w.oRows = w.qRow3 + (groups << 4);
+  w.gated = w.record + TRIPLE_BYTES;
+  w.widened = w.gated + 6 * (groups << 4);
+  w.oRows = w.widened + 6 * (groups << 4);
   w.vRow3 = w.oRows + 3 * (panels << 5);
   w.end = w.vRow3 + (panels << 5);
   return w;

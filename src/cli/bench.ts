@@ -3,6 +3,7 @@ import { createRuntime, OptionError, type Runtime } from '../index.ts';
 import {
   type BenchCase,
   type BenchContext,
+  type Budget,
   type Ceiling,
   type Entry,
   type Floor,
@@ -121,12 +122,22 @@ function ceilingReport({ of, unit }: Ceiling, limit: number, { entries, peaks }:
   return ceiling(`${text} (at ${clock.toFixed(2)} GHz)`, (4 * clock) / entry.elements, limit);
 }
 
+function budgetReport({ of, dense, selection, density }: Budget, limit: number, { entries }: CaseReport): GoalReport {
+  const time = (name: string | undefined) => entries.find((entry) => entry.name === name)?.timing?.median;
+  const text = `${of}${selection ? ' less its selection' : ''}, over ${(100 * density).toFixed(1)} % of ${dense}`;
+  const [whole, chosen, all] = [time(of), selection ? time(selection) : 0, time(dense)];
+  if (whole === undefined || chosen === undefined || all === undefined)
+    return { text, limit, atMost: true, reached: false };
+  return ceiling(text, (whole - chosen) / (density * all), limit);
+}
+
 /** What became of a goal; undefined where the build that ran promises nothing. */
 function goalReport(goal: Goal, variant: 'simd' | 'relaxed', report: CaseReport): GoalReport | undefined {
-  const given = 'floor' in goal ? goal.floor : goal.ceiling;
+  const given = 'floor' in goal ? goal.floor : 'budget' in goal ? goal.budget : goal.ceiling;
   const limit = typeof given === 'number' ? given : given[variant];
   if (limit === undefined) return undefined;
-  return 'floor' in goal ? floorReport(goal, limit, report) : ceilingReport(goal, limit, report);
+  if ('floor' in goal) return floorReport(goal, limit, report);
+  return 'budget' in goal ? budgetReport(goal, limit, report) : ceilingReport(goal, limit, report);
 }
 
 async function runPrepared(

@@ -137,8 +137,8 @@ export function attentionParams(call: AttentionCall, sequences: number) {
     scoresStrideT: stride(scores?.to, 2),
     scoresStage: scores ? STAGES[scores.stage] : 0,
     outScale: call.outScale?.address ?? 0,
-    outScaleStrideB: call.outScale?.shape.length === 2 ? call.outScale.strides[0]! : 0,
     accumulate: call.accumulate === 'join' ? 2 : call.accumulate ? 1 : 0,
+    outScaleStrideB: call.outScale?.shape.length === 2 ? call.outScale.strides[0]! : 0,
   };
 }
 

@@ -10,6 +10,7 @@ import type { Builder } from '../runtime/program.ts';
 import { bytesOf, type Tensor } from '../tensor.ts';
 import { type AttentionCall, attentionParams, cacheParams } from './attention-call.ts';
 import { BLOCK_K } from './block-list.ts';
+import { copyRows } from './copy.ts';
 import { sequenceTable } from './sequences.ts';
 
 /** Keys of each query. */
@@ -31,17 +32,39 @@ const FEW_KEYS = 32;
 /** Items for each thread, where there are several. */
 const ITEMS_EACH = 4;
 
+/** Times that a key is read on average from which on a copy pays where it lies apart or is not f32. */
+const READS_OF_COPY = 4;
+
+/** x [B, T, H, D] with the rows of each head one after another, in f32. */
+function headsApart(b: Builder, x: Tensor): Tensor {
+  const [batch, length, heads, d] = x.shape as [number, number, number, number];
+  const o = b.temporary([batch, heads, length, d]).permute([0, 2, 1, 3]);
+  copyRows(b, x, o);
+  return o;
+}
+
+/** The call, where lists have at most `most` keys, with keys and values that are read often copied to where it is quick. */
+export function nearKeys(b: Builder, call: AttentionCall, most: number): AttentionCall {
+  const { k, v, pages, kScale, vScale } = call;
+  const reads = call.sequences.reduce((n, s) => n + s.qLength, 0) * most;
+  if (pages || kScale || vScale || reads < READS_OF_COPY * k.shape[0]! * k.shape[1]!) return call;
+  const near = (x: Tensor) => (x.dtype === 'f32' && x.strides[1] === x.shape[3] ? x : headsApart(b, x));
+  return { ...call, k: near(k), v: near(v) };
+}
+
 function greatestDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestDivisor(b, a % b);
 }
 
-/** Adds attention of every query on its own list of keys; what `call` hides otherwise must be out of the lists already. */
-export function indexAttend(b: Builder, call: AttentionCall, { indices, counts }: IndexLists): void {
-  const { q, k, v } = call;
-  const { bias, mask, keyBias, alibiSlopes, scores } = call;
+/** Adds attention of every query on its own list of keys; what the call hides otherwise must be out of the lists already. */
+export function indexAttend(b: Builder, asked: AttentionCall, { indices, counts }: IndexLists): void {
+  const { bias, mask, keyBias, alibiSlopes, scores } = asked;
   if (bias || mask || keyBias || alibiSlopes || scores) {
     throw new OptionError('attention on lists of keys takes no biases and masks: the lists say what is visible');
   }
+  const most = indices.shape[3]!;
+  const call = nearKeys(b, asked, most);
+  const { q, k, v } = call;
   const [, length, heads, dk] = q.shape as [number, number, number, number];
   const [kvHeads, dv] = [k.shape[2]!, v.shape[3]!];
   const lists = indices.shape[1]!;
@@ -77,7 +100,6 @@ export function indexAttend(b: Builder, call: AttentionCall, { indices, counts }
     blockQ,
     spanKeys,
   });
-  const most = indices.shape[3]!;
   const pairs = call.sequences.reduce((n, s) => n + s.qLength * Math.min(most, s.kLength), 0) * heads;
   b.dispatch({
     kernel: 'indexAttend',

@@ -6,7 +6,7 @@
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import type { AttentionCall } from './attention-call.ts';
-import { type IndexLists, indexAttend } from './index-attention.ts';
+import { type IndexLists, indexAttend, nearKeys } from './index-attention.ts';
 import { selectIndices } from './select/bits.ts';
 
 /** Most bytes of lists that are there at once, and least queries of them. */
@@ -19,14 +19,15 @@ const LEAST_QUERIES = 128;
  */
 export function attendTokens(
   b: Builder,
-  call: AttentionCall,
+  asked: AttentionCall,
   bits: Tensor,
   capacity: number,
   keep: boolean,
 ): Partial<IndexLists> {
-  const { q, o, lse } = call;
   const [batch, lists, Tq] = bits.shape as [number, number, number];
-  const most = Math.min(capacity, call.k.shape[1]!);
+  const most = Math.min(capacity, asked.k.shape[1]!);
+  const call = nearKeys(b, asked, most);
+  const { q, o, lse } = call;
   if (keep) {
     const { indices, counts } = selectIndices(b, bits, most);
     indexAttend(b, call, { indices, counts });

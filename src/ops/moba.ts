@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { flashAttend } from '../engines/flash.ts';
-import { blockDensity, ownBlocks } from '../engines/select/blocks.ts';
+import { attendBlocks } from '../engines/block-choice.ts';
+import { ownBlocks } from '../engines/select/blocks.ts';
 import { selectTopK } from '../engines/select/choose.ts';
 import { poolBlocks } from '../engines/select/pool.ts';
 import { scoreMap } from '../engines/select/score-map.ts';
-import { expectNames, whole } from '../engines/shapes.ts';
+import { expectNames, expectRows, expectTypes, matchShapes, whole } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -23,6 +23,8 @@ export interface MobaInputs {
   readonly k: Tensor;
   /** [B, Tk, Hkv, Dv] */
   readonly v: Tensor;
+  /** [B, ceil(Tk / chunkSize), Hkv, D]: the chunks' mean keys, where a cache has them; that of a query's own chunk is not read. */
+  readonly kMean?: Tensor;
 }
 
 /** Options of `moba`. */
@@ -51,9 +53,10 @@ const OP = 'moba';
 
 /** Lays out the call. */
 export function planMoba(b: Builder, inputs: MobaInputs, options: MobaOptions): MobaResult {
-  expectNames(OP, 'input', inputs, ['q', 'k', 'v']);
+  expectNames(OP, 'input', inputs, ['q', 'k', 'v', 'kMean']);
   expectNames(OP, 'option', options, ['chunkSize', 'topk', 'scale', 'returnSelection']);
-  const call = attentionCall(b, OP, inputs, { causal: true, scale: options.scale });
+  const { kMean, ...rest } = inputs;
+  const call = attentionCall(b, OP, rest, { causal: true, scale: options.scale });
   const { q, k } = call;
   for (const name of ['chunkSize', 'topk'] as const) {
     if (options[name] === undefined) throw new OptionError(`${OP}: ${name} is missing, expected a whole number >= 1`);
@@ -61,11 +64,14 @@ export function planMoba(b: Builder, inputs: MobaInputs, options: MobaOptions): 
   const chunk = whole(OP, 'chunkSize', options.chunkSize, 1, 1);
   const topk = whole(OP, 'topk', options.topk, 1, 1);
   const keep = flag(OP, options.returnSelection ?? false);
+  const [B, Tk, Hkv, D] = k.shape as [number, number, number, number];
+  matchShapes(OP, { kMean }, { kMean: `?${B} ${Math.ceil(Tk / chunk)} ${Hkv} ${D}` });
+  expectTypes(OP, { kMean }, ['f32', 'f16', 'bf16']);
+  expectRows(OP, { kMean });
   const visible = ownBlocks(q, k, chunk);
-  const map = scoreMap(b, { q, k: poolBlocks(b, k, chunk, 'mean'), scale: 1, visible });
+  const map = scoreMap(b, { q, k: kMean ?? poolBlocks(b, k, chunk, 'mean'), scale: 1, visible });
   const bits = selectTopK(b, map, { k: topk, visible, last: 1 });
-  const density = blockDensity(q, k, chunk, topk);
-  flashAttend(b, call, { selection: { bits, queryBlock: 1, keyBlock: chunk, density } });
+  attendBlocks(b, call, { bits, keyBlock: chunk, count: topk });
   return { o: call.o, lse: call.lse, ...(keep && { selection: b.keep(bits) }) };
 }
 

@@ -5,8 +5,9 @@
  */
 import type { AttentionCall } from '../engines/attention-call.ts';
 import { blend } from '../engines/blend.ts';
+import { attendBlocks } from '../engines/block-choice.ts';
 import { flashAttend } from '../engines/flash.ts';
-import { blockDensity, ownBlocks, pastBlocks } from '../engines/select/blocks.ts';
+import { ownBlocks, pastBlocks } from '../engines/select/blocks.ts';
 import { selectTopK } from '../engines/select/choose.ts';
 import { poolBlocks } from '../engines/select/pool.ts';
 import { reduceMap } from '../engines/select/reduce-map.ts';
@@ -16,7 +17,7 @@ import { expectContiguous, expectNames, expectRows, expectTypes, matchShapes, wh
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
-import { attentionCall } from './attention.ts';
+import { attend, attentionCall } from './attention.ts';
 import { flag } from './top-attention.ts';
 
 /** Operands of `nsa`. */
@@ -146,15 +147,15 @@ export function planNsa(b: Builder, inputs: NsaInputs, options: NsaOptions): Nsa
     open = true;
   };
   if (gSlc) {
-    const density = blockDensity(q, k, block, count);
-    const selection = { bits: bits!, queryBlock: 1, keyBlock: block, density };
-    branch(gSlc, (to) => flashAttend(b, to, { selection }));
+    // block 0, the own one and the one before are chosen in any case
+    const choice = { bits: bits!, keyBlock: block, count: Math.max(3, count) };
+    branch(gSlc, (to) => attendBlocks(b, to, choice));
   }
   if (gCmp) {
     const vCmp = inputs.vCmp ?? poolBlocks(b, v, block, 'mean');
     branch(gCmp, (to) => attendCompressed(b, to, kCmp, vCmp, to.o, block));
   }
-  if (gSwa) branch(gSwa, (to) => flashAttend(b, { ...to, window: [window - 1, 0] }));
+  if (gSwa) branch(gSwa, (to) => attend(b, { ...to, window: [window - 1, 0] }));
   return { o: call.o, ...(keep && { selection: b.keep(bits!) }) };
 }
 

@@ -55,6 +55,7 @@ import {
   planTaylor2,
 } from './feature-plans.ts';
 import * as features from './features.ts';
+import { flexPrefill, planFlexPrefill } from './flex-prefill.ts';
 import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gatedOja, planGatedOja } from './gated-oja.ts';
 import { gdn2, planGdn2 } from './gdn2.ts';
@@ -75,6 +76,7 @@ import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { mesaNet, planMesaNet } from './mesa-net.ts';
 import { metala, planMetala } from './metala.ts';
+import { minference, planMinference } from './minference.ts';
 import { mixtureOfHeads, planMixtureOfHeads } from './mixture-of-heads.ts';
 import { mla, planMla } from './mla.ts';
 import { mlstm, planMlstm } from './mlstm.ts';
@@ -102,14 +104,18 @@ import { planRwkv4, rwkv4 } from './rwkv4.ts';
 import { planRwkv7, rwkv7 } from './rwkv7.ts';
 import { fftConv, planFftConv, planS4, planS4Kernel, s4, s4Kernel } from './s4.ts';
 import { dss, planDss, planS4d, s4d } from './s4d.ts';
+import { planSampleAttention, sampleAttention } from './sample-attention.ts';
+import { planSeerAttention, seerAttention } from './seer-attention.ts';
 import { joinSegment, linearSegment, planJoinSegment, planSegment } from './segment.ts';
 import { bitIndices, planBitIndices, planTopK, planTopP, topK, topP } from './select.ts';
 import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
 import { planSla, sla } from './sla.ts';
 import { planSlidingTile, slidingTileAttention } from './sliding-tile.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
+import { planSpargeAttn, spargeAttn } from './sparge-attn.ts';
 import { fixedAttention, planFixed, planStrided, stridedAttention } from './sparse-transformer.ts';
 import { planSparseVideoGen, sparseVideoGen } from './sparse-video-gen.ts';
+import { planSparseVideoGen2, sparseVideoGen2 } from './sparse-videogen2.ts';
 import { planSsd, ssd } from './ssd.ts';
 import { planStreamingLlm, streamingLlm } from './streaming-llm.ts';
 import { planSwin, swinAttention } from './swin.ts';
@@ -120,6 +126,7 @@ import { planTriSolve, triSolve } from './tri-solve.ts';
 import { planTttLinear, planTttMlp, tttLinear, tttMlp } from './ttt.ts';
 import { planVmoba, vmoba } from './vmoba.ts';
 import { planVsa, vsa } from './vsa.ts';
+import { planXAttention, xAttention } from './xattention.ts';
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -531,7 +538,7 @@ export const OPS: readonly PlannedOpEntry[] = [
     name: 'moba',
     doc: 'Causal attention on the chunks of keys whose means suit each query.',
     paper: 'MoBA, Lu 2025',
-    inputs: ['q', 'k', 'v'],
+    inputs: ['q', 'k', 'v', 'kMean?'],
     attributes: ['chunkSize', 'topk', 'scale', 'returnSelection'],
     outputs: ['o', 'lse', 'selection'],
     ...calls(moba, planMoba),
@@ -1163,6 +1170,80 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['state'],
     ...calls(joinSegment, planJoinSegment),
+  },
+  {
+    name: 'minference',
+    doc: 'Causal attention after a plan for every head: heavy columns and diagonals, a sink and a window, or the best blocks.',
+    paper: 'MInference 1.0, Jiang 2024',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['plan', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection', 'columns'],
+    ...calls(minference, planMinference),
+  },
+  {
+    name: 'flexPrefill',
+    doc: 'Causal attention over pairs of blocks or stripes of blocks, as each head needs them.',
+    paper: 'FlexPrefill, Lai 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['gamma', 'tau', 'minBudget', 'maxBudget', 'block', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(flexPrefill, planFlexPrefill),
+  },
+  {
+    name: 'xAttention',
+    doc: 'Attention over the blocks whose sums of antidiagonals hold most of the weight.',
+    paper: 'XAttention, Xu 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['stride', 'threshold', 'block', 'causal', 'sink', 'norm', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(xAttention, planXAttention),
+  },
+  {
+    name: 'spargeAttn',
+    doc: 'Attention over blocks chosen by the means of those that are alike in themselves, passing over what weighs nothing.',
+    paper: 'SpargeAttn, Zhang 2025',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['theta', 'cdf', 'topK', 'skipBelow', 'smoothK', 'sink', 'causal', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(spargeAttn, planSpargeAttn),
+  },
+  {
+    name: 'seerAttention',
+    doc: 'Attention over the blocks that learned gates choose.',
+    paper: 'SeerAttention, Gao 2024',
+    inputs: ['q', 'k', 'v', 'qPre?', 'kPre?', 'wq?', 'wk'],
+    attributes: [
+      'topK',
+      'ratio',
+      'threshold',
+      'block',
+      'lastDense',
+      'diagonal',
+      'causal',
+      'ropeBase',
+      'scale',
+      'returnSelection',
+    ],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(seerAttention, planSeerAttention),
+  },
+  {
+    name: 'sampleAttention',
+    doc: 'Causal attention over a window and the columns that sampled queries weigh most.',
+    paper: 'SampleAttention, Zhu 2024',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['window', 'sample', 'coverage', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection'],
+    ...calls(sampleAttention, planSampleAttention),
+  },
+  {
+    name: 'sparseVideoGen2',
+    doc: 'Bidirectional attention between clusters of queries and keys found by k-means.',
+    paper: 'Sparse VideoGen 2, Yang 2025',
+    inputs: ['q', 'k', 'v', 'qCentroids?', 'kCentroids?'],
+    attributes: ['qClusters', 'kClusters', 'iterations', 'topP', 'minRatio', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'selection', 'qLabels', 'kLabels', 'qCentroids', 'kCentroids'],
+    ...calls(sparseVideoGen2, planSparseVideoGen2),
   },
   {
     name: 'linformer',

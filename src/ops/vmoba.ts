@@ -17,6 +17,9 @@ import { attentionCall } from './attention.ts';
 import type { MobaInputs, MobaResult } from './moba.ts';
 import { flag } from './top-attention.ts';
 
+/** Operands of `vmoba`, T tokens of a grid row by row. */
+export type VmobaInputs = Omit<MobaInputs, 'kMean'>;
+
 /** Options of `vmoba`. */
 export interface VmobaOptions {
   /** Frames, height and width of the grid of tokens, which lie row by row. */
@@ -58,7 +61,7 @@ function ownBits(b: Builder, { labels, count }: Boxes): Tensor {
 }
 
 /** Lays out the call. */
-export function planVmoba(b: Builder, inputs: MobaInputs, options: VmobaOptions): MobaResult {
+export function planVmoba(b: Builder, inputs: VmobaInputs, options: VmobaOptions): MobaResult {
   expectNames(OP, 'input', inputs, ['q', 'k', 'v']);
   expectNames(OP, 'option', options, ['shape', 'chunk', 'threshold', 'topk', 'scale', 'returnSelection']);
   const call = attentionCall(b, OP, inputs, { scale: options.scale });
@@ -95,11 +98,11 @@ export function planVmoba(b: Builder, inputs: MobaInputs, options: VmobaOptions)
  * @throws ShapeError, DTypeError, OptionError for operands or options that do not fit.
  * @example const { o } = await vmoba({ q, k, v }, { shape: [8, 16, 16], chunk: [2, 8, 8], threshold: 0.25 })
  */
-export function vmoba(inputs: MobaInputs, options: VmobaOptions): Promise<MobaResult> {
+export function vmoba(inputs: VmobaInputs, options: VmobaOptions): Promise<MobaResult> {
   return run(OP, inputs, (b) => planVmoba(b, inputs, options));
 }
 
 /** As `vmoba`, to the end before it returns. */
-export function vmobaSync(inputs: MobaInputs, options: VmobaOptions): MobaResult {
+export function vmobaSync(inputs: VmobaInputs, options: VmobaOptions): MobaResult {
   return runSync(OP, inputs, (b) => planVmoba(b, inputs, options));
 }

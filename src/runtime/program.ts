@@ -181,6 +181,21 @@ export function runSync<R>(op: string, inputs: object, build: (b: Builder) => R)
   return result;
 }
 
+/** Lays out a call, runs only the dispatches of kernels that are `wanted`, in their order, and frees everything. */
+export async function runPart(
+  op: string,
+  inputs: object,
+  build: (b: Builder) => unknown,
+  wanted: (kernel: string) => boolean,
+): Promise<void> {
+  const { builder } = layOut(op, inputs, build);
+  try {
+    await builder.runtime.run(builder.dispatches.filter(({ kernel }) => wanted(kernel)));
+  } finally {
+    builder.abandon();
+  }
+}
+
 /** What a call would do. */
 export interface Explanation {
   readonly backend: 'wasm';

@@ -19,7 +19,7 @@ export interface Entry extends Contender {
 }
 
 /** What a case holds itself to. A build that is not named promises nothing, and is not judged. */
-export type Goal = Floor | Ceiling;
+export type Goal = Floor | Ceiling | Budget;
 
 /** A figure for both builds, or for those that are named. */
 export type Limit = number | { simd?: number; relaxed: number };
@@ -39,6 +39,17 @@ export interface Ceiling {
   of: string;
   unit: 'microseconds' | 'cycles';
   ceiling: Limit;
+}
+
+/** Time of a sparse method beside its selection, over that share of dense attention which its density is: at most `budget`. */
+export interface Budget {
+  of: string;
+  dense: string;
+  /** the entry that only selects, where there is one */
+  selection?: string;
+  /** visible pairs over those of `dense` */
+  density: number;
+  budget: Limit;
 }
 
 /** What a case needs to set itself up. */
@@ -69,13 +80,29 @@ export interface BenchCase {
   prepare(context: BenchContext): Promise<PreparedCase>;
 }
 
-/** Probe of multiply-adds per second, in GFLOP/s of one thread. */
+/** Probe of multiply-adds per second, in GFLOP/s that one thread keeps up for as long as an entry's samples last. */
 export const FMA_PEAK = 'fma';
 /** Probe of a plain SIMD read of as many bytes as the case reads, in GB/s. */
 export const READ_PEAK = 'read';
 
-/** The probe of FMA_PEAK. */
-export const fmaProbe = (rt: Runtime): Probe => ({ name: FMA_PEAK, read: () => rt.probe('fma', 5) });
+/** Milliseconds of a probe, and of one run in it. */
+const PROBE_TIME = 30;
+const PROBE_RUN = 0.1;
+
+/**
+ * The probe of FMA_PEAK. Its figure is the mean of a span of time, as an entry's samples are: what the best moment of a disturbed machine
+ * shows would be a peak that no entry's median can be compared with.
+ */
+export const fmaProbe = (rt: Runtime): Probe => ({
+  name: FMA_PEAK,
+  read() {
+    let runs = 0;
+    let times = 0;
+    for (const end = performance.now() + PROBE_TIME; performance.now() < end; runs++)
+      times += 1 / rt.probe('fma', PROBE_RUN);
+    return runs / times;
+  },
+});
 
 /** Entries of the peers that solve a problem; `label` tells a case's problems apart. */
 export async function peerEntries(

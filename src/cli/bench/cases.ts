@@ -5,6 +5,7 @@ import { linearCases } from './cases/linear.ts';
 import { matmulCases } from './cases/matmul.ts';
 import { pathCases } from './cases/path.ts';
 import { scanCases } from './cases/scan.ts';
+import { sparseCases } from './cases/sparse.ts';
 
 /** Every case of `wattn bench`, in the order of the report. */
 export const benchCases: BenchCase[] = [
@@ -14,4 +15,5 @@ export const benchCases: BenchCase[] = [
   ...deltaCases,
   ...scanCases,
   ...pathCases,
+  ...sparseCases,
 ];

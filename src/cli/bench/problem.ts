@@ -2,6 +2,12 @@
 export interface AttentionProblem {
   kind: 'attention';
   heads: number;
+  /** heads of k and v; as many as of q where it is absent */
+  kvHeads?: number;
+  /** whether query i of head h sees key j, which comes beside `causal`; all do where it is absent */
+  sees?: (h: number, i: number, j: number) => boolean;
+  /** pairs of queries and keys that are visible, all heads together; those of `causal` where it is absent */
+  pairs?: number;
   queries: number;
   keys: number;
   dim: number;
@@ -277,6 +283,7 @@ export function flopsOf(problem: Problem): number {
       return 6 * problem.tokens * problem.channels * problem.states;
     case 'path':
     case 'attention': {
+      if (problem.kind === 'attention' && problem.pairs !== undefined) return 4 * problem.dim * problem.pairs;
       let pairs = 0;
       for (let i = 0; i < problem.queries; i++) pairs += visibleKeys(problem, i);
       return 4 * problem.heads * problem.dim * pairs;

@@ -44,11 +44,17 @@ interface PlacedRow extends RowPair {
 const rowPair = (length: number): RowPair => ({ exact: new Float64Array(length), naive: new Float32Array(length) });
 
 function attentionRow(problem: AttentionProblem, i: number, h: number, out: RowPair, scores: RowPair) {
-  const { heads, dim, q, k, scale } = problem;
+  const { heads, kvHeads = heads, sees, dim, q, k, scale } = problem;
   const visible = visibleKeys(problem, i);
   const row = (i * heads + h) * dim;
+  const kvHead = Math.floor((h * kvHeads) / heads);
   for (let j = 0; j < visible; j++) {
-    const key = (j * heads + h) * dim;
+    if (sees && !sees(h, i, j)) {
+      scores.exact[j] = Number.NEGATIVE_INFINITY;
+      scores.naive[j] = Number.NEGATIVE_INFINITY;
+      continue;
+    }
+    const key = (j * kvHeads + kvHead) * dim;
     let dot = 0;
     let rounded = 0;
     for (let d = 0; d < dim; d++) {
@@ -59,7 +65,7 @@ function attentionRow(problem: AttentionProblem, i: number, h: number, out: RowP
     scores.exact[j] = dot * scale;
     scores.naive[j] = rounded * scale;
   }
-  weighValues(problem, visible, h, out, scores);
+  weighValues(problem, visible, kvHead, out, scores);
 }
 
 /** Scores against a query that each token's transition changes on the way back from row i. */
@@ -91,7 +97,7 @@ function pathRow(problem: PathProblem, i: number, h: number, out: RowPair, score
 
 /** The mean of the visible values, weighted by the softmax of their scores. */
 function weighValues(
-  { heads, dim, v }: AttentionProblem | PathProblem,
+  { heads, dim, v, ...problem }: AttentionProblem | PathProblem,
   visible: number,
   h: number,
   { exact, naive }: RowPair,
@@ -99,12 +105,13 @@ function weighValues(
 ) {
   const max = scores.exact.subarray(0, visible).reduce((most, x) => Math.max(most, x), Number.NEGATIVE_INFINITY);
   const naiveMax = scores.naive.subarray(0, visible).reduce((most, x) => Math.max(most, x), Number.NEGATIVE_INFINITY);
+  const rows = 'kvHeads' in problem ? (problem.kvHeads ?? heads) : heads;
   let sum = 0;
   let naiveSum = 0;
   exact.fill(0);
   naive.fill(0);
   for (let j = 0; j < visible; j++) {
-    const value = (j * heads + h) * dim;
+    const value = (j * rows + h) * dim;
     const weight = Math.exp(scores.exact[j]! - max);
     const rounded = Math.fround(Math.exp(scores.naive[j]! - naiveMax));
     sum += weight;

@@ -107,7 +107,7 @@ function entryTable(entries: readonly EntryReport[]): string {
 
 function goalLine({ text, limit, atMost, value, reached }: GoalReport): string {
   const state = reached ? 'reached' : value === undefined ? 'no value' : 'MISSED';
-  const figure = value === undefined ? '-' : value.toFixed(atMost ? (value < 100 ? 1 : 0) : 2);
+  const figure = value === undefined ? '-' : value.toFixed(atMost && value >= 10 ? (value < 100 ? 1 : 0) : 2);
   return `${state.padEnd(8)} ${figure.padStart(5)} (at ${atMost ? 'most' : 'least'} ${limit}) ${text}`;
 }
 

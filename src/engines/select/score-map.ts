@@ -8,6 +8,7 @@ import { encode, encodePlaces } from '../../runtime/params.ts';
 import type { Builder } from '../../runtime/program.ts';
 import { storageOf, type Tensor } from '../../tensor.ts';
 import { mapFields, type Visible, visibleCells } from './map.ts';
+import { scoreFew, suitsFew } from './score-few.ts';
 
 /** Rows of an item: whole groups of both builds' tiles. An indexer has those of all heads at hand. */
 const BLOCK_ROWS = 96;
@@ -53,7 +54,8 @@ export function scoreMap(b: Builder, call: ScoreCall): Tensor {
   const { q, k, weights } = call;
   const [batch, rows, heads] = q.shape as [number, number, number, number];
   const map = b.temporary([batch, weights ? 1 : heads, rows, k.shape[1]!]);
-  if (map.size > 0) scoreRows(b, call, packKeys(b, k), map);
+  if (map.size > 0 && suitsFew(call)) scoreFew(b, call, map);
+  else if (map.size > 0) scoreRows(b, call, packKeys(b, k), map);
   return map;
 }
 

@@ -7,7 +7,8 @@ import type { Builder } from '../../runtime/program.ts';
 import type { Tensor } from '../../tensor.ts';
 import type { Choice } from './choose.ts';
 import type { Visible } from './map.ts';
-import { packKeys, type ScoreCall, scoreRows } from './score-map.ts';
+import { suitsFew } from './score-few.ts';
+import { packKeys, type ScoreCall, scoreMap, scoreRows } from './score-map.ts';
 
 /** Scores of a slab, about: few enough to stay in a cache, rows enough for all threads. */
 const SLAB = 2 ** 22;
@@ -37,6 +38,10 @@ export function selectScored(b: Builder, call: ScoreCall, choose: (map: Tensor, 
   if (bits.size === 0) return bits;
   const fitting = Math.floor(SLAB / (batch * lists * columns) / ROWS) * ROWS;
   const most = Math.min(count, Math.max(LEAST_ROWS, fitting));
+  if (suitsFew(call)) {
+    choose(scoreMap(b, call), { visible, into: { bits, row: 0 }, rows: (all) => all });
+    return bits;
+  }
   const kPack = packKeys(b, k);
   const space = b.temporary([batch, lists, most, columns]);
   for (let row = 0; row < count; row += most) {

@@ -37,6 +37,7 @@ export function attentionEntry(
     relative,
     threads,
     headsFirst = false,
+    window = [-1, -1],
   }: {
     dtype?: 'f32' | 'f16' | 'bf16' | 'i8';
     bytes?: number;
@@ -44,6 +45,7 @@ export function attentionEntry(
     threads?: number;
     /** keys and values lie as [B, H, T, D]: each head's cache is one run of memory */
     headsFirst?: boolean;
+    window?: readonly [left: number, right: number];
   } = {},
 ): Entry {
   const { heads, queries, keys, dim, causal, scale } = problem;
@@ -79,12 +81,12 @@ export function attentionEntry(
     ...(relative === undefined ? {} : { relative }),
     ...(threads === undefined ? {} : { threads }),
     async run() {
-      const { o, lse } = await attention(inputs, { causal, scale });
+      const { o, lse } = await attention(inputs, { causal, scale, window });
       o.dispose();
       lse.dispose();
     },
     async output() {
-      const { o, lse } = await attention(inputs, { causal, scale });
+      const { o, lse } = await attention(inputs, { causal, scale, window });
       const data = (await o.data()) as Float32Array;
       o.dispose();
       lse.dispose();
