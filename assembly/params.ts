@@ -209,6 +209,8 @@ export class IndexAttendParams extends AttentionParams {
   blockQ: i32;
   /** Keys that all queries of an item go through before the next ones. */
   spanKeys: i32;
+  /** Queries with keys in a span from which on it is read whole before it is used; 0: never. */
+  readWhole: i32;
 }
 
 /** Sums of branches by gates, see elementwise/blend.ts. */

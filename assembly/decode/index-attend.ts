@@ -1,5 +1,5 @@
 import { keyOffset } from '../flash/cache';
-import { closeRow, joinRow, outputRow, RowEnd, writeLse, writeStrips } from '../flash/output';
+import { ADD, closeRow, joinRow, outGain, outputRow, RowEnd, writeLse, writeStrips } from '../flash/output';
 import { scoreFactor } from '../flash/rows';
 import { capRow } from '../flash/scores';
 import { sequenceAt, sequenceOfItem } from '../flash/sequence';
@@ -9,7 +9,7 @@ import { IndexAttendParams, Sequence } from '../params';
 import { LOG2E } from '../simd/constants';
 import { sum4 } from '../simd/reduce';
 import { elementBytes, F32, widenRow } from '../simd/storage';
-import { LIST_BLOCK, LIST_ROW } from './list-block';
+import { LIST_BLOCK, LIST_KEYS, LIST_ROW } from './list-block';
 import { scoreListed, scoreListedPairs } from './listed-score';
 import { mixListed, mixListedPairs } from './listed-value';
 
@@ -41,6 +41,7 @@ class Tiles {
 }
 
 const TILES_BYTES: usize = 64;
+const LINE: usize = 64;
 
 function carve(p: IndexAttendParams, at: usize): Tiles {
   const t = changetype<Tiles>(at);
@@ -135,6 +136,40 @@ function entriesBelow(entries: usize, most: i32, stop: i32): i32 {
   return low;
 }
 
+/** How many queries of a block have keys below `stop` left; -1 if none has any left. */
+function queriesOfSpan(p: IndexAttendParams, s: Sequence, t: Tiles, list: i32, q0: i32, queries: i32, stop: i32): i32 {
+  let left = 0;
+  let present = 0;
+  for (let i = 0; i < queries; ++i) {
+    const done = load<i32>(t.done + ((<usize>i) << 2));
+    if (done >= countOf(p, s, list, q0 + i)) continue;
+    ++left;
+    if (load<i32>(listOf(p, s, list, q0 + i) + ((<usize>done) << 2)) < stop) ++present;
+  }
+  return left ? present : -1;
+}
+
+/** Loads a byte of every line of some keys' rows, in the order of memory. */
+function touchRows(rows: usize, stride: usize, bytes: usize, n: i32): i32 {
+  let sum = 0;
+  for (; n > 0; --n) {
+    for (let at = rows, end = rows + bytes; at < end; at += LINE) sum += <i32>load<u8>(at);
+    rows += stride;
+  }
+  return sum;
+}
+
+/** Brings keys [first, last) and their values to the second-level cache in one run: lists would ask for them here and there. */
+function touchSpan(p: IndexAttendParams, s: Sequence, t: Tiles, h: i32, first: i32, last: i32): void {
+  if (p.pageTable) return;
+  const kBytes = elementBytes(p.kType);
+  const vBytes = elementBytes(p.vType);
+  const k = p.k + keyOffset(p, s, first, h, p.kStrideB, p.kStrideT, p.kStrideH) * kBytes;
+  const v = p.v + keyOffset(p, s, first, h, p.vStrideB, p.vStrideT, p.vStrideH) * vBytes;
+  t.touched = touchRows(k, <usize>p.kStrideT * kBytes, <usize>p.dk * kBytes, last - first);
+  t.touched += touchRows(v, <usize>p.vStrideT * vBytes, <usize>p.dv * vBytes, last - first);
+}
+
 /** Loads what query i of a block will read of its list: its part of a span lies apart from the last query's, which no hardware foresees. */
 function touchList(p: IndexAttendParams, s: Sequence, t: Tiles, list: i32, q0: i32, i: i32): void {
   const count = countOf(p, s, list, q0 + i);
@@ -186,8 +221,8 @@ function gatherKeys(p: IndexAttendParams, s: Sequence, t: Tiles, h: i32, entries
   } else {
     n = addressRows(p, s, t, h, entries, most, stop);
   }
-  // the micro-kernels take whole eights of keys
-  for (let i = n; i < roundUpNR(n); ++i) store<u32>(t.keys + ((<usize>i) << 2), load<u32>(t.keys));
+  // the micro-kernels take whole sixes or eights of keys
+  for (let i = n; i < n + 8; ++i) store<u32>(t.keys + ((<usize>i) << 2), load<u32>(t.keys));
   return n;
 }
 
@@ -201,7 +236,8 @@ function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
   const even = rows & ~1;
   const odd = <usize>even;
   const dk = <i32>(t.qBytes >> 2);
-  if (even) scoreListedPairs(q, t.qBytes, even, t.keys, t.s, padded, dk);
+  const whole = ((n + LIST_KEYS - 1) / LIST_KEYS) * LIST_KEYS;
+  if (even) scoreListedPairs(q, t.qBytes, even, t.keys, t.s, whole, dk);
   if (even < rows) scoreListed(q + odd * t.qBytes, t.keys, t.s + odd * LIST_ROW, padded, dk);
   if (p.softcap != 0) {
     for (let r = 0; r < rows; ++r) capRow(t.s + <usize>r * LIST_ROW, padded, p.softcap * LOG2E);
@@ -229,6 +265,12 @@ function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
   if (even < rows) mixListed(t.s + odd * LIST_ROW, t.values, acc + odd * t.oBytes, n, p.dv);
 }
 
+/** Whether the heads of an item from `head` on have factors of 0. */
+function nothingOf(p: IndexAttendParams, s: Sequence, head: i32): bool {
+  for (let h = head; h < head + p.rows; ++h) if (outGain(p, s, h) != 0) return false;
+  return true;
+}
+
 /**
  * Attention of every query on its own list of keys.
  *
@@ -238,7 +280,7 @@ function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
  *   kScale, vScale  f32 [B, Tk, Hkv], or by pages; i8 only
  *   indices  i32 [B, L, Tq, K]    keys of each list, ascending; L divides H, and head h has list h / (H / L)
  *   counts   i32 [B, L, Tq]       how many of a list's entries count, 0 to K
- *   sinks, outScale  f32 [H]
+ *   sinks    f32 [H], outScale f32 [H] or [B, H]: what is added of heads of 0 costs nothing where lse is not asked for
  *   o        f32 [B, Tq, H, dv], lse f32 [B, Tq, H]; neither may alias an input
  *
  *   o_i = sum_{j in list i} p_ij v_j / (sum_j p_ij + e^sink),  p_ij = exp(softcap(scale q_i k_j)).
@@ -264,6 +306,7 @@ export function indexAttend(params: usize, begin: i32, end: i32, scratch: usize)
     const q0 = (local - tile * blocks) * p.blockQ;
     const queries = min(p.blockQ, s.qLength - q0);
     const rows = queries * p.rows;
+    if (p.accumulate == ADD && !p.lse && nothingOf(p, s, head)) continue;
 
     for (let row = 0; row < rows; ++row) {
       const i = row / p.rows;
@@ -280,6 +323,12 @@ export function indexAttend(params: usize, begin: i32, end: i32, scratch: usize)
     for (let span = 0; span < s.kLength; span += p.spanKeys) {
       // the last span has whatever is left
       const stop = span + p.spanKeys < s.kLength ? span + p.spanKeys : i32.MAX_VALUE;
+      const present = queriesOfSpan(p, s, t, list, q0, queries, stop);
+      if (present < 0) break;
+      if (present == 0) continue;
+      if (p.readWhole && present >= p.readWhole) {
+        touchSpan(p, s, t, kvHead, span, min(s.kLength, span + p.spanKeys));
+      }
       for (let i = 0; i < queries; ++i) {
         if (i + 1 < queries) touchList(p, s, t, list, q0, i + 1);
         const entries = listOf(p, s, list, q0 + i);
@@ -303,10 +352,9 @@ export function indexAttend(params: usize, begin: i32, end: i32, scratch: usize)
       closeRow(p, h, load<f32>(t.m + ((<usize>row) << 2)), sum4(v128.load(t.l + ((<usize>row) << 4))), 0, rowEnd);
       joinRow(p, s, h, q0 + i, rowEnd);
       writeLse(p, s, h, q0 + i, rowEnd.lse);
-      const gain: f32 = p.outScale ? load<f32>(p.outScale + ((<usize>h) << 2)) : 1;
       const out = outputRow(p, s, h, q0 + i);
       const acc = t.acc + <usize>row * t.oBytes;
-      writeStrips(acc, 32, out, p.dv, rowEnd.inverse * gain, rowEnd.keep);
+      writeStrips(acc, 32, out, p.dv, rowEnd.inverse * outGain(p, s, h), rowEnd.keep);
     }
   }
 }

@@ -2,24 +2,82 @@ import { fma } from '../simd/fma';
 import { LIST_ROW } from './list-block';
 
 /**
- * acc_r += sum_j p_rj v_j for an even number of queries and values that lie anywhere. Sixteen columns are one line of memory: all queries
- * take it of every value, then the next one, so that each comes from the second-level cache once.
+ * acc_r += sum_j p_rj v_j for an even number of queries and values that lie anywhere: all queries take some columns of every value, then
+ * the next columns, so that each line comes from the second-level cache once.
  *
  *   p       f32 [rows, 128]   rows even
  *   values  u32 [n]           addresses of f32 [d], read up to the next multiple of sixteen columns
  *   acc     f32 [rows, d]     d rounded up to a multiple of 16, rows `stride` bytes apart
  */
 export function mixListedPairs(p: usize, rows: i32, values: usize, acc: usize, stride: usize, n: i32, d: i32): void {
-  const bytes = (<usize>d) << 2;
-  for (let c: usize = 0; c < bytes; c += 64) {
+  const bytes = ((<usize>(d + 15)) & ~15) << 2;
+  let c: usize = 0;
+  while (c < bytes) {
+    // twelve sums are as many as there are registers for
+    const wide = ASC_FEATURE_RELAXED_SIMD && c + 96 <= bytes && bytes - c != 128;
     let weights = p;
     let to = acc + c;
     for (let left = rows; left > 0; left -= 2) {
-      mixPair(weights, weights + LIST_ROW, values, c, to, to + stride, n);
+      if (wide) mixWide(weights, weights + LIST_ROW, values, c, to, to + stride, n);
+      else mixPair(weights, weights + LIST_ROW, values, c, to, to + stride, n);
       weights += LIST_ROW << 1;
       to += stride << 1;
     }
+    c += wide ? 96 : 64;
   }
+}
+
+/** Twenty-four columns from byte c of the values on, two queries. */
+function mixWide(x: usize, y: usize, values: usize, c: usize, to0: usize, to1: usize, n: i32): void {
+  let a0 = v128.load(to0);
+  let a1 = v128.load(to0, 16);
+  let a2 = v128.load(to0, 32);
+  let a3 = v128.load(to0, 48);
+  let a4 = v128.load(to0, 64);
+  let a5 = v128.load(to0, 80);
+  let b0 = v128.load(to1);
+  let b1 = v128.load(to1, 16);
+  let b2 = v128.load(to1, 32);
+  let b3 = v128.load(to1, 48);
+  let b4 = v128.load(to1, 64);
+  let b5 = v128.load(to1, 80);
+  for (const last = values + ((<usize>n) << 2); values < last; values += 4) {
+    const v = <usize>load<u32>(values) + c;
+    const px = v128.load_splat<f32>(x);
+    const py = v128.load_splat<f32>(y);
+    let row = v128.load(v);
+    a0 = fma(px, row, a0);
+    b0 = fma(py, row, b0);
+    row = v128.load(v, 16);
+    a1 = fma(px, row, a1);
+    b1 = fma(py, row, b1);
+    row = v128.load(v, 32);
+    a2 = fma(px, row, a2);
+    b2 = fma(py, row, b2);
+    row = v128.load(v, 48);
+    a3 = fma(px, row, a3);
+    b3 = fma(py, row, b3);
+    row = v128.load(v, 64);
+    a4 = fma(px, row, a4);
+    b4 = fma(py, row, b4);
+    row = v128.load(v, 80);
+    a5 = fma(px, row, a5);
+    b5 = fma(py, row, b5);
+    x += 4;
+    y += 4;
+  }
+  v128.store(to0, a0);
+  v128.store(to0, a1, 16);
+  v128.store(to0, a2, 32);
+  v128.store(to0, a3, 48);
+  v128.store(to0, a4, 64);
+  v128.store(to0, a5, 80);
+  v128.store(to1, b0);
+  v128.store(to1, b1, 16);
+  v128.store(to1, b2, 32);
+  v128.store(to1, b3, 48);
+  v128.store(to1, b4, 64);
+  v128.store(to1, b5, 80);
 }
 
 /** Sixteen columns from byte c of the values on, two queries. */

@@ -29,6 +29,8 @@ const MOST_QUERIES = 128;
 const SPAN_BYTES = 2 ** 18;
 /** Keys of a list in a span that are worth a turn of their own. */
 const FEW_KEYS = 32;
+/** Queries whose lists ask for most of a span: it is then read in one run first, which is faster than here and there. */
+const READ_WHOLE = 32;
 /** Items for each thread, where there are several. */
 const ITEMS_EACH = 4;
 
@@ -99,6 +101,7 @@ export function indexAttend(b: Builder, asked: AttentionCall, { indices, counts 
     rows,
     blockQ,
     spanKeys,
+    readWhole: spanKeys === cached ? READ_WHOLE : 0,
   });
   const pairs = call.sequences.reduce((n, s) => n + s.qLength * Math.min(most, s.kLength), 0) * heads;
   b.dispatch({
