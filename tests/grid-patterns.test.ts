@@ -84,7 +84,7 @@ const axis = fc.record({
 test('neighborhood attention in one to three dimensions', () =>
   property(
     fc.record({ heads, axes: fc.array(axis, { minLength: 1, maxLength: 3 }), long: fc.constantFrom(1, 10) }),
-    30,
+    20,
     async ({ heads, axes, long }) => {
       const random = randomFrom(heads.seed);
       const most = axes.length === 3 ? 5 : 12;
@@ -126,14 +126,14 @@ test('radial attention, with text behind', () =>
   property(
     fc.record({
       heads,
-      frames: side(9),
+      frames: side(7),
       tokensPerFrame: fc.constantFrom(1, 5, 16, 21),
       blockSize: fc.constantFrom(1, 4, 8, 60),
       decay: fc.constantFrom(undefined, 0.5),
       neighbor: fc.constantFrom(undefined, 0.5),
       text: fc.constantFrom(0, 7),
     }),
-    15,
+    10,
     async ({ heads, frames, tokensPerFrame, blockSize, decay, neighbor, text }) => {
       const random = randomFrom(heads.seed);
       const inputs = operands(random, heads, [frames * tokensPerFrame + text]);
@@ -234,7 +234,7 @@ test('mixture of heads: chosen by weights or by indices, from queries or from to
       causal: fc.boolean(),
       indexed: fc.boolean(),
     }),
-    25,
+    15,
     async ({ seed, batch, t, experts, d, dv, m, n, causal, indexed }) => {
       const random = randomFrom(seed);
       const chosen = Math.min(2, experts);

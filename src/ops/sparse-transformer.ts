@@ -4,9 +4,11 @@
  * @module
  */
 import { flashAttend } from '../engines/flash.ts';
+import { indexAttend } from '../engines/index-attention.ts';
 import {
   blocksOf,
   flag,
+  type PatternCall,
   type PatternInputs,
   type PatternOptions,
   type PatternResult,
@@ -31,6 +33,23 @@ export interface StridedAttentionOptions extends PatternOptions {
 
 const STRIDED = 'stridedAttention';
 
+/** Most tokens of a residue class that are attended to as a list. */
+const MOST_LISTED = 32;
+
+/** Joins what each token of a short sequence sees of those before it: row t has the first t numbers as its list. */
+function joinEarlier(b: Builder, call: PatternCall): void {
+  const [sequences, most] = call.q.shape as [number, number];
+  const numbers = b.constant(
+    Int32Array.from({ length: most }, (_, i) => i),
+    [most],
+  );
+  const lists = {
+    indices: numbers.restride([sequences, 1, most, most], [0, 0, 0, 1]),
+    counts: numbers.restride([sequences, 1, most], [0, 0, 1]),
+  };
+  indexAttend(b, { ...call, accumulate: 'join' }, lists);
+}
+
 /** Lays out the call: a window, joined with each residue class of tokens as a sequence of its own. */
 export function planStrided(b: Builder, inputs: PatternInputs, options: StridedAttentionOptions): PatternResult {
   const { call, sizes } = patternCall(b, STRIDED, inputs, options, { options: ['stride', 'causal'] });
@@ -43,7 +62,10 @@ export function planStrided(b: Builder, inputs: PatternInputs, options: StridedA
       b.reusing(() => flashAttend(b, { ...classes, window, accumulate: 'join' }));
     }
   };
-  if (stride < sizes.T) {
+  if (stride >= sizes.T) return { o: call.o, lse: call.lse };
+  if (causal && Math.ceil(sizes.T / stride) <= MOST_LISTED) {
+    for (const classes of residuesOf(call, stride)) joinEarlier(b, classes);
+  } else {
     join(-1, [-1, 0]);
     if (!causal) join(1, [0, -1]);
   }
