@@ -55,7 +55,7 @@ test('vmoba in one, two and three dimensions', () =>
       threshold: fc.constantFrom(undefined, 0, 0.1, 0.6, 1),
       topk: sometimes(fc.constantFrom(1, 2, 3, 100)),
     }),
-    16,
+    11,
     async ({ shape, chunk, threshold, topk, ...rest }) => {
       const { inputs } = operands(rest, size(shape));
       const by = topk === undefined ? { ...(threshold !== undefined && { threshold }) } : { topk };
@@ -81,7 +81,7 @@ test('vsa', () =>
       topk: fc.constantFrom(0, 1, 2, 5, 100),
       gated: fc.boolean(),
     }),
-    14,
+    10,
     async ({ shape, cube, topk, gated, ...rest }) => {
       const { random, H, inputs: qkv } = operands(rest, size(shape));
       const inputs = { ...qkv, ...(gated && { gate: normal(random, [rest.B, size(shape), H, rest.Dv]) }) };
@@ -106,7 +106,7 @@ test('draftAttention', () =>
       pool: sometimes(fc.constantFrom<[number, number]>([2, 2], [2, 3], [1, 4])),
       keep: fc.constantFrom(undefined, 0, 0.2, 0.5, 1),
     }),
-    14,
+    10,
     async ({ shape, pool, keep, ...rest }) => {
       const { inputs } = operands(rest, size(shape));
       const options = { shape, ...(pool && { pool }), ...(keep !== undefined && { keep }) };
@@ -135,7 +135,7 @@ test('sla', () =>
       linear: fc.constantFrom<'rest' | 'all'>('rest', 'rest', 'all'),
       proj: fc.constantFrom(0, 1, 2),
     }),
-    18,
+    12,
     async ({ Tq, Tk, proj, ...rest }) => {
       const { topk, blockQ, blockK, featureMap, linear, ...shape } = rest;
       const { random, inputs: qkv } = operands({ ...shape, std: 1 }, Tq, Tk);

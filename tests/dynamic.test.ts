@@ -59,7 +59,7 @@ function operands({ seed, B, Tk, missing, kvHeads, group, D, Dv, std }: Shape) {
 test('topKAttention', () =>
   property(
     fc.record({ ...shapes, k: fc.constantFrom(0, 1, 2, 7, 40, 1000), causal: fc.boolean() }),
-    14,
+    10,
     async ({ k, causal, ...shape }) => {
       const { inputs } = operands(shape);
       const options = { k, causal };
@@ -78,7 +78,7 @@ test('topKAttention', () =>
 test('topPAttention', () =>
   property(
     fc.record({ ...shapes, p: fc.constantFrom(0, 0.3, 0.8, 0.99, 1), causal: fc.boolean() }),
-    14,
+    10,
     async ({ p, causal, ...shape }) => {
       const { inputs, Tq, H } = operands(shape);
       const options = { p, causal };
@@ -100,7 +100,7 @@ test('topPAttention', () =>
 test('moba', () =>
   property(
     fc.record({ ...shapes, chunkSize: fc.constantFrom(1, 5, 16, 64, 70), topk: fc.constantFrom(1, 2, 3, 50) }),
-    14,
+    10,
     async ({ chunkSize, topk, ...shape }) => {
       const { inputs } = operands(shape);
       const options = { chunkSize, topk };
@@ -124,7 +124,7 @@ test('dsa', () =>
       HI: fc.constantFrom(1, 3, 4),
       DI: fc.constantFrom(1, 16, 18),
     }),
-    14,
+    10,
     async ({ topk, HI, DI, ...shape }) => {
       const { random, Tq, inputs: qkv } = operands(shape);
       const inputs = {
@@ -156,7 +156,7 @@ test('nsa', () =>
       gates: fc.constantFrom(1, 2, 3, 4, 5, 6, 7, 7),
       compressed: fc.boolean(),
     }),
-    14,
+    10,
     async ({ blockSize, blockCounts, windowSize, gates, compressed, ...shape }) => {
       const { random, Tq, H, inputs: qkv } = operands(shape);
       const { B, Tk, kvHeads, D, Dv } = shape;
