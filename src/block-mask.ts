@@ -4,6 +4,7 @@
  * @module
  */
 import { BLOCK_K, type BlockList, countList, forgetList } from './engines/block-list.ts';
+import { Recent } from './engines/recent.ts';
 import { DTypeError, OptionError, ShapeError } from './errors.ts';
 import { combineLists, listsFromRows, type MaskShape, type RowSource, setRun } from './mask/lists.ts';
 import { type Picture, pictureOf, textOf } from './mask/picture.ts';
@@ -338,21 +339,12 @@ function sharedLists(shape: MaskShape, pattern: Pattern, rows: RowSource): Block
 }
 
 /** Masks of patterns that say what makes them equal, the last ones used. */
-const shared = new Map<string, BlockMask>();
-const MOST_SHARED = 16;
+const shared = new Recent<BlockMask>(64);
 
 /** @internal The mask of a pattern, which calls with equal patterns and sizes share. */
 export function sharedMask(pattern: Pattern, options: BlockMaskOptions): BlockMask {
   if (pattern.key === undefined) return blockMask(pattern, options);
   const { Tq, Tk, heads, batch, blockQ } = options;
-  const key = `${[Tq, Tk, heads, batch, blockQ]} ${pattern.key}`;
-  const mask = shared.get(key) ?? blockMask(pattern, options);
-  shared.delete(key);
-  shared.set(key, mask);
-  if (shared.size > MOST_SHARED) {
-    const oldest = shared.keys().next().value!;
-    shared.get(oldest)!.dispose();
-    shared.delete(oldest);
-  }
-  return mask;
+  // calls that are laid out already may need a mask that is forgotten here: it frees its part of a runtime's memory when it is collected
+  return shared.get(`${[Tq, Tk, heads, batch, blockQ]} ${pattern.key}`, () => blockMask(pattern, options));
 }

@@ -111,7 +111,7 @@ test('sliding tiles, with tiles cut off and text behind', () =>
       window: fc.tuple(side(3), side(3), side(3)),
       text: fc.constantFrom(0, 0, 5),
     }),
-    20,
+    15,
     async ({ heads, grid, tile, window, text }) => {
       const random = randomFrom(heads.seed);
       const inputs = operands(random, heads, [grid[0] * grid[1] * grid[2] + text]);
@@ -133,7 +133,7 @@ test('radial attention, with text behind', () =>
       neighbor: fc.constantFrom(undefined, 0.5),
       text: fc.constantFrom(0, 7),
     }),
-    20,
+    15,
     async ({ heads, frames, tokensPerFrame, blockSize, decay, neighbor, text }) => {
       const random = randomFrom(heads.seed);
       const inputs = operands(random, heads, [frames * tokensPerFrame + text]);
@@ -158,7 +158,7 @@ test('Sparse VideoGen, with text behind', () =>
       width: fc.constantFrom(0, 0.3, 1, 1.5, 9),
       text: fc.constantFrom(0, 7),
     }),
-    20,
+    15,
     async ({ heads, frames, tokensPerFrame, width, text }) => {
       const random = randomFrom(heads.seed);
       const inputs = operands(random, heads, [frames * tokensPerFrame + text]);
@@ -198,7 +198,7 @@ test('Sparse VideoGen finds the kind of each head', async () => {
 test('PARO attention: orders and masks of each head, tokens behind the grid', () =>
   property(
     fc.record({ heads, grid: fc.tuple(side(3), side(5), side(6)), masked: fc.boolean(), text: fc.constantFrom(0, 4) }),
-    20,
+    15,
     async ({ heads, grid, masked, text }) => {
       const random = randomFrom(heads.seed);
       const length = grid[0] * grid[1] * grid[2] + text;

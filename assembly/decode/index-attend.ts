@@ -1,5 +1,5 @@
 import { keyOffset } from '../flash/cache';
-import { closeRow, joinRow, outputRow, RowEnd, writeLse, writeStrips } from '../flash/output';
+import { ADD, closeRow, joinRow, outGain, outputRow, RowEnd, writeLse, writeStrips } from '../flash/output';
 import { scoreFactor } from '../flash/rows';
 import { capRow } from '../flash/scores';
 import { sequenceAt, sequenceOfItem } from '../flash/sequence';
@@ -265,6 +265,12 @@ function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
   if (even < rows) mixListed(t.s + odd * LIST_ROW, t.values, acc + odd * t.oBytes, n, p.dv);
 }
 
+/** Whether the heads of an item from `head` on have factors of 0. */
+function nothingOf(p: IndexAttendParams, s: Sequence, head: i32): bool {
+  for (let h = head; h < head + p.rows; ++h) if (outGain(p, s, h) != 0) return false;
+  return true;
+}
+
 /**
  * Attention of every query on its own list of keys.
  *
@@ -274,7 +280,7 @@ function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
  *   kScale, vScale  f32 [B, Tk, Hkv], or by pages; i8 only
  *   indices  i32 [B, L, Tq, K]    keys of each list, ascending; L divides H, and head h has list h / (H / L)
  *   counts   i32 [B, L, Tq]       how many of a list's entries count, 0 to K
- *   sinks, outScale  f32 [H]
+ *   sinks    f32 [H], outScale f32 [H] or [B, H]: what is added of heads of 0 costs nothing where lse is not asked for
  *   o        f32 [B, Tq, H, dv], lse f32 [B, Tq, H]; neither may alias an input
  *
  *   o_i = sum_{j in list i} p_ij v_j / (sum_j p_ij + e^sink),  p_ij = exp(softcap(scale q_i k_j)).
@@ -300,6 +306,7 @@ export function indexAttend(params: usize, begin: i32, end: i32, scratch: usize)
     const q0 = (local - tile * blocks) * p.blockQ;
     const queries = min(p.blockQ, s.qLength - q0);
     const rows = queries * p.rows;
+    if (p.accumulate == ADD && !p.lse && nothingOf(p, s, head)) continue;
 
     for (let row = 0; row < rows; ++row) {
       const i = row / p.rows;
@@ -345,10 +352,9 @@ export function indexAttend(params: usize, begin: i32, end: i32, scratch: usize)
       closeRow(p, h, load<f32>(t.m + ((<usize>row) << 2)), sum4(v128.load(t.l + ((<usize>row) << 4))), 0, rowEnd);
       joinRow(p, s, h, q0 + i, rowEnd);
       writeLse(p, s, h, q0 + i, rowEnd.lse);
-      const gain: f32 = p.outScale ? load<f32>(p.outScale + ((<usize>h) << 2)) : 1;
       const out = outputRow(p, s, h, q0 + i);
       const acc = t.acc + <usize>row * t.oBytes;
-      writeStrips(acc, 32, out, p.dv, rowEnd.inverse * gain, rowEnd.keep);
+      writeStrips(acc, 32, out, p.dv, rowEnd.inverse * outGain(p, s, h), rowEnd.keep);
     }
   }
 }

@@ -39,7 +39,7 @@ export function closeRow(p: AttentionParams, h: i32, m: f32, l: f32, base: f64, 
 
 /** Values of `accumulate`. */
 const OVERWRITE = 0;
-const ADD = 1;
+export const ADD = 1;
 
 /**
  * What becomes of query row i's o and lse that are there already: overwritten, added to, or a result over other keys, which is joined.

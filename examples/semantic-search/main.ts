@@ -82,8 +82,9 @@ async function run(options: Options): Promise<void> {
   print(methodTable(outcomes, times));
   print('cosine: of the sentence embeddings to the dense ones. same hits: of the searches above, within the compared');
   print(
-    'sentences. time: in attention, both layers. K/V read: the keys and values that queries see, as they are kept.',
+    'sentences. time: in attention, both layers; sparse and low-rank methods take one sentence a call, the others a batch.',
   );
+  print('K/V read: the keys and values that queries see, as they are kept.');
   progress(`done in ${((performance.now() - begin) / 1000).toFixed(1)} s`);
 }
 

@@ -1,4 +1,17 @@
-import { type AttentionOptions, attention, type Runtime, type Tensor } from '../../src/index.ts';
+import {
+  type AttentionOptions,
+  asam,
+  attention,
+  bigbird,
+  blockwiseAttention,
+  dilatedAttention,
+  longformer,
+  nystromAttention,
+  type Runtime,
+  stridedAttention,
+  type Tensor,
+  topKAttention,
+} from '../../src/index.ts';
 
 /** A batch of sentences laid end to end, without padding. */
 export interface AttendInputs {
@@ -35,6 +48,58 @@ export const methods: readonly Method[] = [
   exact('window ±8', 'a token sees 8 tokens on either side', { window: [8, 8] }),
   exact('window ±4', 'a token sees 4 tokens on either side', { window: [4, 4] }),
   exact('causal', 'a token sees itself and what came before', { causal: true }),
+  sparse(
+    'dilated 5, every 3rd',
+    'a token sees every third of 12 on either side',
+    (_, qkv) => dilatedAttention(qkv, { window: 5, dilation: 3 }),
+    (i, j) => (i - j) % 3 === 0 && Math.abs(i - j) < 15,
+  ),
+  sparse(
+    'strided 8',
+    'a token sees 7 on either side, and every 8th counted from itself',
+    (_, qkv) => stridedAttention(qkv, { stride: 8 }),
+    (i, j) => Math.abs(i - j) < 8 || (i - j) % 8 === 0,
+  ),
+  sparse(
+    'blockwise 16',
+    'a token sees its own block of 16',
+    (_, qkv) => blockwiseAttention(qkv, { blockSize: 16 }),
+    (i, j) => i >> 4 === j >> 4,
+  ),
+  sparse(
+    'Longformer 8, 1 global',
+    'a token sees 8 on either side; the first sees all and is seen by all',
+    (rt, qkv) => {
+      const length = qkv.q.shape[1]!;
+      const globalMask = rt.tensor(
+        Uint8Array.from({ length }, (_, t) => (t === 0 ? 1 : 0)),
+        [1, length],
+      );
+      return longformer({ ...qkv, globalMask }, { window: 8 });
+    },
+    (i, j) => i === 0 || j === 0 || Math.abs(i - j) <= 8,
+  ),
+  bySentence(
+    'BigBird 8',
+    'blocks of 8: its own, its neighbours, the first, the last, one at random',
+    (_, qkv) => bigbird(qkv, { blockSize: 8, randomBlocks: 1 }),
+    (length, size) => bigbirdPairs(length, 8, 1) * 2 * size * 4,
+  ),
+  sparse(
+    'ASAM, scales 4 16 64',
+    'every 16th token, 4 on either side, every 4th of 16 on either side; its sparse branch alone',
+    (rt, qkv) => asam({ ...qkv, gate: rt.tensor([1, 1, 1, 1], [1, 4]) }, { gating: 'hard' }),
+    (i, j) => [4, 16, 64].filter((s) => j % s === 0 || Math.abs(i - j) <= s / 4).length > 1,
+  ),
+  bySentence(
+    'top 16',
+    'a token sees the 16 keys with the highest scores',
+    (_, qkv) => topKAttention(qkv, { k: 16 }),
+    // scores take all keys
+    (length, size) => length * (length + Math.min(length, 16)) * size * 4,
+  ),
+  bySentence('Nyström 8', 'through 8 landmarks, means of segments', nystrom(8), nystromBytes(8)),
+  bySentence('Nyström 16', 'through 16 landmarks', nystrom(16), nystromBytes(16)),
   stored('K/V f16', 'dense; keys and values kept as float16', 2, storeHalf('f16')),
   stored('K/V bf16', 'dense; keys and values kept as bfloat16', 2, storeHalf('bf16')),
   stored('K/V int8', 'dense; keys and values kept as int8, one scale per token and head', 1, storeInt8),
@@ -50,6 +115,74 @@ function exact(name: string, doc: string, options: Pick<AttentionOptions, 'causa
     },
     kvBytes: (length, size) => visiblePairs(length, left, right) * 2 * size * 4,
   };
+}
+
+/** Operands of one sentence, [1, T, 4, D]. */
+type Sentence = Pick<AttendInputs, 'q' | 'k' | 'v'>;
+
+/** A method that takes one sentence after another. */
+function bySentence(
+  name: string,
+  doc: string,
+  attend: (rt: Runtime, sentence: Sentence) => Promise<{ readonly o: Tensor }>,
+  kvBytes: Method['kvBytes'],
+): Method {
+  return {
+    name,
+    doc,
+    async attend(rt, { q, k, v, kvLens }) {
+      const all = rt.empty([...v.shape]);
+      let begin = 0;
+      for (const length of kvLens) {
+        const part = (x: Tensor) => x.slice(1, begin, begin + length);
+        const rows = await rt.scope(async () => {
+          const { o } = await attend(rt, { q: part(q), k: part(k), v: part(v) });
+          return o.view().slice() as Float32Array;
+        });
+        (all.view() as Float32Array).set(rows, (begin * all.size) / v.shape[1]!);
+        begin += length;
+      }
+      return all;
+    },
+    kvBytes,
+  };
+}
+
+/** A method whose tokens see those that `visible` says. */
+function sparse(
+  name: string,
+  doc: string,
+  attend: (rt: Runtime, sentence: Sentence) => Promise<{ readonly o: Tensor }>,
+  visible: (i: number, j: number) => boolean,
+): Method {
+  return bySentence(name, doc, attend, (length, size) => {
+    let pairs = 0;
+    for (let i = 0; i < length; i++) for (let j = 0; j < length; j++) if (visible(i, j)) pairs++;
+    return pairs * 2 * size * 4;
+  });
+}
+
+function nystrom(count: number): (rt: Runtime, sentence: Sentence) => Promise<{ readonly o: Tensor }> {
+  return (_, qkv) => nystromAttention(qkv, { numLandmarks: Math.min(count, qkv.q.shape[1]!) });
+}
+
+/** Queries read the landmarks' keys and values, landmarks those of the sentence. */
+function nystromBytes(count: number): Method['kvBytes'] {
+  return (length, size) => (length > count ? 2 : 1) * length * Math.min(length, count) * 2 * size * 4;
+}
+
+/** Pairs that BigBird shows: the first and the last block see all, the others what the method says. */
+function bigbirdPairs(length: number, block: number, random: number): number {
+  const blocks = Math.ceil(length / block);
+  const sizeOf = (n: number) => Math.min(block, length - n * block);
+  let pairs = 0;
+  for (let n = 0; n < blocks; n++) {
+    const seen = new Set([0, blocks - 1, n - 1, n, n + 1].filter((m) => m >= 0 && m < blocks));
+    const others = Array.from({ length: blocks }, (_, m) => m).filter((m) => !seen.has(m));
+    const own = n === 0 || n === blocks - 1 ? others : others.slice(0, random);
+    for (const m of [...seen, ...own]) pairs += sizeOf(n) * sizeOf(m);
+  }
+  return pairs;
 }
 
 /** Dense attention over keys and values of `bytes` bytes an element, written by `store`. */

@@ -3,8 +3,6 @@
  *
  * @module
  */
-import { sharedMask } from '../block-mask.ts';
-import type { Pattern } from '../pattern.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import type { AttentionCall } from './attention-call.ts';
@@ -12,6 +10,7 @@ import { attendColumns, type ColumnPattern } from './columns.ts';
 import { asFloats } from './copy.ts';
 import { l2norm } from './features.ts';
 import { flashAttend } from './flash.ts';
+import { indexAttend } from './index-attention.ts';
 import { selectAbove } from './select/choose.ts';
 import { scoreMap } from './select/score-map.ts';
 import { selectScored } from './select/scored.ts';
@@ -69,19 +68,39 @@ export function randomKeys(seed: number, head: number, i: number, count: number,
   });
 }
 
+/** Lists of random keys, the last ones used. */
+const lists = new Map<string, Int32Array>();
+const MOST_LISTS = 2;
+
+/** Ascending keys [heads, T, count] of every row. */
+function randomLists(seed: number, heads: number, length: number, count: number): Int32Array {
+  const key = `${[seed, heads, length, count]}`;
+  let words = lists.get(key);
+  if (!words) {
+    words = new Int32Array(heads * length * count);
+    for (let row = 0; row < heads * length; ++row) {
+      const keys = randomKeys(seed, Math.floor(row / length), row % length, count, length);
+      words.subarray(row * count, (row + 1) * count).set(keys.sort((i, j) => i - j));
+    }
+  }
+  lists.delete(key);
+  lists.set(key, words);
+  if (lists.size > MOST_LISTS) lists.delete(lists.keys().next().value!);
+  return words;
+}
+
 /** Adds a call in which each row of each head sees keys of its own at random. */
 export function attendRandom(b: Builder, call: AttentionCall, count: number, seed: number): void {
-  const [, T, heads] = call.q.shape as [number, number, number];
-  const pattern: Pattern = {
-    name: 'random',
-    key: `random ${count} by ${seed}`,
-    perHead: true,
-    visible: (i, j, { head }) => randomKeys(seed, head, i, count, T).includes(j),
-    runs: (i, { head }, add) => {
-      for (const j of randomKeys(seed, head, i, count, T)) add(j, j + 1);
-    },
-  };
-  flashAttend(b, call, { blocks: sharedMask(pattern, { Tq: T, Tk: T, heads }).list });
+  const [B, T, heads] = call.q.shape as [number, number, number];
+  if (count >= T) {
+    flashAttend(b, call);
+    return;
+  }
+  const indices = b.temporary([1, heads, T, count], 'i32');
+  (indices.view() as Int32Array).set(randomLists(seed, heads, T, count));
+  const counts = b.temporary([1, 1, 1], 'i32');
+  counts.view().fill(count);
+  indexAttend(b, call, { indices: indices.broadcast([B, heads, T, count]), counts: counts.broadcast([B, heads, T]) });
 }
 
 /** Rows x [B, T, H, C]: softmax over centroids f32 [H, C, D] of the cosines / temperature. */

@@ -115,6 +115,7 @@ function extraParams(b: Builder, call: AttentionCall, extras: FlashExtras) {
     kPositions: positions.k.address,
     kPositionsStrideB: stride(positions.k),
   };
+  if (blocks) b.hold(blocks);
   return {
     r: extras.r?.address ?? 0,
     hasSelfScore: selfScore === undefined ? 0 : 1,

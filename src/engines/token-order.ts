@@ -37,13 +37,6 @@ export function everyBatch(b: Builder, order: ArrayLike<number>, batches: number
   return tokenOrder(b, tokens);
 }
 
-/** An i32 tensor of numbers that the host knows; it ends with the call. */
-export function numbers(b: Builder, values: ArrayLike<number>, shape: readonly number[]): Tensor {
-  const tensor = b.temporary(shape, 'i32');
-  new Int32Array(b.runtime.buffer, tensor.address, values.length).set(values);
-  return tensor;
-}
-
 /** Rows f32 [1, count, H, d] of x [B, T, H, d]. */
 export function gatherTokens(b: Builder, x: Tensor, { table, count }: TokenOrder): Tensor {
   return gatherRows(b, x, false, table, count);

@@ -68,7 +68,8 @@ export function planBlockwise(
   const plans = Array.from({ length: Hq }, (_, h) => seen.subarray((h % rows) * blocks, ((h % rows) + 1) * blocks));
   const same = (x: Int32Array, y: Int32Array) => x.every((block, i) => block === y[i]);
   for (const { from, to, plan } of headRuns(plans, Hq / Hkv, same)) {
-    flashAttend(b, { ...blocksOf(headsOf(call, from, to), blockSize, (block) => plan[block]!), window });
+    const blocks = blocksOf(headsOf(call, from, to), blockSize, (block) => plan[block]!);
+    b.reusing(() => flashAttend(b, { ...blocks, window }));
   }
   return { o: call.o, lse: call.lse };
 }

@@ -12,8 +12,8 @@ import {
   type PatternResult,
   patternCall,
 } from '../engines/pattern-call.ts';
+import { Recent } from '../engines/recent.ts';
 import { whole } from '../engines/shapes.ts';
-import { numbers } from '../engines/token-order.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 
 /** Options of `logsparseAttention`. */
@@ -38,6 +38,27 @@ function listed(length: number, window: number, near: number, causal: boolean): 
   return causal ? before : [...before, ...behind.sort((x, y) => y - x)];
 }
 
+/** Keys [length, most] of every query, and how many there are. */
+interface KeyLists {
+  readonly most: number;
+  readonly keys: Int32Array;
+  readonly counts: Int32Array;
+}
+
+function listKeys(length: number, distances: readonly number[]): KeyLists {
+  const most = distances.length;
+  const keys = new Int32Array(length * most);
+  const counts = new Int32Array(length);
+  for (let i = 0; i < length; ++i) {
+    let at = i * most;
+    for (const distance of distances) if (i >= distance && i - distance < length) keys[at++] = i - distance;
+    counts[i] = at - i * most;
+  }
+  return { most, keys, counts };
+}
+
+const made = new Recent<KeyLists>(16);
+
 /** Lays out the call: a list of keys for every query, which only a wide window is no part of. */
 export function planLogsparse(b: Builder, inputs: PatternInputs, options: LogsparseAttentionOptions): PatternResult {
   const { call, sizes } = patternCall(b, OP, inputs, options, { options: ['window', 'causal'] });
@@ -46,19 +67,13 @@ export function planLogsparse(b: Builder, inputs: PatternInputs, options: Logspa
   const causal = flag(OP, 'causal', options.causal);
   const wide = window > MOST_LISTED;
   if (wide) flashAttend(b, { ...call, window: [window - 1, causal ? 0 : window - 1] });
-  const distances = listed(T, window, wide ? 0 : window, causal);
-  const most = distances.length;
+  const { most, keys, counts } = made.get(`${T} ${window} ${causal}`, () => {
+    return listKeys(T, listed(T, window, wide ? 0 : window, causal));
+  });
   if (most > 0) {
-    const keys = new Int32Array(T * most);
-    const counts = new Int32Array(T);
-    for (let i = 0; i < T; ++i) {
-      let at = i * most;
-      for (const distance of distances) if (i >= distance && i - distance < T) keys[at++] = i - distance;
-      counts[i] = at - i * most;
-    }
     const lists = {
-      indices: numbers(b, keys, [T, most]).restride([B, 1, T, most], [0, 0, most, 1]),
-      counts: numbers(b, counts, [T]).restride([B, 1, T], [0, 0, 1]),
+      indices: b.constant(keys, [T, most]).restride([B, 1, T, most], [0, 0, most, 1]),
+      counts: b.constant(counts, [T]).restride([B, 1, T], [0, 0, 1]),
     };
     indexAttend(b, { ...call, accumulate: wide ? 'join' : false }, lists);
   }

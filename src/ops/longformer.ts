@@ -19,7 +19,7 @@ import {
   residuesOf,
 } from '../engines/pattern-call.ts';
 import { expectTypes, whole } from '../engines/shapes.ts';
-import { asRows, gatherTokens, numbers, scatterTokens, tokenOrder } from '../engines/token-order.ts';
+import { asRows, gatherTokens, scatterTokens, tokenOrder } from '../engines/token-order.ts';
 import { OptionError, ShapeError } from '../errors.ts';
 import { type Pattern, window } from '../pattern.ts';
 import { or } from '../patterns/combine.ts';
@@ -138,8 +138,9 @@ function globalRows(
   });
   const rows = { ...call, q: own(gatherTokens(b, q, order)), k, v, o: own(o), lse: own(lse), sequences };
   if (causal) {
-    const places = (values: readonly number[]) => numbers(b, values, [1, values.length]);
-    const positions = { q: places(globals.flat()), k: places(Array.from({ length }, (_, t) => t)) };
+    const places = (values: Int32Array) => b.constant(values, [1, values.length]);
+    const every = Int32Array.from({ length }, (_, t) => t);
+    const positions = { q: places(Int32Array.from(globals.flat())), k: places(every) };
     flashAttend(b, { ...rows, window: [-1, 0] }, { positions });
   } else {
     attend(b, rows);
@@ -181,13 +182,16 @@ export function planLongformer(b: Builder, inputs: LongformerInputs, options: Lo
   for (const { from, to, plan: step } of headRuns(steps, sizes.Hq / sizes.Hkv, (x, y) => x === y)) {
     const heads = headsOf(call, from, to);
     if (any && step === 1 && fewBlocks(globals)) {
-      maskedAttend(b, { ...heads, window: [-1, causal ? 0 : -1] }, or(window(reach), globalKeys(globals)));
+      const visible = or(window(reach), globalKeys(globals));
+      b.reusing(() => maskedAttend(b, { ...heads, window: [-1, causal ? 0 : -1] }, visible));
       continue;
     }
-    for (const classes of residuesOf(heads, step)) flashAttend(b, { ...classes, window: [reach, causal ? 0 : reach] });
-    if (any) joinGlobals(b, heads, globals, outsideWindow(globals, reach, step, causal));
+    for (const classes of residuesOf(heads, step)) {
+      b.reusing(() => flashAttend(b, { ...classes, window: [reach, causal ? 0 : reach] }));
+    }
+    if (any) b.reusing(() => joinGlobals(b, heads, globals, outsideWindow(globals, reach, step, causal)));
   }
-  if (any) globalRows(b, call, global, globals, causal);
+  if (any) b.reusing(() => globalRows(b, call, global, globals, causal));
   b.note(() => `${globals.flat().length} global tokens among ${sizes.B} sequences`);
   return { o: call.o, lse: call.lse };
 }

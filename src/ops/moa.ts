@@ -33,7 +33,7 @@ function perHead(name: string, value: number | readonly number[] | undefined, he
       `${OP}: ${name} is ${JSON.stringify(value)}, expected a number or one for each of ${heads} heads`,
     );
   }
-  return each.map((x, h) => finite(OP, `${name}[${h}]`, x as number, 0));
+  return each.map((x, h) => finite(OP, `${name}[${h}]`, x as number, 0, 0));
 }
 
 /** Lays out the call: heads of one window that lie together are one attention. */

@@ -89,13 +89,15 @@ export function planParo(b: Builder, inputs: PatternInputs, options: ParoAttenti
   for (const { from, to, plan } of headRuns(plans, Hq / Hkv, same)) {
     const heads = headsOf(call, from, to);
     const blocks = plan.mask?.list;
-    if (plan.order === 'fhw') {
-      flashAttend(b, { ...heads, blocks });
-      continue;
-    }
-    const { ordered, restore } = reordered(b, heads, everyBatch(b, tokensIn(plan.order, grid, T), B, T), [B, T]);
-    flashAttend(b, { ...ordered, blocks });
-    restore();
+    b.reusing(() => {
+      if (plan.order === 'fhw') {
+        flashAttend(b, { ...heads, blocks });
+        return;
+      }
+      const { ordered, restore } = reordered(b, heads, everyBatch(b, tokensIn(plan.order, grid, T), B, T), [B, T]);
+      flashAttend(b, { ...ordered, blocks });
+      restore();
+    });
   }
   return { o: call.o, lse: call.lse };
 }

@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { type PatternInputs, type PatternOptions, type PatternResult, patternCall } from '../engines/pattern-call.ts';
+import {
+  type PatternInputs,
+  type PatternOptions,
+  type PatternResult,
+  patternCall,
+  required,
+} from '../engines/pattern-call.ts';
+import { finite, whole } from '../engines/shapes.ts';
 import { ShapeError } from '../errors.ts';
 import { type RadialOptions, radial } from '../patterns/video.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
@@ -22,15 +29,21 @@ export function planRadial(b: Builder, inputs: PatternInputs, options: RadialAtt
   const { call, sizes } = patternCall(b, OP, inputs, options, {
     options: ['frames', 'tokensPerFrame', 'decay', 'neighbor', 'blockSize'],
   });
-  const { scale: _, ...video } = options;
-  const pattern = radial(video);
-  if (video.frames * video.tokensPerFrame > sizes.T) {
+  const video = {
+    frames: required(OP, 'frames', options.frames, 1),
+    tokensPerFrame: required(OP, 'tokensPerFrame', options.tokensPerFrame, 1),
+    decay: finite(OP, 'decay', options.decay, 1, 0),
+    neighbor: finite(OP, 'neighbor', options.neighbor, 1, 0, 1),
+    blockSize: whole(OP, 'blockSize', options.blockSize, 128, 1),
+  };
+  const { frames, tokensPerFrame, blockSize } = video;
+  if (frames * tokensPerFrame > sizes.T) {
     throw new ShapeError(
-      `${OP}: ${video.frames} frames of ${video.tokensPerFrame} are ${video.frames * video.tokensPerFrame} tokens, but T is ${sizes.T}`,
+      `${OP}: ${frames} frames of ${tokensPerFrame} are ${frames * tokensPerFrame} tokens, but T is ${sizes.T}`,
     );
   }
-  const { blockSize = 128 } = options;
-  maskedAttend(b, call, pattern, blockSize >= LEAST_ROWS && blockSize <= MOST_ROWS ? blockSize : undefined);
+  const rows = blockSize >= LEAST_ROWS && blockSize <= MOST_ROWS ? blockSize : undefined;
+  maskedAttend(b, call, radial(video), rows);
   return { o: call.o, lse: call.lse };
 }
 

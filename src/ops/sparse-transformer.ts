@@ -37,10 +37,10 @@ export function planStrided(b: Builder, inputs: PatternInputs, options: StridedA
   const stride = required(STRIDED, 'stride', options.stride, 1);
   const causal = flag(STRIDED, 'causal', options.causal);
   const near = Math.min(stride, sizes.T) - 1;
-  flashAttend(b, { ...call, window: [near, causal ? 0 : near] });
+  b.reusing(() => flashAttend(b, { ...call, window: [near, causal ? 0 : near] }));
   const join = (offset: number, window: readonly [left: number, right: number]) => {
     for (const classes of residuesOf(call, stride, offset)) {
-      flashAttend(b, { ...classes, window, accumulate: 'join' });
+      b.reusing(() => flashAttend(b, { ...classes, window, accumulate: 'join' }));
     }
   };
   if (stride < sizes.T) {
@@ -109,7 +109,7 @@ export function planFixed(b: Builder, inputs: PatternInputs, options: FixedAtten
     throw new OptionError(`${FIXED}: summary is ${summary}, expected at most the stride of ${stride}`);
   }
   const causal = flag(FIXED, 'causal', options.causal);
-  flashAttend(b, { ...blocksOf(call, stride), window: [-1, causal ? 0 : -1] });
+  b.reusing(() => flashAttend(b, { ...blocksOf(call, stride), window: [-1, causal ? 0 : -1] }));
   const { B, T } = sizes;
   const tokens: number[] = [];
   // a block's summary is complete before other blocks see it
@@ -118,8 +118,10 @@ export function planFixed(b: Builder, inputs: PatternInputs, options: FixedAtten
     const order = everyBatch(b, tokens, B, T);
     const rows = (x: Tensor) => gatherTokens(b, x, order).reshape([B, tokens.length, ...x.shape.slice(2)]);
     const sequences = call.sequences.map((s) => ({ ...s, kLength: tokens.length }));
-    const others = { ...call, k: rows(call.k), v: rows(call.v), sequences, accumulate: 'join' } as const;
-    maskedAttend(b, others, otherSummaries(stride, summary, causal));
+    b.reusing(() => {
+      const others = { ...call, k: rows(call.k), v: rows(call.v), sequences, accumulate: 'join' } as const;
+      maskedAttend(b, others, otherSummaries(stride, summary, causal));
+    });
   }
   return { o: call.o, lse: call.lse };
 }

@@ -80,13 +80,15 @@ export function planSparseVideoGen(
   const byPlace = heads.includes('temporal') ? everyBatch(b, order, B, T) : undefined;
   for (const { from, to, plan } of headRuns(heads, Hq / Hkv, (x, y) => x === y)) {
     const part = headsOf(call, from, to);
-    if (plan === 'spatial') {
-      maskedAttend(b, part, videoBand(video));
-      continue;
-    }
-    const { ordered, restore } = reordered(b, part, byPlace!, [B, T]);
-    maskedAttend(b, ordered, videoBand({ ...video, byPlace: true }));
-    restore();
+    b.reusing(() => {
+      if (plan === 'spatial') {
+        maskedAttend(b, part, videoBand(video));
+        return;
+      }
+      const { ordered, restore } = reordered(b, part, byPlace!, [B, T]);
+      maskedAttend(b, ordered, videoBand({ ...video, byPlace: true }));
+      restore();
+    });
   }
   return { o: call.o, lse: call.lse };
 }

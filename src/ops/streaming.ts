@@ -27,5 +27,7 @@ export function streamingAttend(b: Builder, call: PatternCall, { sinks, recent }
 export function streamHeads(b: Builder, call: PatternCall, plans: readonly Streaming[]): void {
   const group = call.q.shape[2]! / call.k.shape[2]!;
   const same = (x: Streaming, y: Streaming) => x.sinks === y.sinks && x.recent === y.recent;
-  for (const { from, to, plan } of headRuns(plans, group, same)) streamingAttend(b, headsOf(call, from, to), plan);
+  for (const { from, to, plan } of headRuns(plans, group, same)) {
+    b.reusing(() => streamingAttend(b, headsOf(call, from, to), plan));
+  }
 }

@@ -136,11 +136,8 @@ export function planSwin(b: Builder, inputs: SwinAttentionInputs, options: SwinA
   for (const [edges, sequences] of kinds) {
     const plain = edges === 0 && !table;
     const bias = plain ? undefined : windowBias(b, table, Hq, w, shift, [edges >= 2, edges % 2 === 1]);
-    flashAttend(b, {
-      ...ordered,
-      sequences,
-      bias: bias?.broadcast([ordered.q.shape[0]!, Hq, w * w, w * w]),
-    });
+    const seen = bias?.broadcast([ordered.q.shape[0]!, Hq, w * w, w * w]);
+    b.reusing(() => flashAttend(b, { ...ordered, sequences, bias: seen }));
   }
   restore();
   return { o, lse };

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Recent } from '../engines/recent.ts';
 import { OptionError } from '../errors.ts';
 import type { Pattern } from '../pattern.ts';
 import { needed, perAxis } from './checks.ts';
@@ -51,6 +52,13 @@ function eachPoint(lengths: readonly number[], each: (at: readonly number[]) => 
  */
 export function tileOrder(grid: readonly number[], tile: readonly number[], dilation?: readonly number[]): GridOrder {
   const step = grid.map((_, axis) => dilation?.[axis] ?? 1);
+  const name = `tiles of ${tile} in ${grid}, apart by ${step}`;
+  return orders.get(name, () => makeOrder(name, grid, tile, step));
+}
+
+const orders = new Recent<GridOrder>(16);
+
+function makeOrder(name: string, grid: readonly number[], tile: readonly number[], step: readonly number[]): GridOrder {
   const tokens = new Int32Array(tokensOf(grid));
   const places = new Int32Array(tokens.length);
   let place = 0;
@@ -71,7 +79,7 @@ export function tileOrder(grid: readonly number[], tile: readonly number[], dila
       });
     });
   });
-  return { name: `tiles of ${tile} in ${grid}, apart by ${step}`, grid, tokens, places };
+  return { name, grid, tokens, places };
 }
 
 /** First and last coordinate along each axis. */

@@ -16,6 +16,7 @@ export class Builder {
   readonly #outputs: Tensor[] = [];
   readonly #temporaries: Tensor[] = [];
   readonly #blocks: number[] = [];
+  readonly #held: object[] = [];
   /** Temporaries whose memory later ones may take, and those of the work under `reusing`. */
   readonly #spare: Tensor[] = [];
   #lent: Tensor[] | undefined;
@@ -96,6 +97,11 @@ export class Builder {
     this.notes.push(text);
   }
 
+  /** Keeps what frees memory when it is collected until the call has ended. */
+  hold(object: object): void {
+    this.#held.push(object);
+  }
+
   /** Whether the call only writes to tensors that were there before it. */
   get inPlace(): boolean {
     return this.#outputs.length === 0 && this.#temporaries.length === 0 && this.#blocks.length === 0;
@@ -105,6 +111,7 @@ export class Builder {
   finish(): void {
     for (const tensor of this.#temporaries) if (!tensor.disposed) tensor.dispose();
     for (const at of this.#blocks) this.runtime.release(at);
+    this.#held.length = 0;
   }
 
   /** Frees everything, outputs too. */
