@@ -7,16 +7,8 @@ import { rowDecays, scalarDecays } from './decays';
 import { keyRow } from './fold';
 import { outputRow } from './item';
 import { queryRow, tokenValue, valueRow } from './rows';
-import { fadesInPass } from './state';
-import {
-  openTriple,
-  sweepTriple,
-  TRIPLE_K,
-  TRIPLE_O_FACTORS,
-  TRIPLE_PRODUCTS,
-  TRIPLE_Q,
-  TRIPLE_V_FACTORS,
-} from './triple';
+import { fadeState } from './state';
+import { sweepTriple, TRIPLE_K, TRIPLE_O_FACTORS, TRIPLE_PRODUCTS, TRIPLE_Q, TRIPLE_V_FACTORS } from './triple';
 import { GATE_ROWS, GATE_SCALAR, READ, Workspace, WRITE } from './workspace';
 
 /** Whether a call can be done by passes of three tokens: nothing but q, k, v and decays of rows. */
@@ -138,7 +130,10 @@ function outputAt(p: LinearParams, w: Workspace, token: i32, there: bool, slot: 
 function sweepBlock(p: LinearParams, w: Workspace, step: i32, count: i32): void {
   const rows = w.groups << 2;
   const stateStep = (<usize>w.groups) << 7;
-  let fading = w.opens ? fadesInPass(p, w) : 0;
+  if (w.opens) {
+    fadeState(w);
+    store<f32>(w.faded, 1);
+  }
   for (let n = 0; n < count; n += 3) {
     const token = step + n;
     const second = n + 1 < count;
@@ -156,8 +151,7 @@ function sweepBlock(p: LinearParams, w: Workspace, step: i32, count: i32): void 
     let state = w.state;
     for (let c = w.panels; c > 0; --c) {
       if (c & 1 && w.aheadTokens) readAhead(w);
-      if (fading) openTriple(state, w.factor, w.record, rows, vA, vB, vC, oA, oB, oC);
-      else sweepTriple(state, w.record, rows, vA, vB, vC, oA, oB, oC);
+      sweepTriple(state, w.record, rows, vA, vB, vC, oA, oB, oC);
       state += stateStep;
       vA += 32;
       vB += 32;
@@ -166,7 +160,6 @@ function sweepBlock(p: LinearParams, w: Workspace, step: i32, count: i32): void 
       oB += 32;
       oC += 32;
     }
-    fading = 0;
     if (!(w.width & 7)) continue;
     for (let i = 0; i < min(3, count - n); ++i) {
       memory.copy(outputRow(p, w, token + i), outputAt(p, w, token + i, false, i), (<usize>w.width) << 2);

@@ -10,7 +10,7 @@ import { suitsDecode } from './decode.ts';
 import { flashAttend } from './flash.ts';
 import { indexAttend } from './index-attention.ts';
 import { blockTokens } from './select/block-tokens.ts';
-import { blockDensity } from './select/blocks.ts';
+import { blockDensity } from './select/causal-blocks.ts';
 
 /** What every query chose. */
 export interface BlockChoice {

@@ -100,14 +100,6 @@ export function required(op: string, name: string, value: number | undefined, lo
   return whole(op, name, value, low, low, high);
 }
 
-/** A yes or no, by default no. @throws OptionError if it is neither. */
-export function flag(op: string, name: string, value: boolean | undefined): boolean {
-  if (value !== undefined && typeof value !== 'boolean') {
-    throw new OptionError(`${op}: ${name} is ${value}, expected true or false`);
-  }
-  return value ?? false;
-}
-
 /** One sequence for each batch entry, each query at its own key. */
 export function wholeSequences(batches: number, length: number): SequenceSpan[] {
   return Array.from({ length: batches }, (_, batch) => ({

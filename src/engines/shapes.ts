@@ -179,6 +179,14 @@ export function finite(
   return value;
 }
 
+/** A yes or no, or the default where it was left out. @throws OptionError if it is neither. */
+export function flag(op: string, name: string, value: boolean | undefined, fallback = false): boolean {
+  if (value !== undefined && typeof value !== 'boolean') {
+    throw new OptionError(`${op}: ${name} is ${value}, expected true or false`);
+  }
+  return value ?? fallback;
+}
+
 /** A whole number, or the default where it was left out. @throws OptionError if it is not whole or not in [low, high]. */
 export function whole(
   op: string,

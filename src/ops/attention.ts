@@ -15,6 +15,7 @@ import {
   expectRows,
   expectTypes,
   finite,
+  flag,
   matchShapes,
   whole,
 } from '../engines/shapes.ts';
@@ -179,8 +180,8 @@ export function windowOf(
   op: string,
   options: Pick<AttentionOptions, 'causal' | 'window'>,
 ): [left: number, right: number] {
-  const { causal = false, window = [-1, -1] } = options;
-  if (typeof causal !== 'boolean') throw new OptionError(`${op}: causal is ${causal}, expected true or false`);
+  const { window = [-1, -1] } = options;
+  const causal = flag(op, 'causal', options.causal);
   if (!Array.isArray(window) || window.length !== 2) {
     throw new OptionError(`${op}: window is ${JSON.stringify(window)}, expected [left, right], -1 for no limit`);
   }

@@ -6,7 +6,6 @@
 import { flashAttend } from '../engines/flash.ts';
 import {
   blocksOf,
-  flag,
   headRuns,
   headsOf,
   type PatternInputs,
@@ -15,7 +14,7 @@ import {
   patternCall,
   required,
 } from '../engines/pattern-call.ts';
-import { integers } from '../engines/shapes.ts';
+import { flag, integers } from '../engines/shapes.ts';
 import { ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';

@@ -39,7 +39,7 @@ export interface ChosenResult {
 }
 
 /** Adds attention over the key blocks whose bits are set. */
-export function attendBlocks(
+export function attendChosen(
   b: Builder,
   call: AttentionCall & { readonly lse: Tensor },
   bits: Tensor,
@@ -49,13 +49,6 @@ export function attendBlocks(
   const empty = bits.size === 0;
   flashAttend(b, call, { ...(!empty && { selection: { bits, queryBlock, keyBlock } }), skipBelow });
   return { o: call.o, lse: call.lse, ...(returnSelection && { selection: b.keep(bits) }) };
-}
-
-/** A flag. @throws OptionError if it is none. */
-export function flag(op: string, name: string, value: boolean | undefined, fallback: boolean): boolean {
-  if (value === undefined) return fallback;
-  if (typeof value !== 'boolean') throw new OptionError(`${op}: ${name} is ${value}, expected true or false`);
-  return value;
 }
 
 /** One number a head, from a number for all or from a list. @throws OptionError if they are not that many or not in [low, high]. */

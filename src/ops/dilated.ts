@@ -5,7 +5,6 @@
  */
 import { flashAttend } from '../engines/flash.ts';
 import {
-  flag,
   type PatternInputs,
   type PatternOptions,
   type PatternResult,
@@ -13,7 +12,7 @@ import {
   required,
   residuesOf,
 } from '../engines/pattern-call.ts';
-import { whole } from '../engines/shapes.ts';
+import { flag, whole } from '../engines/shapes.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 
 /** Options of `dilatedAttention`. */

@@ -8,11 +8,10 @@ import { BoxOrder, boxesOf, expectGrid, type GridShape, gridOption } from '../en
 import { selectTopK } from '../engines/select/choose.ts';
 import { scoreMap } from '../engines/select/score-map.ts';
 import { softmaxMap } from '../engines/select/softmax-map.ts';
-import { expectNames, finite } from '../engines/shapes.ts';
+import { expectNames, finite, flag } from '../engines/shapes.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attentionCall } from './attention.ts';
-import { flag } from './top-attention.ts';
 import type { VsaInputs } from './vsa.ts';
 
 /** Operands of `draftAttention`. */
@@ -63,7 +62,7 @@ export function planDraft(
   const [height, width] = gridOption(OP, 'pool', options.pool ?? [8, 16], 2) as [number, number];
   expectGrid(OP, shape, q, k);
   const share = finite(OP, 'keep', options.keep, 0.1, 0, 1);
-  const keep = flag(OP, options.returnSelection ?? false);
+  const keep = flag(OP, 'returnSelection', options.returnSelection);
 
   const boxes = boxesOf(shape, [1, height, width]);
   const order = new BoxOrder(b, boxes, q.shape[0]!);

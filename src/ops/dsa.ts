@@ -3,16 +3,15 @@
  *
  * @module
  */
-import { pastBlocks } from '../engines/select/blocks.ts';
+import { pastBlocks } from '../engines/select/causal-blocks.ts';
 import { selectTopK } from '../engines/select/choose.ts';
 import { selectScored } from '../engines/select/scored.ts';
-import { expectNames, expectRows, expectTypes, matchShapes, whole } from '../engines/shapes.ts';
+import { expectNames, expectRows, expectTypes, flag, matchShapes, whole } from '../engines/shapes.ts';
 import { attendTokens } from '../engines/token-choice.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attentionCall } from './attention.ts';
-import { flag } from './top-attention.ts';
 
 /** Operands of `dsa`. */
 export interface DsaInputs {
@@ -77,7 +76,7 @@ export function planDsa(b: Builder, inputs: DsaInputs, options: DsaOptions): Dsa
   expectTypes(OP, { wIdx }, ['f32']);
   expectRows(OP, { qIdx, kIdx, wIdx });
   const topk = whole(OP, 'topk', options.topk, 2048, 0);
-  const keep = flag(OP, options.returnSelection ?? false);
+  const keep = flag(OP, 'returnSelection', options.returnSelection);
   const keys = kIdx.restride([B, Tk, 1, DI], [kIdx.strides[0]!, kIdx.strides[1]!, 0, 1]);
   const visible = pastBlocks(call.q, call.k, 1);
   const scores = { q: qIdx, k: keys, weights: wIdx, scale: DI ** -0.5, visible };

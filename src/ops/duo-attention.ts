@@ -4,14 +4,8 @@
  * @module
  */
 import { flashAttend } from '../engines/flash.ts';
-import {
-  flag,
-  type PatternInputs,
-  type PatternOptions,
-  type PatternResult,
-  patternCall,
-} from '../engines/pattern-call.ts';
-import { expectTypes, finite, whole } from '../engines/shapes.ts';
+import { type PatternInputs, type PatternOptions, type PatternResult, patternCall } from '../engines/pattern-call.ts';
+import { expectTypes, finite, flag, whole } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';

@@ -12,11 +12,11 @@ import { scoreMap } from '../engines/select/score-map.ts';
 import { softmaxMap } from '../engines/select/softmax-map.ts';
 import { queryAware, stripeBlocks } from '../engines/select/stripe-blocks.ts';
 import { weightSums } from '../engines/select/weight-sums.ts';
-import { expectNames, finite, whole } from '../engines/shapes.ts';
+import { expectNames, finite, flag, whole } from '../engines/shapes.ts';
 import { ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import { attentionCall } from './attention.ts';
-import { attendBlocks, type ChosenInputs, type ChosenOptions, type ChosenResult, flag } from './chosen-blocks.ts';
+import { attendChosen, type ChosenInputs, type ChosenOptions, type ChosenResult } from './chosen-blocks.ts';
 
 /** Options of `flexPrefill`. */
 export interface FlexPrefillOptions extends ChosenOptions {
@@ -37,7 +37,7 @@ const OP = 'flexPrefill';
 export function planFlexPrefill(b: Builder, inputs: ChosenInputs, options: FlexPrefillOptions): ChosenResult {
   expectNames(OP, 'input', inputs, ['q', 'k', 'v']);
   expectNames(OP, 'option', options, ['gamma', 'tau', 'minBudget', 'maxBudget', 'block', 'scale', 'returnSelection']);
-  flag(OP, 'returnSelection', options.returnSelection, false);
+  flag(OP, 'returnSelection', options.returnSelection);
   const { scale } = options;
   const call = attentionCall(b, OP, inputs, { causal: true, ...(scale !== undefined && { scale }) });
   const { q, k } = call;
@@ -87,7 +87,7 @@ export function planFlexPrefill(b: Builder, inputs: ChosenInputs, options: FlexP
     pairs,
     aware,
   );
-  return attendBlocks(b, call, bits, sizes, options);
+  return attendChosen(b, call, bits, sizes, options);
 }
 
 /**

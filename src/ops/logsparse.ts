@@ -5,15 +5,9 @@
  */
 import { flashAttend } from '../engines/flash.ts';
 import { indexAttend } from '../engines/index-attention.ts';
-import {
-  flag,
-  type PatternInputs,
-  type PatternOptions,
-  type PatternResult,
-  patternCall,
-} from '../engines/pattern-call.ts';
+import { type PatternInputs, type PatternOptions, type PatternResult, patternCall } from '../engines/pattern-call.ts';
 import { Recent } from '../engines/recent.ts';
-import { whole } from '../engines/shapes.ts';
+import { flag, whole } from '../engines/shapes.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 
 /** Options of `logsparseAttention`. */

@@ -7,7 +7,6 @@ import { BLOCK_K } from '../engines/block-list.ts';
 import { flashAttend } from '../engines/flash.ts';
 import {
   expectOperands,
-  flag,
   headRuns,
   headsOf,
   type PatternCall,
@@ -18,7 +17,7 @@ import {
   required,
   residuesOf,
 } from '../engines/pattern-call.ts';
-import { expectTypes, whole } from '../engines/shapes.ts';
+import { expectTypes, flag, whole } from '../engines/shapes.ts';
 import { asRows, gatherTokens, scatterTokens, tokenOrder } from '../engines/token-order.ts';
 import { OptionError, ShapeError } from '../errors.ts';
 import { type Pattern, window } from '../pattern.ts';

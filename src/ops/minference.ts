@@ -14,12 +14,12 @@ import { poolBlocks } from '../engines/select/pool.ts';
 import { scoreMap } from '../engines/select/score-map.ts';
 import { type BlockPattern, slashBlocks } from '../engines/select/slash-blocks.ts';
 import { weightSums } from '../engines/select/weight-sums.ts';
-import { expectNames, whole } from '../engines/shapes.ts';
+import { expectNames, flag, whole } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attentionCall } from './attention.ts';
-import { type ChosenInputs, type ChosenOptions, type ChosenResult, flag, headTensor } from './chosen-blocks.ts';
+import { type ChosenInputs, type ChosenOptions, type ChosenResult, headTensor } from './chosen-blocks.ts';
 
 /** Columns and diagonals that the last 64 queries weigh most: `vertical` columns, at least 30, and `slash` diagonals, at least 50. */
 export interface VerticalSlashPlan {
@@ -116,7 +116,7 @@ function headsOf(call: AttentionCall & { readonly lse: Tensor }, first: number, 
 export function planMinference(b: Builder, inputs: ChosenInputs, options: MinferenceOptions): MinferenceResult {
   expectNames(OP, 'input', inputs, ['q', 'k', 'v']);
   expectNames(OP, 'option', options, ['plan', 'scale', 'returnSelection']);
-  const keep = flag(OP, 'returnSelection', options.returnSelection, false);
+  const keep = flag(OP, 'returnSelection', options.returnSelection);
   const { scale } = options;
   const call = attentionCall(b, OP, inputs, { causal: true, ...(scale !== undefined && { scale }) });
   const { q, k } = call;

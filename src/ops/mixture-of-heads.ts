@@ -4,9 +4,9 @@
  * @module
  */
 import { byHead, projectByHead, type Slots, slotsOf } from '../engines/expert-heads.ts';
-import { expectOperands, flag, wholeSequences } from '../engines/pattern-call.ts';
+import { expectOperands, wholeSequences } from '../engines/pattern-call.ts';
 import { combineRows, gatherRows } from '../engines/routing.ts';
-import { expectContiguous, expectNames, expectTypes, finite, integers, matchShapes } from '../engines/shapes.ts';
+import { expectContiguous, expectNames, expectTypes, finite, flag, integers, matchShapes } from '../engines/shapes.ts';
 import { gatherTokens, tokenOrder } from '../engines/token-order.ts';
 import { OptionError, ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';

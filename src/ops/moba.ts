@@ -4,16 +4,15 @@
  * @module
  */
 import { attendBlocks } from '../engines/block-choice.ts';
-import { ownBlocks } from '../engines/select/blocks.ts';
+import { causalBlocks } from '../engines/select/causal-blocks.ts';
 import { selectTopK } from '../engines/select/choose.ts';
 import { poolBlocks } from '../engines/select/pool.ts';
 import { scoreMap } from '../engines/select/score-map.ts';
-import { expectNames, expectRows, expectTypes, matchShapes, whole } from '../engines/shapes.ts';
+import { expectNames, expectRows, expectTypes, flag, matchShapes, whole } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attentionCall } from './attention.ts';
-import { flag } from './top-attention.ts';
 
 /** Operands of `moba`. */
 export interface MobaInputs {
@@ -63,12 +62,12 @@ export function planMoba(b: Builder, inputs: MobaInputs, options: MobaOptions): 
   }
   const chunk = whole(OP, 'chunkSize', options.chunkSize, 1, 1);
   const topk = whole(OP, 'topk', options.topk, 1, 1);
-  const keep = flag(OP, options.returnSelection ?? false);
+  const keep = flag(OP, 'returnSelection', options.returnSelection);
   const [B, Tk, Hkv, D] = k.shape as [number, number, number, number];
   matchShapes(OP, { kMean }, { kMean: `?${B} ${Math.ceil(Tk / chunk)} ${Hkv} ${D}` });
   expectTypes(OP, { kMean }, ['f32', 'f16', 'bf16']);
   expectRows(OP, { kMean });
-  const visible = ownBlocks(q, k, chunk);
+  const visible = causalBlocks({ Tq: q.shape[1]!, Tk: k.shape[1]!, queryBlock: 1, keyBlock: chunk });
   const map = scoreMap(b, { q, k: kMean ?? poolBlocks(b, k, chunk, 'mean'), scale: 1, visible });
   const bits = selectTopK(b, map, { k: topk, visible, last: 1 });
   attendBlocks(b, call, { bits, keyBlock: chunk, count: topk });

@@ -7,18 +7,17 @@ import type { AttentionCall } from '../engines/attention-call.ts';
 import { blend } from '../engines/blend.ts';
 import { attendBlocks } from '../engines/block-choice.ts';
 import { flashAttend } from '../engines/flash.ts';
-import { ownBlocks, pastBlocks } from '../engines/select/blocks.ts';
+import { causalBlocks, pastBlocks } from '../engines/select/causal-blocks.ts';
 import { selectTopK } from '../engines/select/choose.ts';
 import { poolBlocks } from '../engines/select/pool.ts';
 import { reduceMap } from '../engines/select/reduce-map.ts';
 import { scoreMap } from '../engines/select/score-map.ts';
 import { softmaxMap } from '../engines/select/softmax-map.ts';
-import { expectContiguous, expectNames, expectRows, expectTypes, matchShapes, whole } from '../engines/shapes.ts';
+import { expectContiguous, expectNames, expectRows, expectTypes, flag, matchShapes, whole } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attend, attentionCall } from './attention.ts';
-import { flag } from './top-attention.ts';
 
 /** Operands of `nsa`. */
 export interface NsaInputs {
@@ -97,7 +96,12 @@ function chooseBlocks(b: Builder, { q, k, scale }: AttentionCall, kCmp: Tensor, 
   const past = pastBlocks(q, k, block);
   const map = softmaxMap(b, scoreMap(b, { q, k: kCmp, scale, visible: past }), { visible: past });
   const importance = reduceMap(b, map, { heads: q.shape[2]! / k.shape[2]! }, 'mean');
-  return selectTopK(b, importance, { k: count, visible: ownBlocks(q, k, block), first: 1, last: 2 });
+  return selectTopK(b, importance, {
+    k: count,
+    visible: causalBlocks({ Tq: q.shape[1]!, Tk: k.shape[1]!, queryBlock: 1, keyBlock: block }),
+    first: 1,
+    last: 2,
+  });
 }
 
 /** Adds o = attention on compressed keys, each seen from the last token of its block on. */
@@ -130,7 +134,7 @@ export function planNsa(b: Builder, inputs: NsaInputs, options: NsaOptions): Nsa
   const block = whole(OP, 'blockSize', options.blockSize, 64, 1);
   const count = whole(OP, 'blockCounts', options.blockCounts, 16, 1);
   const window = whole(OP, 'windowSize', options.windowSize, 0, 0);
-  const keep = flag(OP, options.returnSelection ?? false);
+  const keep = flag(OP, 'returnSelection', options.returnSelection);
   checkNsa(call, inputs, block);
   if ((gSwa !== undefined) !== window > 0) {
     throw new OptionError(

@@ -8,12 +8,12 @@ import { attendColumns } from '../engines/gathered-columns.ts';
 import { selectIndices } from '../engines/select/bits.ts';
 import { selectTopP } from '../engines/select/choose.ts';
 import { weightSums } from '../engines/select/weight-sums.ts';
-import { expectNames, finite } from '../engines/shapes.ts';
+import { expectNames, finite, flag } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attentionCall } from './attention.ts';
-import { type ChosenInputs, type ChosenOptions, flag } from './chosen-blocks.ts';
+import type { ChosenInputs, ChosenOptions } from './chosen-blocks.ts';
 
 /** Options of `sampleAttention`. */
 export interface SampleAttentionOptions extends ChosenOptions {
@@ -45,7 +45,7 @@ export function planSampleAttention(
 ): SampleAttentionResult {
   expectNames(OP, 'input', inputs, ['q', 'k', 'v']);
   expectNames(OP, 'option', options, ['window', 'sample', 'coverage', 'scale', 'returnSelection']);
-  const keep = flag(OP, 'returnSelection', options.returnSelection, false);
+  const keep = flag(OP, 'returnSelection', options.returnSelection);
   const { scale } = options;
   const call = attentionCall(b, OP, inputs, { causal: true, ...(scale !== undefined && { scale }) });
   const { q, k } = call;

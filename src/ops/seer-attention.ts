@@ -11,12 +11,12 @@ import { selectAbove, selectTopK } from '../engines/select/choose.ts';
 import { poolBlocks } from '../engines/select/pool.ts';
 import { scoreMap } from '../engines/select/score-map.ts';
 import { softmaxMap } from '../engines/select/softmax-map.ts';
-import { expectNames, expectRows, expectTypes, finite, matchShapes, whole } from '../engines/shapes.ts';
+import { expectNames, expectRows, expectTypes, finite, flag, matchShapes, whole } from '../engines/shapes.ts';
 import { OptionError, ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attentionCall } from './attention.ts';
-import { attendBlocks, type ChosenInputs, type ChosenOptions, type ChosenResult, flag } from './chosen-blocks.ts';
+import { attendChosen, type ChosenInputs, type ChosenOptions, type ChosenResult } from './chosen-blocks.ts';
 
 /** Operands of `seerAttention`. */
 export interface SeerAttentionInputs extends ChosenInputs {
@@ -90,9 +90,9 @@ export function planSeerAttention(
   const flags = ['lastDense', 'diagonal', 'causal', 'returnSelection'];
   expectNames(OP, 'option', options, [...ways, 'block', ...flags, 'ropeBase', 'scale']);
   const causal = flag(OP, 'causal', options.causal, true);
-  const lastDense = flag(OP, 'lastDense', options.lastDense, false);
-  const diagonal = flag(OP, 'diagonal', options.diagonal, false);
-  flag(OP, 'returnSelection', options.returnSelection, false);
+  const lastDense = flag(OP, 'lastDense', options.lastDense);
+  const diagonal = flag(OP, 'diagonal', options.diagonal);
+  flag(OP, 'returnSelection', options.returnSelection);
   const { q, k, v, qPre = q, kPre = k, wq, wk } = inputs;
   const { scale } = options;
   const call = attentionCall(b, OP, { q, k, v }, { causal, ...(scale !== undefined && { scale }) });
@@ -140,7 +140,7 @@ export function planSeerAttention(
     'above' in choice
       ? selectAbove(b, map, { threshold: each(choice.above, Number.NEGATIVE_INFINITY, 'f32'), ...forced })
       : selectTopK(b, map, { k: each(choice.k, columns, 'i32'), ...forced });
-  return attendBlocks(b, call, bits, sizes, options);
+  return attendChosen(b, call, bits, sizes, options);
 }
 
 /** A tensor [1, 1, rows] that holds `value`, and `last` in the last row. */

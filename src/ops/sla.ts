@@ -11,12 +11,11 @@ import { gemm, gemmPack, packedSize } from '../engines/gemm.ts';
 import { selectTopK } from '../engines/select/choose.ts';
 import { poolBlocks } from '../engines/select/pool.ts';
 import { scoreMap } from '../engines/select/score-map.ts';
-import { expectContiguous, expectNames, expectTypes, finite, matchShapes, whole } from '../engines/shapes.ts';
+import { expectContiguous, expectNames, expectTypes, finite, flag, matchShapes, whole } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attentionCall } from './attention.ts';
-import { flag } from './top-attention.ts';
 
 /** Operands of `sla`. */
 export interface SlaInputs {
@@ -116,7 +115,7 @@ export function planSla(b: Builder, inputs: SlaInputs, options: SlaOptions): Sla
   const featureMap = oneOf('featureMap', options.featureMap ?? 'softmax', FEATURES);
   const scope = oneOf('linear', options.linear ?? 'rest', SCOPES);
   const epsilon = finite(OP, 'eps', options.eps, 1e-5, 0);
-  const keep = flag(OP, options.returnSelection ?? false);
+  const keep = flag(OP, 'returnSelection', options.returnSelection);
 
   const map = scoreMap(b, { q: poolBlocks(b, q, blockQ, 'mean'), k: poolBlocks(b, k, blockK, 'mean'), scale: 1 });
   const columns = map.shape[3]!;

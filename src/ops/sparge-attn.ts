@@ -10,18 +10,11 @@ import { poolBlocks } from '../engines/select/pool.ts';
 import { scoreMap } from '../engines/select/score-map.ts';
 import { hideDissimilar, selfSimilarity, showDissimilar } from '../engines/select/self-similarity.ts';
 import { softmaxMap } from '../engines/select/softmax-map.ts';
-import { expectNames, finite } from '../engines/shapes.ts';
+import { expectNames, finite, flag } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import { attentionCall } from './attention.ts';
-import {
-  attendBlocks,
-  type ChosenInputs,
-  type ChosenOptions,
-  type ChosenResult,
-  flag,
-  perHead,
-} from './chosen-blocks.ts';
+import { attendChosen, type ChosenInputs, type ChosenOptions, type ChosenResult, perHead } from './chosen-blocks.ts';
 
 /** Options of `spargeAttn`. */
 export interface SpargeAttnOptions extends ChosenOptions {
@@ -50,10 +43,10 @@ export function planSpargeAttn(b: Builder, inputs: ChosenInputs, options: Sparge
   expectNames(OP, 'input', inputs, ['q', 'k', 'v']);
   const known = ['theta', 'cdf', 'topK', 'skipBelow', 'smoothK', 'sink', 'causal', 'scale', 'returnSelection'];
   expectNames(OP, 'option', options, known);
-  const causal = flag(OP, 'causal', options.causal, false);
-  const sink = flag(OP, 'sink', options.sink, false);
+  const causal = flag(OP, 'causal', options.causal);
+  const sink = flag(OP, 'sink', options.sink);
   const smoothK = flag(OP, 'smoothK', options.smoothK, true);
-  flag(OP, 'returnSelection', options.returnSelection, false);
+  flag(OP, 'returnSelection', options.returnSelection);
   const { scale, topK } = options;
   const call = attentionCall(b, OP, inputs, { causal, ...(scale !== undefined && { scale }) });
   const { q, k } = call;
@@ -96,7 +89,7 @@ export function planSpargeAttn(b: Builder, inputs: ChosenInputs, options: Sparge
     visible,
   });
   showDissimilar(b, map, bits, similarity, sink);
-  return attendBlocks(b, call, bits, { queryBlock: QUERY_BLOCK, keyBlock: KEY_BLOCK, skipBelow }, options);
+  return attendChosen(b, call, bits, { queryBlock: QUERY_BLOCK, keyBlock: KEY_BLOCK, skipBelow }, options);
 }
 
 /**

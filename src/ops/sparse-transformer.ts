@@ -3,11 +3,11 @@
  *
  * @module
  */
+
 import { flashAttend } from '../engines/flash.ts';
 import { indexAttend } from '../engines/index-attention.ts';
 import {
   blocksOf,
-  flag,
   type PatternCall,
   type PatternInputs,
   type PatternOptions,
@@ -16,6 +16,7 @@ import {
   required,
   residuesOf,
 } from '../engines/pattern-call.ts';
+import { flag } from '../engines/shapes.ts';
 import { everyBatch, gatherTokens } from '../engines/token-order.ts';
 import { OptionError } from '../errors.ts';
 import type { Pattern } from '../pattern.ts';

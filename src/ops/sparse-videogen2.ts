@@ -11,11 +11,11 @@ import { type Clusters, kMeans } from '../engines/select/k-means.ts';
 import { scoreMap } from '../engines/select/score-map.ts';
 import { softmaxMap } from '../engines/select/softmax-map.ts';
 import { sortByLabel } from '../engines/select/sort.ts';
-import { expectContiguous, expectNames, expectTypes, finite, matchShapes, whole } from '../engines/shapes.ts';
+import { expectContiguous, expectNames, expectTypes, finite, flag, matchShapes, whole } from '../engines/shapes.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attentionCall } from './attention.ts';
-import { type ChosenInputs, type ChosenOptions, flag } from './chosen-blocks.ts';
+import type { ChosenInputs, ChosenOptions } from './chosen-blocks.ts';
 
 /** Operands of `sparseVideoGen2`. */
 export interface SparseVideoGen2Inputs extends ChosenInputs {
@@ -91,7 +91,7 @@ export function planSparseVideoGen2(
   expectNames(OP, 'input', inputs, ['q', 'k', 'v', 'qCentroids', 'kCentroids']);
   const known = ['qClusters', 'kClusters', 'iterations', 'topP', 'minRatio', 'scale', 'returnSelection'];
   expectNames(OP, 'option', options, known);
-  const keep = flag(OP, 'returnSelection', options.returnSelection, false);
+  const keep = flag(OP, 'returnSelection', options.returnSelection);
   const { scale } = options;
   const { q, k, v, qCentroids, kCentroids } = inputs;
   const call = attentionCall(b, OP, { q, k, v }, scale === undefined ? {} : { scale });

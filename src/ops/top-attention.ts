@@ -4,11 +4,11 @@
  * @module
  */
 import { countBits } from '../engines/select/bits.ts';
-import { pastBlocks } from '../engines/select/blocks.ts';
+import { pastBlocks } from '../engines/select/causal-blocks.ts';
 import { selectTopK, selectTopP } from '../engines/select/choose.ts';
 import { selectScored } from '../engines/select/scored.ts';
 import { softmaxMap } from '../engines/select/softmax-map.ts';
-import { expectNames, finite, whole } from '../engines/shapes.ts';
+import { expectNames, finite, flag, whole } from '../engines/shapes.ts';
 import { attendTokens } from '../engines/token-choice.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
@@ -77,15 +77,7 @@ function openTop(
   const call = attentionCall(b, op, inputs, { causal, scale });
   const { q, k } = call;
   const visible = causal ? pastBlocks(q, k, 1) : undefined;
-  return { call, scores: { q, k, scale: call.scale, visible }, keep: flag(op, returnSelection) };
-}
-
-/** @throws OptionError if returnSelection is no truth value. */
-export function flag(op: string, returnSelection: unknown): boolean {
-  if (typeof returnSelection !== 'boolean') {
-    throw new OptionError(`${op}: returnSelection is ${returnSelection}, expected true or false`);
-  }
-  return returnSelection;
+  return { call, scores: { q, k, scale: call.scale, visible }, keep: flag(op, 'returnSelection', returnSelection) };
 }
 
 /** Lays out attention on the k highest scores. */

@@ -14,10 +14,10 @@ import {
   residualOf,
   separate,
 } from '../engines/fast-weight.ts';
-import { expectContiguous, expectNames, expectTypes, finite, matchShapes, whole } from '../engines/shapes.ts';
+import { expectContiguous, expectNames, expectTypes, finite, flag, matchShapes, whole } from '../engines/shapes.ts';
 import { carried } from '../engines/states.ts';
 import { runStep, type StepTarget } from '../engines/step.ts';
-import { OptionError, ShapeError } from '../errors.ts';
+import { ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 
@@ -138,14 +138,6 @@ export interface TttMlpStepInputs
 const COMMON = ['q', 'k', 'v', 'eta', 'lnWeight', 'lnBias', 'tokenIdx', 'initialGradient', 'initialPosition'];
 const OPTIONS = ['miniBatchSize', 'eps', 'scale', 'residual', 'flush'];
 
-/** A switch, or the default where it was left out. @throws OptionError if it is neither true nor false. */
-function flag(op: string, name: string, value: boolean | undefined, fallback: boolean): boolean {
-  if (value !== undefined && typeof value !== 'boolean') {
-    throw new OptionError(`${op}: ${name} is ${value}, expected true or false`);
-  }
-  return value ?? fallback;
-}
-
 /** What both methods make of their operands and options. */
 function openTtt(b: Builder, op: string, inputs: TttInputs, options: TttOptions, into: StepTarget | undefined) {
   const { q, k, v, eta, lnWeight, lnBias, tokenIdx, initialGradient } = inputs;
@@ -168,7 +160,7 @@ function openTtt(b: Builder, op: string, inputs: TttInputs, options: TttOptions,
     scale: finite(op, 'scale', options.scale, sizes.D ** -0.5),
     target: 'v-k',
     residual: residualOf(op, options.residual, lnWeight ? 'output' : 'none'),
-    flush: flag(op, 'flush', options.flush, false),
+    flush: flag(op, 'flush', options.flush),
     activation: 'gelu',
     sequences,
     position,

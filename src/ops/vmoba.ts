@@ -9,13 +9,12 @@ import { combineBits } from '../engines/select/bits.ts';
 import { selectTopK, selectTopP } from '../engines/select/choose.ts';
 import { minMaxGates } from '../engines/select/min-max.ts';
 import { scoreMap } from '../engines/select/score-map.ts';
-import { expectNames, finite, whole } from '../engines/shapes.ts';
+import { expectNames, finite, flag, whole } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attentionCall } from './attention.ts';
 import type { MobaInputs, MobaResult } from './moba.ts';
-import { flag } from './top-attention.ts';
 
 /** Operands of `vmoba`, T tokens of a grid row by row. */
 export type VmobaInputs = Omit<MobaInputs, 'kMean'>;
@@ -69,7 +68,7 @@ export function planVmoba(b: Builder, inputs: VmobaInputs, options: VmobaOptions
   const shape = gridOption(OP, 'shape', options.shape) as unknown as GridShape;
   const boxes = boxesOf(shape, chunkOf(options.chunk, shape));
   expectGrid(OP, shape, q, k);
-  const keep = flag(OP, options.returnSelection ?? false);
+  const keep = flag(OP, 'returnSelection', options.returnSelection);
   if (options.topk !== undefined && options.threshold !== undefined) {
     throw new OptionError(`${OP}: threshold and topk were both given; they are two ways to choose. Leave one out.`);
   }

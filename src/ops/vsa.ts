@@ -9,12 +9,11 @@ import { flashAttend } from '../engines/flash.ts';
 import { BoxOrder, boxesOf, expectGrid, type GridShape, gridOption } from '../engines/grid.ts';
 import { selectTopK } from '../engines/select/choose.ts';
 import { scoreMap } from '../engines/select/score-map.ts';
-import { expectContiguous, expectNames, expectTypes, matchShapes, whole } from '../engines/shapes.ts';
+import { expectContiguous, expectNames, expectTypes, flag, matchShapes, whole } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { attentionCall } from './attention.ts';
-import { flag } from './top-attention.ts';
 
 /** Operands of `vsa`. */
 export interface VsaInputs {
@@ -65,7 +64,7 @@ export function planVsa(b: Builder, inputs: VsaInputs, options: VsaOptions): Vsa
   expectGrid(OP, shape, q, k);
   if (options.topk === undefined) throw new OptionError(`${OP}: topk is missing, expected a whole number >= 0`);
   const topk = whole(OP, 'topk', options.topk, 0, 0);
-  const keep = flag(OP, options.returnSelection ?? false);
+  const keep = flag(OP, 'returnSelection', options.returnSelection);
   matchShapes(OP, { gate }, { gate: `?${call.o.shape.join(' ')}` });
   expectTypes(OP, { gate }, ['f32']);
   expectContiguous(OP, { gate });

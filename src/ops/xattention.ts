@@ -6,16 +6,15 @@
 import { causalBlocks, ownBlocks } from '../engines/select/causal-blocks.ts';
 import { selectTopP } from '../engines/select/choose.ts';
 import { weightSums } from '../engines/select/weight-sums.ts';
-import { expectNames, finite, whole } from '../engines/shapes.ts';
+import { expectNames, finite, flag, whole } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import { attentionCall } from './attention.ts';
 import {
-  attendBlocks,
+  attendChosen,
   type ChosenInputs,
   type ChosenOptions,
   type ChosenResult,
-  flag,
   headTensor,
   perHead,
 } from './chosen-blocks.ts';
@@ -45,7 +44,7 @@ export function planXAttention(b: Builder, inputs: ChosenInputs, options: XAtten
   expectNames(OP, 'option', options, known);
   const causal = flag(OP, 'causal', options.causal, true);
   const sink = flag(OP, 'sink', options.sink, causal);
-  flag(OP, 'returnSelection', options.returnSelection, false);
+  flag(OP, 'returnSelection', options.returnSelection);
   const { scale } = options;
   const call = attentionCall(b, OP, inputs, { causal, ...(scale !== undefined && { scale }) });
   const { q, k } = call;
@@ -77,7 +76,7 @@ export function planXAttention(b: Builder, inputs: ChosenInputs, options: XAtten
     first: sink ? 1 : 0,
     last: causal ? ownBlocks(blocks) : 0,
   });
-  return attendBlocks(b, call, bits, blocks, options);
+  return attendChosen(b, call, bits, blocks, options);
 }
 
 /**

@@ -1,8 +1,9 @@
 /**
- * What blocks of queries see of blocks of keys in causal attention, both aligned at their ends.
+ * What queries, one by one or in blocks, see of blocks of keys in causal attention, both aligned at their ends.
  *
  * @module
  */
+import type { Tensor } from '../../tensor.ts';
 import type { Visible } from './map.ts';
 
 /** Lengths and blocks. */
@@ -22,4 +23,23 @@ export function causalBlocks({ Tq, Tk, queryBlock, keyBlock }: Blocks): Visible 
 export function ownBlocks({ Tq, Tk, queryBlock, keyBlock }: Blocks): number {
   const within = (((Tk - Tq) % keyBlock) + keyBlock) % keyBlock;
   return Math.ceil((within + queryBlock) / keyBlock);
+}
+
+/** Queries see blocks that end before the key behind their own. */
+export function pastBlocks(q: Tensor, k: Tensor, block: number): Visible {
+  return { mul: 1, add: k.shape[1]! - q.shape[1]! + 1, div: block };
+}
+
+/** Share of the causal pairs that remains where every query has its own block among `count`. */
+export function blockDensity(q: Tensor, k: Tensor, block: number, count: number): number {
+  const [Tq, Tk] = [q.shape[1]!, k.shape[1]!];
+  let all = 0;
+  let chosen = 0;
+  for (let i = Math.max(0, Tq - Tk); i < Tq; ++i) {
+    const seen = i + Tk - Tq + 1;
+    const own = ((seen - 1) % block) + 1;
+    all += seen;
+    chosen += own + Math.min(seen - own, (count - 1) * block);
+  }
+  return all === 0 ? 1 : chosen / all;
 }
