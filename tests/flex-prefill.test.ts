@@ -5,7 +5,7 @@ import { attention, flexPrefill, flexPrefillSync, OptionError, ShapeError } from
 import { assertAccurate, assertNear, expected } from './accuracy.ts';
 import { call } from './call.ts';
 import { assertSameChoice, chosenShapes, densityOf, NEAR, qkv, unpacked } from './chosen-cases.ts';
-import { property, sometimes } from './property.ts';
+import { assertMet, property, sometimes } from './property.ts';
 import { flexPrefillChoice, flexPrefill as reference, rootDivergence } from './reference/flex-prefill.ts';
 import { variants } from './runtimes.ts';
 
@@ -48,8 +48,8 @@ test('FlexPrefill: the blocks and the attention of the reference, heads of both 
     },
   ).then(() => {
     const some = densities.filter((x) => x > 0.05 && x < 0.45).length;
-    assert.ok(some > densities.length / 5, `only ${some} of ${densities.length} cases leave out much`);
-    assert.ok(aware.yes > 5 && aware.no > 5, `query-aware heads: ${JSON.stringify(aware)}`);
+    assertMet(some > densities.length / 5, `only ${some} of ${densities.length} cases leave out much`);
+    assertMet(aware.yes > 5 && aware.no > 5, `query-aware heads: ${JSON.stringify(aware)}`);
   });
 });
 

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import fc from 'fast-check';
 
 // One seed for all runs of the suite; another one explores other cases.
@@ -23,4 +24,12 @@ export async function property<T>(
 /** `some` in one case of four, else undefined. */
 export function sometimes<T>(some: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> {
   return fc.oneof({ weight: 3, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: some });
+}
+
+/**
+ * Asserts that the random cases have met what they are there for. Of fewer cases than usual nothing is asked: they are the first of
+ * those that the whole run meets.
+ */
+export function assertMet(met: boolean, message: string): void {
+  if (effort >= 1) assert.ok(met, message);
 }

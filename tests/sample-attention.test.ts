@@ -5,7 +5,7 @@ import { attention, OptionError, sampleAttention, sampleAttentionSync } from '..
 import { assertAccurate, assertNear, expected } from './accuracy.ts';
 import { call } from './call.ts';
 import { assertSameChoice, chosenShapes, densityOf, NEAR, qkv, unpacked } from './chosen-cases.ts';
-import { property, sometimes } from './property.ts';
+import { assertMet, property, sometimes } from './property.ts';
 import { sampleAttention as reference, sampleAttentionChoice, sampledRows } from './reference/sample-attention.ts';
 import { variants } from './runtimes.ts';
 
@@ -42,7 +42,7 @@ test('SampleAttention: the columns and the attention of the reference', () => {
     },
   ).then(() => {
     const some = densities.filter((x) => x > 0.05 && x < 0.8).length;
-    assert.ok(some > densities.length / 4, `only ${some} of ${densities.length} cases leave out much`);
+    assertMet(some > densities.length / 4, `only ${some} of ${densities.length} cases leave out much`);
   });
 });
 

@@ -14,7 +14,7 @@ import {
 import { assertAccurate, assertNear, expected } from './accuracy.ts';
 import { call } from './call.ts';
 import { assertSameChoice, chosenShapes, densityOf, NEAR, qkv, unpacked } from './chosen-cases.ts';
-import { property, sometimes } from './property.ts';
+import { assertMet, property, sometimes } from './property.ts';
 import { seerAttention as reference, seerAttentionChoice } from './reference/seer-attention.ts';
 import { variants } from './runtimes.ts';
 import { normal, randomFrom, type Sample } from './samples.ts';
@@ -76,7 +76,7 @@ test('SeerAttention: the blocks and the attention of the reference', () => {
     },
   ).then(() => {
     const some = densities.filter((x) => x > 0.05 && x < 0.7).length;
-    assert.ok(some > densities.length / 4, `only ${some} of ${densities.length} cases leave out much`);
+    assertMet(some > densities.length / 4, `only ${some} of ${densities.length} cases leave out much`);
   });
 });
 

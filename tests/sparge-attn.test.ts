@@ -5,7 +5,7 @@ import { attention, OptionError, spargeAttn, spargeAttnSync } from '../src/index
 import { assertAccurate, assertNear, expected } from './accuracy.ts';
 import { call } from './call.ts';
 import { assertSameChoice, type ChosenShape, chosenShapes, densityOf, NEAR, qkv, unpacked } from './chosen-cases.ts';
-import { property, sometimes } from './property.ts';
+import { assertMet, property, sometimes } from './property.ts';
 import { spargeAttn as reference, spargeAttnChoice } from './reference/sparge-attn.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, normal, randomFrom } from './samples.ts';
@@ -63,7 +63,7 @@ test('SpargeAttn: the blocks and the attention of the reference', () => {
     },
   ).then(() => {
     const some = densities.filter((x) => x > 0.05 && x < 0.8).length;
-    assert.ok(some > densities.length / 4, `only ${some} of ${densities.length} cases leave out much`);
+    assertMet(some > densities.length / 4, `only ${some} of ${densities.length} cases leave out much`);
   });
 });
 

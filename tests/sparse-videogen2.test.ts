@@ -5,7 +5,7 @@ import { attention, OptionError, ShapeError, sparseVideoGen2, sparseVideoGen2Syn
 import { assertAccurate, assertNear, expected } from './accuracy.ts';
 import { call } from './call.ts';
 import { assertSameChoice, type ChosenShape, chosenShapes, densityOf, NEAR, qkv, unpacked } from './chosen-cases.ts';
-import { property, sometimes } from './property.ts';
+import { assertMet, property, sometimes } from './property.ts';
 import { sparseVideoGen2 as reference, sparseVideoGen2Choice } from './reference/sparse-videogen2.ts';
 import { variants } from './runtimes.ts';
 import { type FloatSample, floats, normal, randomFrom, type Sample } from './samples.ts';
@@ -69,7 +69,7 @@ test('Sparse VideoGen 2: the clusters, the choice and the attention of the refer
     },
   ).then(() => {
     const some = densities.filter((x) => x > 0.05 && x < 0.8).length;
-    assert.ok(some > densities.length / 5, `only ${some} of ${densities.length} cases leave out much`);
+    assertMet(some > densities.length / 5, `only ${some} of ${densities.length} cases leave out much`);
   });
 });
 

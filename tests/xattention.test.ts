@@ -5,7 +5,7 @@ import { attention, OptionError, ShapeError, xAttention, xAttentionSync } from '
 import { assertAccurate, assertNear, expected } from './accuracy.ts';
 import { call } from './call.ts';
 import { assertSameChoice, chosenAt, chosenShapes, densityOf, NEAR, qkv, unpacked } from './chosen-cases.ts';
-import { property, sometimes } from './property.ts';
+import { assertMet, property, sometimes } from './property.ts';
 import { xAttention as reference, xAttentionChoice } from './reference/xattention.ts';
 import { variants } from './runtimes.ts';
 import { floats, normal, randomFrom } from './samples.ts';
@@ -45,7 +45,7 @@ test('XAttention: the blocks and the attention of the reference', () => {
     },
   ).then(() => {
     const some = densities.filter((x) => x > 0.05 && x < 0.7).length;
-    assert.ok(some > densities.length / 4, `only ${some} of ${densities.length} cases leave out much`);
+    assertMet(some > densities.length / 4, `only ${some} of ${densities.length} cases leave out much`);
   });
 });
 
