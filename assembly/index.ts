@@ -75,6 +75,7 @@ export { poolBlocks, poolLabels } from './select/pool';
 export { queryAware } from './select/query-aware';
 export { reduceMap } from './select/reduce-map';
 export { scoreFew, scoreFewScratchBytes } from './select/score-few';
+export { indexMap, indexMapScratchBytes } from './select/index-map';
 export { scoreMap, scoreMapScratchBytes } from './select/score-map';
 export { scorePack } from './select/score-pack';
 export { selfSimilarity } from './select/self-similarity';

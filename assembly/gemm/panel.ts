@@ -41,7 +41,7 @@ export function panels(
     const c3 = c2 + cStride;
     const c4 = c3 + cStride;
     const c5 = c4 + cStride;
-    tile(a, a1, a2, a3, a4, a5, b, c, c1, c2, c3, c4, c5, k, accumulate);
+    tile(a, a1, a2, a3, a4, a5, b, c, c1, c2, c3, c4, c5, k, accumulate, 0);
     b += bStep;
     c += cStep;
   }
@@ -84,10 +84,63 @@ export function panelsOfRows(
     const c3 = addressAt(cRows, 3) + cAt;
     const c4 = addressAt(cRows, 4) + cAt;
     const c5 = addressAt(cRows, 5) + cAt;
-    tile(a0, a1, a2, a3, a4, a5, b, c0, c1, c2, c3, c4, c5, k, accumulate);
+    tile(a0, a1, a2, a3, a4, a5, b, c0, c1, c2, c3, c4, c5, k, accumulate, 0);
     b += bStep;
     cAt += cStep;
   }
+}
+
+/**
+ * C[MR / 2][8] (+)= w_0 max(0, A_0[MR / 2][k] B) + w_1 max(0, A_1 B) for `count` panels B: two heads of an indexer.
+ *
+ *   a  f32 [MR / 2][2][k]       contiguous: the two heads of a row after one another
+ *   w  f32 [MR / 2][2]          contiguous
+ *   b, c                        as in `panels`, c of MR / 2 rows
+ *
+ * `accumulate` is OVERWRITE or ADD_LAST.
+ */
+export function panelsOfPairs(
+  count: i32,
+  a: usize,
+  w: usize,
+  b: usize,
+  bStep: usize,
+  c: usize,
+  cStep: usize,
+  cStride: usize,
+  k: i32,
+  accumulate: i32,
+): void {
+  const aStride = (<usize>k) << 2;
+  const a1 = a + aStride;
+  const a2 = a1 + aStride;
+  const a3 = a2 + aStride;
+  const a4 = a3 + aStride;
+  const a5 = a4 + aStride;
+  for (; count > 0; --count) {
+    const c1 = c + cStride;
+    const c2 = c1 + cStride;
+    tile(a, a1, a2, a3, a4, a5, b, c, c1, c2, 0, 0, 0, k, accumulate, w);
+    b += bStep;
+    c += cStep;
+  }
+}
+
+/** c (+)= w_0 max(0, x) + w_1 max(0, y), eight columns. */
+// @ts-ignore: decorator
+@inline
+function storePair(c: usize, w: usize, x0: v128, x1: v128, y0: v128, y1: v128, add: bool): void {
+  const zero = i32x4.splat(0);
+  const wx = v128.load_splat<f32>(w);
+  const wy = v128.load_splat<f32>(w, 4);
+  x0 = fma(f32x4.pmax(y0, zero), wy, f32x4.mul(f32x4.pmax(x0, zero), wx));
+  x1 = fma(f32x4.pmax(y1, zero), wy, f32x4.mul(f32x4.pmax(x1, zero), wx));
+  if (add) {
+    x0 = f32x4.add(x0, v128.load(c));
+    x1 = f32x4.add(x1, v128.load(c, 16));
+  }
+  v128.store(c, x0);
+  v128.store(c, x1, 16);
 }
 
 /** One panel, as in `panels`. */
@@ -95,6 +148,7 @@ export function panel(a: usize, aStride: usize, b: usize, c: usize, cStride: usi
   panels(1, a, aStride, b, 0, c, 0, cStride, k, accumulate);
 }
 
+/** With `pairs`, the address of weights, rows of c are sums of pairs of rows as in `panelsOfPairs`. */
 // @ts-ignore: decorator
 @inline
 function tile(
@@ -113,6 +167,7 @@ function tile(
   c5: usize,
   k: i32,
   accumulate: i32,
+  pairs: usize,
 ): void {
   let acc00 = i32x4.splat(0);
   let acc01 = acc00;
@@ -269,6 +324,13 @@ function tile(
     a2 += 4;
     a3 += 4;
     bRow += 32;
+  }
+  if (pairs) {
+    const add = accumulate == ADD_LAST;
+    storePair(c, pairs, acc00, acc01, acc10, acc11, add);
+    storePair(c1, pairs + 8, acc20, acc21, acc30, acc31, add);
+    if (ASC_FEATURE_RELAXED_SIMD) storePair(c2, pairs + 16, acc40, acc41, acc50, acc51, add);
+    return;
   }
   if (accumulate == ADD_LAST) {
     acc00 = f32x4.add(acc00, v128.load(c));

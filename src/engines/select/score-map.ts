@@ -83,10 +83,10 @@ export function scoreRows(
   });
   encodePlaces(ScoreMapParams, params, { q, weights });
   b.dispatch({
-    kernel: 'scoreMap',
+    kernel: weights ? 'indexMap' : 'scoreMap',
     params,
     items: batch * lists * Math.ceil(rows / blockRows),
-    scratchBytes: b.runtime.scratchBytes('scoreMapScratchBytes', params),
+    scratchBytes: b.runtime.scratchBytes(weights ? 'indexMapScratchBytes' : 'scoreMapScratchBytes', params),
     flops: 2 * batch * heads * d * visibleCells(visible, rows, k.shape[1]!),
   });
 }

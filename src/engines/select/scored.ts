@@ -10,11 +10,10 @@ import type { Visible } from './map.ts';
 import { suitsFew } from './score-few.ts';
 import { packKeys, type ScoreCall, scoreMap, scoreRows } from './score-map.ts';
 
-/** Scores of a slab, about: few enough to stay in a cache, rows enough for all threads. */
-const SLAB = 2 ** 22;
-/** Least rows of a slab, and what they are a multiple of. */
-const LEAST_ROWS = 192;
-const ROWS = 96;
+/** Scores of a slab for each thread, about: what was scored is still in its second-level cache when it is searched. */
+const SLAB = 2 ** 19;
+/** Rows of a slab for each thread: a multiple of an item's. */
+const ROWS = 24;
 
 /** Some of the rows of a choice. */
 export interface Slab {
@@ -36,8 +35,8 @@ export function selectScored(b: Builder, call: ScoreCall, choose: (map: Tensor, 
   const lists = weights ? 1 : heads;
   const bits = b.temporary([batch, lists, count, Math.ceil(columns / 32)], 'i32');
   if (bits.size === 0) return bits;
-  const fitting = Math.floor(SLAB / (batch * lists * columns) / ROWS) * ROWS;
-  const most = Math.min(count, Math.max(LEAST_ROWS, fitting));
+  const fitting = Math.max(1, Math.floor(SLAB / (batch * lists * columns) / ROWS));
+  const most = Math.min(count, fitting * ROWS * b.runtime.threads);
   if (suitsFew(call)) {
     choose(scoreMap(b, call), { visible, into: { bits, row: 0 }, rows: (all) => all });
     return bits;
