@@ -59,3 +59,13 @@ export class BusyError extends WattnError {
 export class UnsupportedError extends WattnError {
   override name = 'UnsupportedError';
 }
+
+/** A cache has no room for more tokens, and its policy lets none go. */
+export class CacheFullError extends WattnError {
+  override name = 'CacheFullError';
+}
+
+/** Bytes that a cache is to be restored from are not what a cache saved. */
+export class CacheDataError extends WattnError {
+  override name = 'CacheDataError';
+}
