@@ -9,7 +9,7 @@ import { IndexAttendParams, Sequence } from '../params';
 import { LOG2E } from '../simd/constants';
 import { sum4 } from '../simd/reduce';
 import { elementBytes, F32, widenRow } from '../simd/storage';
-import { LIST_BLOCK, LIST_KEYS, LIST_ROW } from './list-block';
+import { LIST_BLOCK, LIST_ROW } from './list-block';
 import { scoreListed, scoreListedPairs } from './listed-score';
 import { mixListed, mixListedPairs } from './listed-value';
 
@@ -25,8 +25,8 @@ class Tiles {
   acc: usize;
   m: usize;
   l: usize;
-  /** i32 [blockQ]: entries of each list that are done. */
-  done: usize;
+  /** u32 [blockQ, 2]: addresses of what is left of each list, and of its end. */
+  left: usize;
   /** f32 [rows, 128]. */
   s: usize;
   /** u32 [128] addresses of the keys and values at hand. */
@@ -54,8 +54,8 @@ function carve(p: IndexAttendParams, at: usize): Tiles {
   t.acc = t.q + rows * t.qBytes;
   t.m = t.acc + rows * t.oBytes;
   t.l = t.m + ((rows * 4 + 15) & ~15);
-  t.done = t.l + rows * 16;
-  t.s = t.done + ((<usize>p.blockQ * 4 + 15) & ~15);
+  t.left = t.l + rows * 16;
+  t.s = t.left + ((<usize>p.blockQ * 8 + 15) & ~15);
   t.keys = t.s + <usize>p.rows * LIST_ROW;
   t.values = t.keys + LIST_ROW;
   t.rowEnd = t.values + LIST_ROW;
@@ -72,23 +72,20 @@ export function indexAttendScratchBytes(params: usize, scratch: usize): i32 {
   return <i32>(carve(changetype<IndexAttendParams>(params), scratch).end - scratch);
 }
 
-/** Entry of a list that holds key j, were it one past the last one if there is none: lists ascend. */
-// @ts-ignore: decorator
-@inline
-function listOf(p: IndexAttendParams, s: Sequence, list: i32, i: i32): usize {
-  const at =
-    <usize>s.batch * <usize>p.indexStrideB +
-    <usize>list * <usize>p.indexStrideL +
-    <usize>(s.qStart + i) * <usize>p.indexStrideT;
-  return p.indices + (at << 2);
-}
-
-/** Number of keys in the list of query i. */
-// @ts-ignore: decorator
-@inline
-function countOf(p: IndexAttendParams, s: Sequence, list: i32, i: i32): i32 {
-  const at = s.batch * p.countStrideB + list * p.countStrideL + (s.qStart + i) * p.countStrideT;
-  return load<i32>(p.counts + ((<usize>at) << 2));
+/** Notes what is left of the lists of `queries` queries from q0 on: all of them. */
+function openLists(p: IndexAttendParams, s: Sequence, t: Tiles, list: i32, q0: i32, queries: i32): void {
+  for (let i = 0; i < queries; ++i) {
+    const row = s.qStart + q0 + i;
+    const at =
+      <usize>s.batch * <usize>p.indexStrideB +
+      <usize>list * <usize>p.indexStrideL +
+      <usize>row * <usize>p.indexStrideT;
+    const count = s.batch * p.countStrideB + list * p.countStrideL + row * p.countStrideT;
+    const entries = p.indices + (at << 2);
+    const left = t.left + ((<usize>i) << 3);
+    store<usize>(left, entries);
+    store<usize>(left, entries + ((<usize>load<i32>(p.counts + ((<usize>count) << 2))) << 2), 4);
+  }
 }
 
 /** Scale of an i8 key or value. */
@@ -137,14 +134,14 @@ function entriesBelow(entries: usize, most: i32, stop: i32): i32 {
 }
 
 /** How many queries of a block have keys below `stop` left; -1 if none has any left. */
-function queriesOfSpan(p: IndexAttendParams, s: Sequence, t: Tiles, list: i32, q0: i32, queries: i32, stop: i32): i32 {
+function queriesOfSpan(t: Tiles, queries: i32, stop: i32): i32 {
   let left = 0;
   let present = 0;
-  for (let i = 0; i < queries; ++i) {
-    const done = load<i32>(t.done + ((<usize>i) << 2));
-    if (done >= countOf(p, s, list, q0 + i)) continue;
+  for (let at = t.left, end = t.left + ((<usize>queries) << 3); at < end; at += 8) {
+    const entries = load<usize>(at);
+    if (entries == load<usize>(at, 4)) continue;
     ++left;
-    if (load<i32>(listOf(p, s, list, q0 + i) + ((<usize>done) << 2)) < stop) ++present;
+    if (load<i32>(entries) < stop) ++present;
   }
   return left ? present : -1;
 }
@@ -170,13 +167,11 @@ function touchSpan(p: IndexAttendParams, s: Sequence, t: Tiles, h: i32, first: i
   t.touched += touchRows(v, <usize>p.vStrideT * vBytes, <usize>p.dv * vBytes, last - first);
 }
 
-/** Loads what query i of a block will read of its list: its part of a span lies apart from the last query's, which no hardware foresees. */
-function touchList(p: IndexAttendParams, s: Sequence, t: Tiles, list: i32, q0: i32, i: i32): void {
-  const count = countOf(p, s, list, q0 + i);
-  const entries = listOf(p, s, list, q0 + i);
-  let at = load<i32>(t.done + ((<usize>i) << 2));
+/** Loads what a query will read of its list: its part of a span lies apart from the last query's, which no hardware foresees. */
+function touchList(t: Tiles, left: usize): void {
+  let at = load<usize>(left);
   let sum = 0;
-  for (const end = min(count, at + LIST_BLOCK); at < end; at += 16) sum += load<i32>(entries + ((<usize>at) << 2));
+  for (const end = min(load<usize>(left, 4), at + ((<usize>LIST_BLOCK) << 2)); at < end; at += LINE) sum += load<i32>(at);
   t.touched = sum;
 }
 
@@ -236,8 +231,7 @@ function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
   const even = rows & ~1;
   const odd = <usize>even;
   const dk = <i32>(t.qBytes >> 2);
-  const whole = ((n + LIST_KEYS - 1) / LIST_KEYS) * LIST_KEYS;
-  if (even) scoreListedPairs(q, t.qBytes, even, t.keys, t.s, whole, dk);
+  if (even) scoreListedPairs(q, t.qBytes, even, t.keys, t.s, n, dk);
   if (even < rows) scoreListed(q + odd * t.qBytes, t.keys, t.s + odd * LIST_ROW, padded, dk);
   if (p.softcap != 0) {
     for (let r = 0; r < rows; ++r) capRow(t.s + <usize>r * LIST_ROW, padded, p.softcap * LOG2E);
@@ -318,30 +312,29 @@ export function indexAttend(params: usize, begin: i32, end: i32, scratch: usize)
     }
     memory.fill(t.acc, 0, <usize>rows * t.oBytes);
     memory.fill(t.l, 0, (<usize>rows) << 4);
-    memory.fill(t.done, 0, (<usize>queries) << 2);
+    openLists(p, s, t, list, q0, queries);
 
     for (let span = 0; span < s.kLength; span += p.spanKeys) {
       // the last span has whatever is left
       const stop = span + p.spanKeys < s.kLength ? span + p.spanKeys : i32.MAX_VALUE;
-      const present = queriesOfSpan(p, s, t, list, q0, queries, stop);
+      const present = queriesOfSpan(t, queries, stop);
       if (present < 0) break;
       if (present == 0) continue;
       if (p.readWhole && present >= p.readWhole) {
         touchSpan(p, s, t, kvHead, span, min(s.kLength, span + p.spanKeys));
       }
       for (let i = 0; i < queries; ++i) {
-        if (i + 1 < queries) touchList(p, s, t, list, q0, i + 1);
-        const entries = listOf(p, s, list, q0 + i);
-        const count = countOf(p, s, list, q0 + i);
-        let done = load<i32>(t.done + ((<usize>i) << 2));
-        while (done < count) {
-          const from = entries + ((<usize>done) << 2);
-          const n = gatherKeys(p, s, t, kvHead, from, min(LIST_BLOCK, count - done), stop);
+        const left = t.left + ((<usize>i) << 3);
+        if (i + 1 < queries) touchList(t, left + 8);
+        let entries = load<usize>(left);
+        const end = load<usize>(left, 4);
+        while (entries < end) {
+          const n = gatherKeys(p, s, t, kvHead, entries, min(LIST_BLOCK, <i32>((end - entries) >> 2)), stop);
           if (n == 0) break;
           attendKeys(p, t, i, n);
-          done += n;
+          entries += (<usize>n) << 2;
         }
-        store<i32>(t.done + ((<usize>i) << 2), done);
+        store<usize>(left, entries);
       }
     }
 

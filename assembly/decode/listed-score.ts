@@ -7,20 +7,22 @@ import { LIST_KEYS, LIST_ROW } from './list-block';
  * that each key comes from the second-level cache once.
  *
  *   q     f32 [rows, d]    rows even, d a multiple of 4; `stride` bytes apart
- *   keys  u32 [n]          addresses of f32 [d]; n a multiple of LIST_KEYS
- *   out   f32 [rows, 128]
+ *   keys  u32 [n]          addresses of f32 [d]; any n, up to five addresses past the end are read
+ *   out   f32 [rows, 128]  up to five columns past n are overwritten
  */
 export function scoreListedPairs(q: usize, stride: usize, rows: i32, keys: usize, out: usize, n: i32, d: i32): void {
-  const last = keys + ((<usize>n) << 2);
-  for (; keys < last; keys += (<usize>LIST_KEYS) << 2) {
+  for (; n > 0; n -= LIST_KEYS) {
     let row = q;
     let to = out;
     for (let left = rows; left > 0; left -= 2) {
-      if (ASC_FEATURE_RELAXED_SIMD) scoreSix(row, row + stride, keys, to, d);
-      else scoreFour(row, row + stride, keys, to, d);
+      // of the last keys no more than a few that are not there
+      if (n <= 2) scoreTwo(row, row + stride, keys, to, d);
+      else if (!ASC_FEATURE_RELAXED_SIMD || n <= 4) scoreFour(row, row + stride, keys, to, d);
+      else scoreSix(row, row + stride, keys, to, d);
       row += stride << 1;
       to += LIST_ROW << 1;
     }
+    keys += (<usize>LIST_KEYS) << 2;
     out += (<usize>LIST_KEYS) << 2;
   }
 }
@@ -124,6 +126,35 @@ function scoreSix(a: usize, b: usize, keys: usize, out: usize, d: i32): void {
   v128.store64_lane(out, rest, 0, 16);
   v128.store(out, sum4x4(s10, s11, s12, s13), LIST_ROW);
   v128.store64_lane(out, rest, 1, LIST_ROW + 16);
+}
+
+/** Two queries and two keys. */
+// @ts-ignore: decorator
+@inline
+function scoreTwo(a: usize, b: usize, keys: usize, out: usize, d: i32): void {
+  let k0: usize = load<u32>(keys);
+  let k1: usize = load<u32>(keys, 4);
+  let s00 = i32x4.splat(0);
+  let s01 = s00;
+  let s10 = s00;
+  let s11 = s00;
+  for (let left = d >> 2; left > 0; --left) {
+    const x = v128.load(a);
+    const y = v128.load(b);
+    let k = v128.load(k0);
+    s00 = fma(x, k, s00);
+    s10 = fma(y, k, s10);
+    k = v128.load(k1);
+    s01 = fma(x, k, s01);
+    s11 = fma(y, k, s11);
+    a += 16;
+    b += 16;
+    k0 += 16;
+    k1 += 16;
+  }
+  const sums = sum4x4(s00, s01, s10, s11);
+  v128.store64_lane(out, sums, 0);
+  v128.store64_lane(out, sums, 1, LIST_ROW);
 }
 
 /** Two queries and four keys. */
