@@ -86,3 +86,6 @@ export { stripeBlocks } from './select/stripe-blocks';
 export { selectScratchBytes, selectTopK } from './select/top-k';
 export { selectTopP } from './select/top-p';
 export { weightSums, weightSumsScratchBytes } from './select/weight-sums';
+export { positionBits } from './evict/position-bits';
+export { putTokens } from './evict/put';
+export { slotAttend, slotScratchBytes } from './evict/slots';

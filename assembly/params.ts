@@ -1985,3 +1985,60 @@ export class NearestParams {
   /** i32 [B, H, T], contiguous. */
   labels: usize;
 }
+
+/** Slots that let tokens go, see evict/slots.ts: keys and values [B, slots, Hkv, width], the strides of T being the widths. */
+@unmanaged
+export class SlotParams extends CacheParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  newK: usize;
+  newKStrideB: i32;
+  newKStrideT: i32;
+  newKStrideH: i32;
+  newKType: i32;
+  newV: usize;
+  newVStrideB: i32;
+  newVStrideT: i32;
+  newVStrideH: i32;
+  newVType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  positions: usize;
+  sums: usize;
+  /** Slots that there are, and those in use before the first new token. */
+  slots: i32;
+  held: i32;
+  /** Position of the first new token. */
+  start: i32;
+  tokens: i32;
+  queries: i32;
+  /** Slots held after a token, and newest tokens that stay in any case. */
+  budget: i32;
+  recent: i32;
+  /** 1: weights of all queries are added up; 0: those of the newest count. */
+  addSums: i32;
+  kvHeads: i32;
+  /** Key/value heads that let the same tokens go. */
+  unitHeads: i32;
+  /** Query heads of a key/value head. */
+  group: i32;
+  dk: i32;
+  dv: i32;
+  scale: f32;
+  softcap: f32;
+}
+
+/** Positions as bits, see evict/position-bits.ts. */
+@unmanaged
+export class PositionBitsParams {
+  positions: usize;
+  stride: i32;
+  count: i32;
+  bits: usize;
+  words: i32;
+}

@@ -60,6 +60,7 @@ import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gatedOja, planGatedOja } from './gated-oja.ts';
 import { gdn2, planGdn2 } from './gdn2.ts';
 import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
+import { h2o, planH2o, planTova, tova } from './h2o.ts';
 import { hgrn, planHgrn } from './hgrn.ts';
 import { kda, planKda } from './kda.ts';
 import { lact, planLact } from './lact.ts';
@@ -524,6 +525,24 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['p', 'causal', 'scale', 'returnSelection'],
     outputs: ['o', 'lse', 'counts', 'indices'],
     ...calls(topPAttention, planTopPAttention),
+  },
+  {
+    name: 'h2o',
+    doc: 'Causal attention over a cache that lets go of the tokens with the least weights so far.',
+    paper: 'H2O, Zhang 2023',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['heavy', 'recent', 'scale'],
+    outputs: ['o', 'kept'],
+    ...calls(h2o, planH2o),
+  },
+  {
+    name: 'tova',
+    doc: 'Causal attention over a cache that lets go of the token with the least weight of the newest query.',
+    paper: 'TOVA, Oren 2024',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['budget', 'perHead', 'scale'],
+    outputs: ['o', 'kept'],
+    ...calls(tova, planTova),
   },
   {
     name: 'nsa',
