@@ -87,5 +87,6 @@ export { selectScratchBytes, selectTopK } from './select/top-k';
 export { selectTopP } from './select/top-p';
 export { weightSums, weightSumsScratchBytes } from './select/weight-sums';
 export { positionBits } from './evict/position-bits';
+export { poolVotes, poolVotesScratchBytes } from './evict/pool-votes';
 export { putTokens } from './evict/put';
 export { slotAttend, slotScratchBytes } from './evict/slots';

@@ -2042,3 +2042,19 @@ export class PositionBitsParams {
   bits: usize;
   words: i32;
 }
+
+/** Votes for keys, see evict/pool-votes.ts. */
+@unmanaged
+export class PoolVotesParams {
+  sums: usize;
+  votes: usize;
+  /** Query heads of a key/value head. */
+  group: i32;
+  length: i32;
+  /** Keys that are voted on. */
+  prefix: i32;
+  /** Odd. */
+  kernelSize: i32;
+  /** 1: the largest of the neighbours, 0: their mean. */
+  largest: i32;
+}

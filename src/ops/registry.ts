@@ -113,6 +113,7 @@ import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
 import { planSla, sla } from './sla.ts';
 import { planSlidingTile, slidingTileAttention } from './sliding-tile.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
+import { planPyramidkv, planSnapkv, pyramidkv, snapkv } from './snapkv.ts';
 import { planSpargeAttn, spargeAttn } from './sparge-attn.ts';
 import { fixedAttention, planFixed, planStrided, stridedAttention } from './sparse-transformer.ts';
 import { planSparseVideoGen, sparseVideoGen } from './sparse-video-gen.ts';
@@ -543,6 +544,24 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['budget', 'perHead', 'scale'],
     outputs: ['o', 'kept'],
     ...calls(tova, planTova),
+  },
+  {
+    name: 'snapkv',
+    doc: 'The last query of a prompt over the keys that its last queries vote for.',
+    paper: 'SnapKV, Li 2024',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['window', 'capacity', 'kernelSize', 'pooling', 'scale'],
+    outputs: ['o', 'kept'],
+    ...calls(snapkv, planSnapkv),
+  },
+  {
+    name: 'pyramidkv',
+    doc: "SnapKV with each layer's share of the tokens: many in the first layers, few in the last.",
+    paper: 'PyramidKV, Cai 2024',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['layer', 'layers', 'window', 'capacity', 'beta', 'kernelSize', 'pooling', 'scale'],
+    outputs: ['o', 'kept'],
+    ...calls(pyramidkv, planPyramidkv),
   },
   {
     name: 'nsa',
