@@ -86,6 +86,7 @@ export { stripeBlocks } from './select/stripe-blocks';
 export { selectScratchBytes, selectTopK } from './select/top-k';
 export { selectTopP } from './select/top-p';
 export { weightSums, weightSumsScratchBytes } from './select/weight-sums';
+export { gatherSlots } from './evict/gather-slots';
 export { positionBits } from './evict/position-bits';
 export { poolVotes, poolVotesScratchBytes } from './evict/pool-votes';
 export { putTokens } from './evict/put';

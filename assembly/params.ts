@@ -2058,3 +2058,15 @@ export class PoolVotesParams {
   /** 1: the largest of the neighbours, 0: their mean. */
   largest: i32;
 }
+
+/** Slots copied to others, see evict/gather-slots.ts. */
+@unmanaged
+export class GatherSlotsParams {
+  x: usize;
+  o: usize;
+  indices: usize;
+  slots: i32;
+  outSlots: i32;
+  count: i32;
+  rowBytes: i32;
+}

@@ -39,7 +39,8 @@ export function poolVotes(params: usize, begin: i32, end: i32, scratch: usize): 
       const sums = p.sums + ((<usize>(item * p.group + r) * <usize>p.length) << 2);
       const bytes = (<usize>p.prefix) << 2;
       const whole = bytes & ~15;
-      for (let i: usize = 0; i < whole; i += 16) v128.store(row + i, f32x4.add(v128.load(row + i), v128.load(sums + i)));
+      for (let i: usize = 0; i < whole; i += 16)
+        v128.store(row + i, f32x4.add(v128.load(row + i), v128.load(sums + i)));
       for (let i = whole; i < bytes; i += 4) store<f32>(row + i, load<f32>(row + i) + load<f32>(sums + i));
     }
     for (let at = rowEnd; at < scratchEnd; at += 4) store<f32>(at, outside);

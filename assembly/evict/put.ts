@@ -30,7 +30,16 @@ function quantiseRow(x: usize, codes: usize, n: i32): f32 {
  *   scale  f32 [1]                        i8 slots only: x is about code * scale
  *   row    f32 [width]                    scratch
  */
-export function putRow(x: usize, xType: i32, slot: usize, type: i32, d: i32, width: i32, scale: usize, row: usize): void {
+export function putRow(
+  x: usize,
+  xType: i32,
+  slot: usize,
+  type: i32,
+  d: i32,
+  width: i32,
+  scale: usize,
+  row: usize,
+): void {
   const bytes = elementBytes(type);
   const used = <usize>d * bytes;
   memory.fill(slot + used, 0, <usize>width * bytes - used);
@@ -108,6 +117,6 @@ export function putTokens(params: usize, begin: i32, end: i32, scratch: usize): 
     for (let h = unit * p.unitHeads; h < (unit + 1) * p.unitHeads; ++h) putToken(p, batch, h, t, j, scratch);
     const at = (<usize>((batch * units + unit) * p.slots + j)) << 2;
     store<i32>(p.positions + at, p.start + t);
-    store<f32>(p.sums + at, 0);
+    if (p.sums) store<f32>(p.sums + at, 0);
   }
 }

@@ -17,7 +17,8 @@ export const BLOCK_ROW: usize = 256;
  */
 export function softmaxBlocks(row: usize, stride: usize, n: i32, sums: usize): void {
   let most: f32 = -Infinity;
-  for (let first = 0, at = row; first < n; first += BLOCK, at += stride) most = max(most, maxRow(at, min(BLOCK, n - first)));
+  for (let first = 0, at = row; first < n; first += BLOCK, at += stride)
+    most = max(most, maxRow(at, min(BLOCK, n - first)));
   const round = v128.load(ROUND);
   const e1 = v128.load(EXP2_1);
   const e2 = v128.load(EXP2_2);

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { PositionBitsParams, SlotParams } from '../generated/params.ts';
+import { GatherSlotsParams, PositionBitsParams, SlotParams } from '../generated/params.ts';
 import { encode, encodePlaces } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
-import { type DType, storageOf, type Tensor } from '../tensor.ts';
+import { bytesOf, type DType, storageOf, type Tensor } from '../tensor.ts';
 import { selectIndices } from './select/bits.ts';
 
 /** Elements that a row is padded to with zeros: kernels read whole vectors of any storage type. */
@@ -36,15 +36,16 @@ export interface Slots {
   readonly vScale?: Tensor | undefined;
   /** i32 [B, Hkv / unitHeads, slots]: position of the token that each slot holds. */
   readonly positions: Tensor;
-  /** f32 [B, Hkv / unitHeads, slots]: weights that it has got. */
-  readonly sums: Tensor;
+  /** f32 [B, Hkv / unitHeads, slots]: weights that it has got; for slotAttend. */
+  readonly sums?: Tensor | undefined;
 }
 
-/** Makes slots; `make` gives their tensors. */
+/** Makes slots; `make` gives their tensors, whose first axes are the batch, heads or units, and slots. */
 export function makeSlots(
   make: (shape: readonly number[], dtype: DType) => Tensor,
   { batch, slots, kvHeads, unitHeads, dk, dv }: SlotShape,
   dtype: DType,
+  withSums = true,
 ): Slots {
   const rows = (d: number) => {
     const width = Math.ceil(d / ROW) * ROW;
@@ -59,7 +60,7 @@ export function makeSlots(
     kScale: scale(),
     vScale: scale(),
     positions: make([batch, units, slots], 'i32'),
-    sums: make([batch, units, slots], 'f32'),
+    sums: withSums ? make([batch, units, slots], 'f32') : undefined,
   };
 }
 
@@ -103,7 +104,7 @@ function slotParams(slots: Slots, { k: newK, v: newV, held, start }: NewTokens) 
     newKType: storageOf(newK),
     newVType: storageOf(newV),
     positions: positions.address,
-    sums: sums.address,
+    sums: sums?.address ?? 0,
     slots: positions.shape[2]!,
     held,
     start,
@@ -182,4 +183,29 @@ export function heldPositions(b: Builder, { positions }: Slots, held: number, le
     flops: batch * units * (held + words),
   });
   return selectIndices(b, bits, held).indices;
+}
+
+/**
+ * Adds that the slots of x go to the first ones of o, tensors [1, heads, slots, ...] of one type and row: those that indices i32
+ * [1, heads, 1, count] name.
+ */
+export function gatherSlots(b: Builder, x: Tensor, indices: Tensor, o: Tensor): void {
+  const [, heads, slots] = x.shape as [number, number, number];
+  const count = indices.shape[3]!;
+  const rowBytes = x.strides[2]! * bytesOf(x.dtype);
+  b.dispatch({
+    kernel: 'gatherSlots',
+    params: encode(GatherSlotsParams, {
+      x: x.address,
+      o: o.address,
+      indices: indices.address,
+      slots,
+      outSlots: o.shape[2]!,
+      count,
+      rowBytes,
+    }),
+    items: heads * count,
+    grain: Math.max(1, Math.ceil(SPAN / rowBytes)),
+    flops: (heads * count * rowBytes) / 4,
+  });
 }

@@ -71,19 +71,23 @@ function planEviction(b: Builder, op: string, inputs: EvictionInputs, eviction: 
   return { o, kept: kept.reshape([B, perHead ? Hkv : 1, held]) };
 }
 
-/** Lays out the call. */
-export function planH2o(b: Builder, inputs: EvictionInputs, options: H2oOptions): EvictionResult {
-  const op = 'h2o';
-  expectNames(op, 'input', inputs, ['q', 'k', 'v']);
-  expectNames(op, 'option', options, ['heavy', 'recent', 'scale']);
+/** Tokens that stay, and how many of them are the newest. @throws OptionError unless they are whole numbers, not both 0. */
+export function h2oBudget(op: string, options: Pick<H2oOptions, 'heavy' | 'recent'>) {
   const heavy = whole(op, 'heavy', options.heavy ?? Number.NaN, 0, 0);
   const recent = whole(op, 'recent', options.recent ?? Number.NaN, 0, 0, 2 ** 31 - 1 - heavy);
   if (heavy + recent === 0) {
     throw new OptionError(`${op}: heavy and recent are both 0, expected at least one token to stay`);
   }
+  return { budget: heavy + recent, recent };
+}
+
+/** Lays out the call. */
+export function planH2o(b: Builder, inputs: EvictionInputs, options: H2oOptions): EvictionResult {
+  const op = 'h2o';
+  expectNames(op, 'input', inputs, ['q', 'k', 'v']);
+  expectNames(op, 'option', options, ['heavy', 'recent', 'scale']);
   return planEviction(b, op, inputs, {
-    budget: heavy + recent,
-    recent,
+    ...h2oBudget(op, options),
     addSums: true,
     perHead: true,
     scale: options.scale,

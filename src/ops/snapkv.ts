@@ -68,7 +68,8 @@ export interface PyramidBudgetsOptions {
 
 const NAMES = ['window', 'capacity', 'kernelSize', 'pooling', 'scale'];
 const WINDOW = 32;
-const BETA = 20;
+/** Part of the average that the last layer keeps, where nothing else is asked. */
+export const PYRAMID_BETA = 20;
 /** Longer prompts have no places in i32. */
 const MOST = 2 ** 31 - 1;
 
@@ -79,10 +80,14 @@ export function votingOf(op: string, options: Omit<SnapkvOptions, 'scale'>) {
   const kernelSize = whole(op, 'kernelSize', options.kernelSize, 5, 1);
   const { pooling = 'avg' } = options;
   if (capacity < window) {
-    throw new OptionError(`${op}: capacity is ${capacity}, expected at least the window's ${window} tokens, which stay`);
+    throw new OptionError(
+      `${op}: capacity is ${capacity}, expected at least the window's ${window} tokens, which stay`,
+    );
   }
   if (kernelSize % 2 === 0) {
-    throw new OptionError(`${op}: kernelSize is ${kernelSize}, expected an odd number: as many neighbours on both sides`);
+    throw new OptionError(
+      `${op}: kernelSize is ${kernelSize}, expected an odd number: as many neighbours on both sides`,
+    );
   }
   if (!VOTE_POOLING.includes(pooling)) {
     throw new OptionError(`${op}: pooling is ${pooling}, expected ${VOTE_POOLING.join(' or ')}`);
@@ -122,7 +127,7 @@ export function planPyramidkv(b: Builder, inputs: SnapkvInputs, options: Pyramid
   expectNames(op, 'option', options, [...NAMES, 'layer', 'layers', 'beta']);
   const layers = whole(op, 'layers', options.layers ?? Number.NaN, 1, 1);
   const layer = whole(op, 'layer', options.layer ?? Number.NaN, 0, 0, layers - 1);
-  const beta = finite(op, 'beta', options.beta, BETA, 1);
+  const beta = finite(op, 'beta', options.beta, PYRAMID_BETA, 1);
   return planSnapkv(
     b,
     inputs,
@@ -150,7 +155,7 @@ export function pyramidBudgets(options: PyramidBudgetsOptions): number[] {
     layers: whole(op, 'layers', options.layers ?? Number.NaN, 1, 1),
     capacity: whole(op, 'capacity', options.capacity ?? Number.NaN, window, window),
     window,
-    beta: finite(op, 'beta', options.beta, BETA, 1),
+    beta: finite(op, 'beta', options.beta, PYRAMID_BETA, 1),
     length: whole(op, 'length', options.length, MOST, 0),
   });
 }

@@ -16,7 +16,15 @@ export interface Eviction {
 }
 
 /** Weights of one query with the tokens `keys`, in their order. */
-function weightsOf({ q, k }: EvictInputs, scale: number, b: number, t: number, h: number, keys: number[], round: Round) {
+function weightsOf(
+  { q, k }: EvictInputs,
+  scale: number,
+  b: number,
+  t: number,
+  h: number,
+  keys: number[],
+  round: Round,
+) {
   const [, , heads = 0, d = 0] = q.shape;
   const own = Math.floor(h / (heads / k.shape[2]!));
   const logits = keys.map((j) => {
