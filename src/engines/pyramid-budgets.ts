@@ -27,7 +27,7 @@ export function pyramidShares({ layers, capacity, window, beta, length }: Pyrami
   const prefix = Math.max(0, length - window);
   const least = Math.max(Math.floor(average / beta), 2 * average - prefix);
   const most = 2 * average - least;
-  const above = (layer: number) => Math.floor(most - ((most - least) * layer) / Math.max(1, layers - 1));
+  const above = (layer: number) => Math.round(most - ((most - least) * layer) / Math.max(1, layers - 1));
   return Array.from({ length: layers }, (_, layer) => {
     if (average >= prefix || 2 * layer + 1 === layers) return capacity;
     // the second half mirrors the first, so that rounding loses none

@@ -15,6 +15,11 @@ export interface Eviction {
   scale?: number | undefined;
 }
 
+/** By how much a is above b, in share of a; weights that float32 flushes to zero are as good as equal. */
+function distance(a: number, b: number): number {
+  return (a - b) / Math.max(a, 2 ** -80);
+}
+
 /** Weights of one query with the tokens `keys`, in their order. */
 function weightsOf(
   { q, k }: EvictInputs,
@@ -91,7 +96,7 @@ export function evicting(
         const old = held.slice(0, held.length - recent);
         const ranked = [...old].sort((x, y) => x.sum - y.sum || x.token - y.token);
         held = held.filter((entry) => entry !== ranked[0]);
-        if (ranked[1]) gap = Math.min(gap, (ranked[1].sum - ranked[0]!.sum) / ranked[1].sum);
+        if (ranked[1]) gap = Math.min(gap, distance(ranked[1].sum, ranked[0]!.sum));
       }
       held.forEach(({ token }, n) => {
         kept.data[offset(kept.shape, b, unit, n)] = token;
@@ -109,5 +114,84 @@ export function h2o(
 ): { o: Result; kept: Result } {
   const eviction = { budget: heavy + recent, recent, addSums: true, perHead: true, scale };
   const { o, kept } = evicting(inputs, eviction, round);
+  return { o, kept };
+}
+
+/** TOVA. */
+export function tova(
+  inputs: EvictInputs,
+  { budget, perHead = false, scale }: { budget: number; perHead?: boolean; scale?: number },
+  round: Round = float64,
+): { o: Result; kept: Result } {
+  const { o, kept } = evicting(inputs, { budget, recent: 0, addSums: false, perHead, scale }, round);
+  return { o, kept };
+}
+
+/** How a prompt's keys are voted on. */
+export interface Voting {
+  window: number;
+  capacity: number;
+  kernelSize?: number;
+  pooling?: 'avg' | 'max';
+  scale?: number | undefined;
+}
+
+/** Votes for the keys before the window, of one key/value head: weights of the window's queries, pooled with the neighbours'. */
+function votesFor(inputs: EvictInputs, voting: Required<Voting>, b: number, own: number, round: Round): number[] {
+  const { q, k } = inputs;
+  const [, length = 0, heads = 0] = q.shape;
+  const group = heads / k.shape[2]!;
+  const prefix = length - voting.window;
+  const sums = new Array<number>(prefix).fill(0);
+  for (let h = own * group; h < (own + 1) * group; h++) {
+    for (let t = prefix; t < length; t++) {
+      const seen = Array.from({ length: t + 1 }, (_, j) => j);
+      const weights = weightsOf(inputs, voting.scale, b, t, h, seen, round);
+      for (let j = 0; j < prefix; j++) sums[j] = round(sums[j]! + weights[j]!);
+    }
+  }
+  const radius = (voting.kernelSize - 1) / 2;
+  return sums.map((_, j) => {
+    const near = sums.slice(Math.max(0, j - radius), j + radius + 1);
+    if (voting.pooling === 'max') return Math.max(...near);
+    return round(near.reduce((total, x) => round(total + x), 0) / voting.kernelSize);
+  });
+}
+
+/** SnapKV: the last query over what stays. `gap` is the least distance, in share of a vote, by which a key stayed before another. */
+export function votedKeys(
+  inputs: EvictInputs,
+  { window, capacity, kernelSize = 5, pooling = 'avg', scale = inputs.q.shape[3]! ** -0.5 }: Voting,
+  round: Round = float64,
+): { o: Result; kept: Result; gap: number } {
+  const { q, k, v } = inputs;
+  const [batches = 0, length = 0, heads = 0] = q.shape;
+  const kvHeads = k.shape[2]!;
+  const last = Math.min(window, length);
+  const o = zeros([batches, Math.min(1, length), heads, v.shape[3]!]);
+  const kept = zeros([batches, kvHeads, Math.min(length, capacity)]);
+  let gap = Number.POSITIVE_INFINITY;
+  for (let b = 0; b < batches; b++) {
+    for (let own = 0; own < kvHeads && length > 0; own++) {
+      const voting = { window: last, capacity, kernelSize, pooling, scale };
+      const votes = votesFor(inputs, voting, b, own, round);
+      const ranked = votes.map((_, j) => j).sort((x, y) => votes[y]! - votes[x]! || x - y);
+      const chosen = ranked.slice(0, capacity - last).sort((x, y) => x - y);
+      const [least, next] = [ranked[capacity - last - 1], ranked[capacity - last]];
+      if (least !== undefined && next !== undefined) gap = Math.min(gap, distance(votes[least]!, votes[next]!));
+      const keys = [...chosen, ...Array.from({ length: last }, (_, j) => length - last + j)];
+      for (const [n, j] of keys.entries()) kept.data[offset(kept.shape, b, own, n)] = j;
+      const group = heads / kvHeads;
+      for (let h = own * group; h < (own + 1) * group; h++) {
+        attendKeys(inputs, scale, [b, length - 1, h], keys, o, 0, round);
+      }
+    }
+  }
+  return { o, kept, gap };
+}
+
+/** SnapKV, without the gap. */
+export function snapkv(inputs: EvictInputs, voting: Voting, round: Round = float64): { o: Result; kept: Result } {
+  const { o, kept } = votedKeys(inputs, voting, round);
   return { o, kept };
 }
