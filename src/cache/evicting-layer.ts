@@ -113,9 +113,10 @@ export class EvictingLayer implements LayerCache {
     if (this.#open?.b !== b) this.#open = { b, tokens: 0 };
     const from = this.#waits + this.#open.tokens;
     this.#makeRoom(from + count);
-    const room = this.#waiting!;
-    copyRows(b, k, room.k.slice(1, from, from + count));
-    copyRows(b, v, room.v.slice(1, from, from + count));
+    if (this.#waiting) {
+      copyRows(b, k, this.#waiting.k.slice(1, from, from + count));
+      copyRows(b, v, this.#waiting.v.slice(1, from, from + count));
+    }
     this.#open.tokens += count;
     return {
       commit: () => {

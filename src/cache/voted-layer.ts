@@ -123,7 +123,8 @@ export class VotedLayer implements LayerCache {
     attend(b, { q, k, v, o, sequences, scale, softcap, window: [-1, 0] });
     this.#next?.release();
     this.#next = undefined;
-    const budget = this.#budget(this.#length + coming);
+    const length = this.#length + coming;
+    const budget = this.#budget(length);
     if (T > 1 && T >= this.#options.window && budget < held) this.#prune(b, q, k, scale, budget);
     const next = this.#next as SlotMemory | undefined;
     return {
@@ -134,7 +135,7 @@ export class VotedLayer implements LayerCache {
         this.#memory = next;
         this.#next = undefined;
         this.#held = budget;
-        this.#pruned = this.#length;
+        this.#pruned = length;
       },
     };
   }
