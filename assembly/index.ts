@@ -87,6 +87,7 @@ export { selectScratchBytes, selectTopK } from './select/top-k';
 export { selectTopP } from './select/top-p';
 export { weightSums, weightSumsScratchBytes } from './select/weight-sums';
 export { gatherSlots } from './evict/gather-slots';
+export { headClusters, headClustersScratchBytes } from './evict/head-clusters';
 export { positionBits } from './evict/position-bits';
 export { poolVotes, poolVotesScratchBytes } from './evict/pool-votes';
 export { putTokens } from './evict/put';

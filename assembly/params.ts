@@ -2070,3 +2070,29 @@ export class GatherSlotsParams {
   count: i32;
   rowBytes: i32;
 }
+
+/** Heads whose attention is alike, see evict/head-clusters.ts. */
+@unmanaged
+export class HeadClustersParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  labels: usize;
+  heads: i32;
+  /** Query heads of a key head. */
+  group: i32;
+  d: i32;
+  /** First tokens whose softmax rows are compared. */
+  tokens: i32;
+  clusters: i32;
+  /** 1: a token does not see later ones. */
+  causal: i32;
+  scale: f32;
+}

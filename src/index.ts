@@ -78,6 +78,16 @@ export {
   causalConv1dStep,
   causalConv1dSync,
 } from './ops/causal-conv.ts';
+export {
+  type ChaiClustersInputs,
+  type ChaiClustersOptions,
+  type ChaiInputs,
+  type ChaiOptions,
+  chai,
+  chaiClusters,
+  chaiClustersSync,
+  chaiSync,
+} from './ops/chai.ts';
 export type { ChosenInputs, ChosenOptions, ChosenResult } from './ops/chosen-blocks.ts';
 export {
   type KMeansInputs,

@@ -13,6 +13,7 @@ import { based, planBased, rebased } from './based.ts';
 import { bigbird, planBigbird } from './bigbird.ts';
 import { blockwiseAttention, planBlockwise } from './blockwise.ts';
 import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
+import { chai, chaiClusters, planChai, planChaiClusters } from './chai.ts';
 import { kMeans, lshBuckets, planKMeans, planLshBuckets, planPoolBlocks, poolBlocks } from './clusters.ts';
 import { comba, planComba } from './comba.ts';
 import { cosformer, planCosformer } from './cosformer.ts';
@@ -562,6 +563,24 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['layer', 'layers', 'window', 'capacity', 'beta', 'kernelSize', 'pooling', 'scale'],
     outputs: ['o', 'kept'],
     ...calls(pyramidkv, planPyramidkv),
+  },
+  {
+    name: 'chaiClusters',
+    doc: 'Heads whose attention to the first tokens is alike.',
+    paper: 'CHAI, Agarwal 2024',
+    inputs: ['q', 'k'],
+    attributes: ['clusters', 'tokens', 'causal', 'scale'],
+    outputs: ['clusters'],
+    ...calls(chaiClusters, planChaiClusters),
+  },
+  {
+    name: 'chai',
+    doc: 'Attention whose heads share one softmax for each cluster.',
+    paper: 'CHAI, Agarwal 2024',
+    inputs: ['q', 'k', 'v', 'clusters'],
+    attributes: ['causal', 'scale'],
+    outputs: ['o'],
+    ...calls(chai, planChai),
   },
   {
     name: 'nsa',
