@@ -90,5 +90,6 @@ export { gatherSlots } from './evict/gather-slots';
 export { headClusters, headClustersScratchBytes } from './evict/head-clusters';
 export { positionBits } from './evict/position-bits';
 export { poolVotes, poolVotesScratchBytes } from './evict/pool-votes';
+export { putHeads } from './evict/put-heads';
 export { putTokens } from './evict/put';
 export { slotAttend, slotScratchBytes } from './evict/slots';

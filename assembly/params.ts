@@ -2096,3 +2096,22 @@ export class HeadClustersParams {
   causal: i32;
   scale: f32;
 }
+
+/** Heads in another order, see evict/put-heads.ts. */
+@unmanaged
+export class PutHeadsParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  oType: i32;
+  order: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+}

@@ -12,6 +12,7 @@ export {
   type MaskSource,
   type PictureOptions,
 } from './block-mask.ts';
+export { type ChaiLayerOptions, chaiLayer, restoreChaiLayer } from './cache/chai-layer.ts';
 export {
   restoreSlotLayer,
   type SlotLayerOptions,

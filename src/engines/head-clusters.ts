@@ -3,11 +3,12 @@
  *
  * @module
  */
-import { HeadClustersParams } from '../generated/params.ts';
+import { HeadClustersParams, PutHeadsParams } from '../generated/params.ts';
 import { encode, encodePlaces } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
 import { storageOf, type Tensor } from '../tensor.ts';
 import { MOST_DIM } from './attention-call.ts';
+import { overTokens } from './tokens.ts';
 
 /** How heads are compared. */
 export interface HeadComparison {
@@ -78,4 +79,11 @@ export function sideBySide(x: Tensor, first: number, n: number): Tensor | undefi
   if (n > 1 && x.strides[2] !== d) return undefined;
   const [strideB, strideT] = x.strides as [number, number];
   return x.slice(2, first, first + n).restride([batch, length, 1, n * d], [strideB, strideT, n * d, 1]);
+}
+
+/** Adds o [B, T, H, D] = heads order i32 [H] of x [B, T, X, D]; o is f32, f16 or bf16, x f32 or of o's type. */
+export function putHeads(b: Builder, x: Tensor, order: Tensor, o: Tensor): void {
+  const places = { x: x.restride(o.shape, x.strides), o };
+  const types = { xType: storageOf(x), oType: storageOf(o), order: order.address };
+  overTokens(b, 'putHeads', PutHeadsParams, places, types, { flops: 1, elements: 8192 });
 }
