@@ -1985,3 +1985,133 @@ export class NearestParams {
   /** i32 [B, H, T], contiguous. */
   labels: usize;
 }
+
+/** Slots that let tokens go, see evict/slots.ts: keys and values [B, slots, Hkv, width], the strides of T being the widths. */
+@unmanaged
+export class SlotParams extends CacheParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  newK: usize;
+  newKStrideB: i32;
+  newKStrideT: i32;
+  newKStrideH: i32;
+  newKType: i32;
+  newV: usize;
+  newVStrideB: i32;
+  newVStrideT: i32;
+  newVStrideH: i32;
+  newVType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  positions: usize;
+  sums: usize;
+  /** Slots that there are, and those in use before the first new token. */
+  slots: i32;
+  held: i32;
+  /** Position of the first new token. */
+  start: i32;
+  tokens: i32;
+  queries: i32;
+  /** Slots held after a token, and newest tokens that stay in any case. */
+  budget: i32;
+  recent: i32;
+  /** 1: weights of all queries are added up; 0: those of the newest count. */
+  addSums: i32;
+  kvHeads: i32;
+  /** Key/value heads that let the same tokens go. */
+  unitHeads: i32;
+  /** Query heads of a key/value head. */
+  group: i32;
+  dk: i32;
+  dv: i32;
+  scale: f32;
+  softcap: f32;
+}
+
+/** Positions as bits, see evict/position-bits.ts. */
+@unmanaged
+export class PositionBitsParams {
+  positions: usize;
+  stride: i32;
+  count: i32;
+  bits: usize;
+  words: i32;
+}
+
+/** Votes for keys, see evict/pool-votes.ts. */
+@unmanaged
+export class PoolVotesParams {
+  sums: usize;
+  votes: usize;
+  /** Query heads of a key/value head. */
+  group: i32;
+  length: i32;
+  /** Keys that are voted on. */
+  prefix: i32;
+  /** Odd. */
+  kernelSize: i32;
+  /** 1: the largest of the neighbours, 0: their mean. */
+  largest: i32;
+}
+
+/** Slots copied to others, see evict/gather-slots.ts. */
+@unmanaged
+export class GatherSlotsParams {
+  x: usize;
+  o: usize;
+  indices: usize;
+  slots: i32;
+  outSlots: i32;
+  count: i32;
+  rowBytes: i32;
+}
+
+/** Heads whose attention is alike, see evict/head-clusters.ts. */
+@unmanaged
+export class HeadClustersParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  labels: usize;
+  heads: i32;
+  /** Query heads of a key head. */
+  group: i32;
+  d: i32;
+  /** First tokens whose softmax rows are compared. */
+  tokens: i32;
+  clusters: i32;
+  /** 1: a token does not see later ones. */
+  causal: i32;
+  scale: f32;
+}
+
+/** Heads in another order, see evict/put-heads.ts. */
+@unmanaged
+export class PutHeadsParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  oType: i32;
+  order: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+}

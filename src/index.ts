@@ -12,6 +12,14 @@ export {
   type MaskSource,
   type PictureOptions,
 } from './block-mask.ts';
+export { type ChaiLayerOptions, chaiLayer, restoreChaiLayer } from './cache/chai-layer.ts';
+export {
+  restoreSlotLayer,
+  type SlotLayerOptions,
+  type SlotPolicy,
+  type SlotType,
+  slotLayer,
+} from './cache/slot-layer.ts';
 export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
 export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';
@@ -71,6 +79,16 @@ export {
   causalConv1dStep,
   causalConv1dSync,
 } from './ops/causal-conv.ts';
+export {
+  type ChaiClustersInputs,
+  type ChaiClustersOptions,
+  type ChaiInputs,
+  type ChaiOptions,
+  chai,
+  chaiClusters,
+  chaiClustersSync,
+  chaiSync,
+} from './ops/chai.ts';
 export type { ChosenInputs, ChosenOptions, ChosenResult } from './ops/chosen-blocks.ts';
 export {
   type KMeansInputs,
@@ -223,6 +241,16 @@ export {
   simpleGlaStep,
   simpleGlaSync,
 } from './ops/gla.ts';
+export {
+  type EvictionInputs,
+  type EvictionResult,
+  type H2oOptions,
+  h2o,
+  h2oSync,
+  type TovaOptions,
+  tova,
+  tovaSync,
+} from './ops/h2o.ts';
 export { type HgrnInputs, type HgrnResult, type HgrnStepInputs, hgrn, hgrnStep, hgrnSync } from './ops/hgrn.ts';
 export { type KdaInputs, kda, kdaStep, kdaSync } from './ops/kda.ts';
 export {
@@ -277,7 +305,6 @@ export {
   longformer,
   longformerSync,
 } from './ops/longformer.ts';
-
 export {
   type LshAttentionInputs,
   type LshAttentionOptions,
@@ -285,7 +312,6 @@ export {
   lshAttention,
   lshAttentionSync,
 } from './ops/lsh.ts';
-
 export {
   type Mamba3Inputs,
   type Mamba3Result,
@@ -331,7 +357,6 @@ export {
   mixtureOfHeads,
   mixtureOfHeadsSync,
 } from './ops/mixture-of-heads.ts';
-
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
@@ -565,6 +590,18 @@ export {
   gsaStep,
   gsaSync,
 } from './ops/slots.ts';
+export {
+  type PyramidBudgetsOptions,
+  type PyramidkvOptions,
+  pyramidBudgets,
+  pyramidkv,
+  pyramidkvSync,
+  type SnapkvInputs,
+  type SnapkvOptions,
+  type SnapkvResult,
+  snapkv,
+  snapkvSync,
+} from './ops/snapkv.ts';
 export { type SpargeAttnOptions, spargeAttn, spargeAttnSync } from './ops/sparge-attn.ts';
 export {
   type FixedAttentionOptions,

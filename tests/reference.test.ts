@@ -12,6 +12,7 @@ import { deltaformer } from './reference/deltaformer.ts';
 import { differentialAttention } from './reference/differential.ts';
 import { dplr, iplr } from './reference/dplr.ts';
 import { dsa } from './reference/dsa.ts';
+import { h2o, snapkv } from './reference/evict.ts';
 import {
   based,
   basedRecurrent,
@@ -89,6 +90,7 @@ const references: Record<string, Reference[]> = {
   gdn2: [gdn2, gdn2Dplr],
   gla: [gla],
   gsa: [gsa],
+  h2o: [h2o],
   hgrn2: [hgrn2],
   iplr: [iplr],
   kda: [kda, kdaDplr],
@@ -119,6 +121,7 @@ const references: Record<string, Reference[]> = {
   rwkv6: [rwkv6],
   rwkv7: [rwkv7, rwkv7Dplr],
   simple_gla: [simpleGla],
+  snapkv: [snapkv],
   ssd: [ssd],
   rg_lru: [rgLru],
   rwkv4: [rwkv4],

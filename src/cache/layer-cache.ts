@@ -39,7 +39,7 @@ export interface LayerCache {
    * @throws CacheFullError where there is none and nothing may be let go of; the cache is then as before.
    */
   reserve(count: number): void;
-  /** Lays out that the T newest tokens are put in; room for them is reserved. `commit` is called once the program has run. */
+  /** Lays out that the T newest tokens are put in; room for them is reserved. `commit` is called once the program has run, that of `append` first. */
   append(b: Builder, k: Tensor, v: Tensor): { commit(): void };
   /** Lays out o f32 [1, T, Hq, D]; a policy that goes by attention weights lets tokens go in the same program. */
   attend(b: Builder, query: LayerQuery): { readonly o: Tensor; commit?(): void };

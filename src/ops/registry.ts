@@ -13,6 +13,7 @@ import { based, planBased, rebased } from './based.ts';
 import { bigbird, planBigbird } from './bigbird.ts';
 import { blockwiseAttention, planBlockwise } from './blockwise.ts';
 import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
+import { chai, chaiClusters, planChai, planChaiClusters } from './chai.ts';
 import { kMeans, lshBuckets, planKMeans, planLshBuckets, planPoolBlocks, poolBlocks } from './clusters.ts';
 import { comba, planComba } from './comba.ts';
 import { cosformer, planCosformer } from './cosformer.ts';
@@ -60,6 +61,7 @@ import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gatedOja, planGatedOja } from './gated-oja.ts';
 import { gdn2, planGdn2 } from './gdn2.ts';
 import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
+import { h2o, planH2o, planTova, tova } from './h2o.ts';
 import { hgrn, planHgrn } from './hgrn.ts';
 import { kda, planKda } from './kda.ts';
 import { lact, planLact } from './lact.ts';
@@ -112,6 +114,7 @@ import { planSelectiveScan, selectiveScan } from './selective-scan.ts';
 import { planSla, sla } from './sla.ts';
 import { planSlidingTile, slidingTileAttention } from './sliding-tile.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
+import { planPyramidkv, planSnapkv, pyramidkv, snapkv } from './snapkv.ts';
 import { planSpargeAttn, spargeAttn } from './sparge-attn.ts';
 import { fixedAttention, planFixed, planStrided, stridedAttention } from './sparse-transformer.ts';
 import { planSparseVideoGen, sparseVideoGen } from './sparse-video-gen.ts';
@@ -524,6 +527,60 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['p', 'causal', 'scale', 'returnSelection'],
     outputs: ['o', 'lse', 'counts', 'indices'],
     ...calls(topPAttention, planTopPAttention),
+  },
+  {
+    name: 'h2o',
+    doc: 'Causal attention over a cache that lets go of the tokens with the least weights so far.',
+    paper: 'H2O, Zhang 2023',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['heavy', 'recent', 'scale'],
+    outputs: ['o', 'kept'],
+    ...calls(h2o, planH2o),
+  },
+  {
+    name: 'tova',
+    doc: 'Causal attention over a cache that lets go of the token with the least weight of the newest query.',
+    paper: 'TOVA, Oren 2024',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['budget', 'perHead', 'scale'],
+    outputs: ['o', 'kept'],
+    ...calls(tova, planTova),
+  },
+  {
+    name: 'snapkv',
+    doc: 'The last query of a prompt over the keys that its last queries vote for.',
+    paper: 'SnapKV, Li 2024',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['window', 'capacity', 'kernelSize', 'pooling', 'scale'],
+    outputs: ['o', 'kept'],
+    ...calls(snapkv, planSnapkv),
+  },
+  {
+    name: 'pyramidkv',
+    doc: "SnapKV with each layer's share of the tokens: many in the first layers, few in the last.",
+    paper: 'PyramidKV, Cai 2024',
+    inputs: ['q', 'k', 'v'],
+    attributes: ['layer', 'layers', 'window', 'capacity', 'beta', 'kernelSize', 'pooling', 'scale'],
+    outputs: ['o', 'kept'],
+    ...calls(pyramidkv, planPyramidkv),
+  },
+  {
+    name: 'chaiClusters',
+    doc: 'Heads whose attention to the first tokens is alike.',
+    paper: 'CHAI, Agarwal 2024',
+    inputs: ['q', 'k'],
+    attributes: ['clusters', 'tokens', 'causal', 'scale'],
+    outputs: ['clusters'],
+    ...calls(chaiClusters, planChaiClusters),
+  },
+  {
+    name: 'chai',
+    doc: 'Attention whose heads share one softmax for each cluster.',
+    paper: 'CHAI, Agarwal 2024',
+    inputs: ['q', 'k', 'v', 'clusters'],
+    attributes: ['causal', 'scale'],
+    outputs: ['o'],
+    ...calls(chai, planChai),
   },
   {
     name: 'nsa',
