@@ -43,6 +43,11 @@ export class CacheParams {
   pageTable: usize;
   pageSize: i32;
   pagesPerSequence: i32;
+  /** [B, Tk, kRestDim], stored as k: the last elements of every head's keys; k has those before them. Not with pages. */
+  kRest: usize;
+  kRestStrideB: i32;
+  kRestStrideT: i32;
+  kRestDim: i32;
 }
 
 

@@ -63,6 +63,13 @@ export {
   blockwiseAttentionSync,
 } from './ops/blockwise.ts';
 export {
+  type CascadeInputs,
+  type CascadeOptions,
+  cascadeAttention,
+  cascadeAttentionSync,
+  type Levels,
+} from './ops/cascade.ts';
+export {
   type CausalConv1dInputs,
   type CausalConv1dOptions,
   type CausalConv1dResult,
@@ -277,7 +284,6 @@ export {
   longformer,
   longformerSync,
 } from './ops/longformer.ts';
-
 export {
   type LshAttentionInputs,
   type LshAttentionOptions,
@@ -285,7 +291,6 @@ export {
   lshAttention,
   lshAttentionSync,
 } from './ops/lsh.ts';
-
 export {
   type Mamba3Inputs,
   type Mamba3Result,
@@ -331,7 +336,6 @@ export {
   mixtureOfHeads,
   mixtureOfHeadsSync,
 } from './ops/mixture-of-heads.ts';
-
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
@@ -438,6 +442,17 @@ export {
   rgLruStep,
   rgLruSync,
 } from './ops/rg-lru.ts';
+export {
+  type JoinShardInputs,
+  type JoinShardOptions,
+  joinShard,
+  joinShardSync,
+  type RingInputs,
+  type RingLayout,
+  type RingOptions,
+  ringAttention,
+  ringAttentionSync,
+} from './ops/ring.ts';
 export { type RodimusInputs, rodimus, rodimusStep, rodimusSync } from './ops/rodimus.ts';
 export { type RopeInputs, type RopeOptions, rope, ropeSync } from './ops/rope.ts';
 export {

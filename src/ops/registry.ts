@@ -12,6 +12,7 @@ import { attention, planAttention } from './attention.ts';
 import { based, planBased, rebased } from './based.ts';
 import { bigbird, planBigbird } from './bigbird.ts';
 import { blockwiseAttention, planBlockwise } from './blockwise.ts';
+import { cascadeAttention, planCascade } from './cascade.ts';
 import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
 import { kMeans, lshBuckets, planKMeans, planLshBuckets, planPoolBlocks, poolBlocks } from './clusters.ts';
 import { comba, planComba } from './comba.ts';
@@ -96,6 +97,7 @@ import { planPrecond, precondGatedDeltaRule, precondKda } from './precond-delta.
 import { planRadial, radialAttention } from './radial.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
 import { planRgLru, rgLru } from './rg-lru.ts';
+import { joinShard, planJoinShard, planRing, ringAttention } from './ring.ts';
 import { planRodimus, rodimus } from './rodimus.ts';
 import { planRope, rope } from './rope.ts';
 import { planRouting, routingAttention } from './routing.ts';
@@ -1344,6 +1346,33 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['o', 'lse'],
     ...calls(mergeState, planMerge),
+  },
+  {
+    name: 'cascadeAttention',
+    doc: 'Attention of sequences that begin alike: shared prefixes are read once for all.',
+    paper: 'FlashInfer, Ye 2025',
+    inputs: ['q', 'prefixK', 'prefixV', 'prefixLens?', 'k', 'v', 'kvLens?'],
+    attributes: ['causal', 'scale', 'softcap'],
+    outputs: ['o', 'lse'],
+    ...calls(cascadeAttention, planCascade),
+  },
+  {
+    name: 'ringAttention',
+    doc: 'Attention over shards of keys and values, one shard after another.',
+    paper: 'Ring Attention, Liu 2023',
+    inputs: ['q', 'k', 'v'],
+    attributes: [...MASKING, 'shards', 'layout'],
+    outputs: ['o', 'lse'],
+    ...calls(ringAttention, planRing),
+  },
+  {
+    name: 'joinShard',
+    doc: 'One step of ring attention: attention to a shard of keys and values, joined with the result over others.',
+    paper: 'Ring Attention, Liu 2023',
+    inputs: ['q', 'k', 'v', 'o?', 'lse?'],
+    attributes: [...MASKING, 'qStart', 'kStart'],
+    outputs: ['o', 'lse'],
+    ...calls(joinShard, planJoinShard),
   },
   {
     name: 'rope',
