@@ -659,6 +659,7 @@ export {
   topPAttention,
   topPAttentionSync,
 } from './ops/top-attention.ts';
+export { type TpaInputs, type TpaOptions, tpa, tpaSync } from './ops/tpa.ts';
 export { type TriSolveInputs, triSolve, triSolveSync } from './ops/tri-solve.ts';
 export {
   type TttInputs,

@@ -124,6 +124,7 @@ import { planSwin, swinAttention } from './swin.ts';
 import { planTitans, planTitansLinear, titans, titansLinear } from './titans.ts';
 import { planTitansLayer, titansLayer } from './titans-layer.ts';
 import { planTopKAttention, planTopPAttention, topKAttention, topPAttention } from './top-attention.ts';
+import { planTpa, tpa } from './tpa.ts';
 import { planTriSolve, triSolve } from './tri-solve.ts';
 import { planTttLinear, planTttMlp, tttLinear, tttMlp } from './ttt.ts';
 import { planVmoba, vmoba } from './vmoba.ts';
@@ -1346,6 +1347,15 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['o', 'lse'],
     ...calls(mergeState, planMerge),
+  },
+  {
+    name: 'tpa',
+    doc: 'Tensor product attention: on factors of keys and values, or on keys and values made from them.',
+    paper: 'Tensor Product Attention, Zhang 2025',
+    inputs: ['q?', 'aQ?', 'bQ?', 'aK', 'bK', 'aV', 'bV', 'kvLens?'],
+    attributes: [...MASKING, 'contract'],
+    outputs: ['o', 'lse'],
+    ...calls(tpa, planTpa),
   },
   {
     name: 'cascadeAttention',
