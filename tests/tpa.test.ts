@@ -24,7 +24,7 @@ test('tpa contracted, materialised and as it chooses, at odd shapes', () => {
       .record({
         seed: fc.nat(),
         batch: fc.integer({ min: 1, max: 2 }),
-        tq: fc.constantFrom(1, 1, 1, 2, 5, 16, 20),
+        tq: fc.constantFrom(1, 1, 2, 5, 16, 20),
         tk: fc.constantFrom(1, 2, 3, 63, 64, 65, 130, 600),
         heads: fc.constantFrom(1, 2, 3, 6, 7, 8, 13),
         ranks: fc.tuple(fc.constantFrom(1, 2, 3, 6), fc.constantFrom(1, 2, 3), fc.constantFrom(1, 2, 4)),
@@ -37,8 +37,8 @@ test('tpa contracted, materialised and as it chooses, at odd shapes', () => {
         softcap: sometimes(fc.constant(4)),
         stored: fc.constantFrom('f32', 'f32', 'f16', 'bf16'),
       })
-      .filter(({ batch, tq, tk, heads, d }) => batch * tq * tk * heads * d < 3e5),
-    30,
+      .filter(({ batch, tq, tk, heads, d }) => batch * tq * tk * heads * d < 1e5),
+    50,
     async ({ seed, batch, tq, tk, heads, ranks, d, dv = d, whole, kvLens, causal, window, softcap, stored }) => {
       const random = randomFrom(seed);
       const round = { f32: (x: number) => x, f16: roundToHalf, bf16: roundToBfloat }[stored]!;
@@ -74,7 +74,7 @@ test('tpa contracted, materialised and as it chooses, at odd shapes', () => {
       }
     },
   ).then(() =>
-    assertMet(long > 1 && hidden > 1, `${long} cases of several splits, ${hidden} with rows that see nothing`),
+    assertMet(long > 1 && hidden > 0, `${long} cases of several splits, ${hidden} with rows that see nothing`),
   );
 });
 
