@@ -230,6 +230,8 @@ export {
   simpleGlaStep,
   simpleGlaSync,
 } from './ops/gla.ts';
+export { groupedLatentAttention, groupedLatentAttentionSync } from './ops/grouped-latent.ts';
+export { type GtaInputs, type GtaOptions, gta, gtaSync } from './ops/gta.ts';
 export { type HgrnInputs, type HgrnResult, type HgrnStepInputs, hgrn, hgrnStep, hgrnSync } from './ops/hgrn.ts';
 export { type KdaInputs, kda, kdaStep, kdaSync } from './ops/kda.ts';
 export {
@@ -320,6 +322,7 @@ export {
   mesaNetSync,
 } from './ops/mesa-net.ts';
 export { type MetalaInputs, metala, metalaStep, metalaSync } from './ops/metala.ts';
+export { type MfaInputs, type MfaOptions, mfa, mfaSync } from './ops/mfa.ts';
 export {
   type AShapePlan,
   type BlockSparsePlan,
@@ -336,7 +339,7 @@ export {
   mixtureOfHeads,
   mixtureOfHeadsSync,
 } from './ops/mixture-of-heads.ts';
-export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
+export { type LatentInputs, type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
   type MlstmOptions,

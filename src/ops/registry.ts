@@ -61,6 +61,8 @@ import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gatedOja, planGatedOja } from './gated-oja.ts';
 import { gdn2, planGdn2 } from './gdn2.ts';
 import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
+import { groupedLatentAttention, planGroupedLatent } from './grouped-latent.ts';
+import { gta, planGta } from './gta.ts';
 import { hgrn, planHgrn } from './hgrn.ts';
 import { kda, planKda } from './kda.ts';
 import { lact, planLact } from './lact.ts';
@@ -77,6 +79,7 @@ import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { mesaNet, planMesaNet } from './mesa-net.ts';
 import { metala, planMetala } from './metala.ts';
+import { mfa, planMfa } from './mfa.ts';
 import { minference, planMinference } from './minference.ts';
 import { mixtureOfHeads, planMixtureOfHeads } from './mixture-of-heads.ts';
 import { mla, planMla } from './mla.ts';
@@ -1347,6 +1350,33 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['o', 'lse'],
     ...calls(mergeState, planMerge),
+  },
+  {
+    name: 'groupedLatentAttention',
+    doc: 'Multi-head latent attention with latents of several heads.',
+    paper: 'Grouped latent attention, Zadouri 2025',
+    inputs: ['qNope', 'qRope', 'cKv', 'kRope', 'wUk', 'wUv', 'kvLens?'],
+    attributes: [...MASKING, 'absorb'],
+    outputs: ['o'],
+    ...calls(groupedLatentAttention, planGroupedLatent),
+  },
+  {
+    name: 'gta',
+    doc: 'Attention whose keys are the first elements of the values and a rotated part that all heads share.',
+    paper: 'Grouped-tied attention, Zadouri 2025',
+    inputs: ['q', 'kv', 'kRope', 'kvLens?'],
+    attributes: MASKING,
+    outputs: ['o', 'lse'],
+    ...calls(gta, planGta),
+  },
+  {
+    name: 'mfa',
+    doc: 'Many heads with queries from a latent on one key and value head; values of the keys, if asked for.',
+    paper: 'Multi-matrix Factorization Attention, Hu 2024',
+    inputs: ['cQ', 'wUq', 'k', 'v?', 'wV?', 'kvLens?'],
+    attributes: [...MASKING, 'rope', 'absorb'],
+    outputs: ['o', 'lse'],
+    ...calls(mfa, planMfa),
   },
   {
     name: 'tpa',
