@@ -12,6 +12,10 @@ export {
   type MaskSource,
   type PictureOptions,
 } from './block-mask.ts';
+export { FactorCache, type FactorCacheOptions, type FactorQueries } from './cache/factor-cache.ts';
+export { LatentCache, type LatentCacheOptions, type LatentQueries } from './cache/latent-cache.ts';
+export type { RowCacheOptions, RowType } from './cache/row-cache.ts';
+export { YocoCache, type YocoCacheOptions } from './cache/yoco-cache.ts';
 export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
 export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';
