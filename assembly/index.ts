@@ -5,6 +5,8 @@ export { decode, decodeMerge, decodeScratchBytes } from './decode/decode';
 export { indexAttend, indexAttendScratchBytes } from './decode/index-attend';
 export { mergeParts } from './decode/merge-parts';
 export { mergeState } from './decode/merge-state';
+export { tensorProduct, tensorProductScratchBytes } from './decode/tensor-product';
+export { outerSum, outerSumScratchBytes } from './elementwise/outer-sum';
 export { precondKeys, precondTerms } from './delta/precondition';
 export { rowProducts } from './delta/row-products';
 export { delta, deltaScratchBytes } from './delta/delta';

@@ -43,6 +43,11 @@ export class CacheParams {
   pageTable: usize;
   pageSize: i32;
   pagesPerSequence: i32;
+  /** [B, Tk, kRestDim], stored as k: the last elements of every head's keys; k has those before them. Not with pages. */
+  kRest: usize;
+  kRestStrideB: i32;
+  kRestStrideT: i32;
+  kRestDim: i32;
 }
 
 
@@ -188,6 +193,53 @@ export class DecodeParams extends AttentionParams {
   relaxedDot: i32;
   /** f32 [sequence, kvHead, split, row, ceil8(dv) + 8] unnormalised o, then m and l. */
   partials: usize;
+}
+
+/** Attention on keys and values that are sums of outer products, see decode/tensor-product.ts. k and v are their row factors. */
+@unmanaged
+export class TensorProductParams extends DecodeParams {
+  /** Ranks of queries, keys and values. */
+  rankQ: i32;
+  rankK: i32;
+  rankV: i32;
+  /** Head factors of queries; absent, q has whole queries and rankQ is the number of heads. */
+  aQ: usize;
+  aQStrideB: i32;
+  aQStrideT: i32;
+  aQStrideR: i32;
+  aQType: i32;
+  aK: usize;
+  aKStrideB: i32;
+  aKStrideT: i32;
+  aKStrideR: i32;
+  aKType: i32;
+  aV: usize;
+  aVStrideB: i32;
+  aVStrideT: i32;
+  aVStrideR: i32;
+  aVType: i32;
+}
+
+/** Sums of outer products, see elementwise/outer-sum.ts. */
+@unmanaged
+export class OuterSumParams {
+  a: usize;
+  aStrideB: i32;
+  aStrideT: i32;
+  aStrideR: i32;
+  aType: i32;
+  b: usize;
+  bStrideB: i32;
+  bStrideT: i32;
+  bStrideR: i32;
+  bType: i32;
+  /** Contiguous. */
+  o: usize;
+  length: i32;
+  rank: i32;
+  heads: i32;
+  d: i32;
+  scale: f32;
 }
 
 /** Attention of every query on its own list of keys, see decode/index-attend.ts. */

@@ -13,6 +13,9 @@ export {
   type PictureOptions,
 } from './block-mask.ts';
 export { type ChaiLayerOptions, chaiLayer, restoreChaiLayer } from './cache/chai-layer.ts';
+export { FactorCache, type FactorCacheOptions, type FactorQueries } from './cache/factor-cache.ts';
+export { LatentCache, type LatentCacheOptions, type LatentQueries } from './cache/latent-cache.ts';
+export type { RowCacheOptions, RowType } from './cache/row-cache.ts';
 export {
   restoreSlotLayer,
   type SlotLayerOptions,
@@ -20,6 +23,7 @@ export {
   type SlotType,
   slotLayer,
 } from './cache/slot-layer.ts';
+export { YocoCache, type YocoCacheOptions } from './cache/yoco-cache.ts';
 export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
 export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';
@@ -70,6 +74,13 @@ export {
   blockwiseAttention,
   blockwiseAttentionSync,
 } from './ops/blockwise.ts';
+export {
+  type CascadeInputs,
+  type CascadeOptions,
+  cascadeAttention,
+  cascadeAttentionSync,
+  type Levels,
+} from './ops/cascade.ts';
 export {
   type CausalConv1dInputs,
   type CausalConv1dOptions,
@@ -241,6 +252,8 @@ export {
   simpleGlaStep,
   simpleGlaSync,
 } from './ops/gla.ts';
+export { groupedLatentAttention, groupedLatentAttentionSync } from './ops/grouped-latent.ts';
+export { type GtaInputs, type GtaOptions, gta, gtaSync } from './ops/gta.ts';
 export {
   type EvictionInputs,
   type EvictionResult,
@@ -341,6 +354,7 @@ export {
   mesaNetSync,
 } from './ops/mesa-net.ts';
 export { type MetalaInputs, metala, metalaStep, metalaSync } from './ops/metala.ts';
+export { type MfaInputs, type MfaOptions, mfa, mfaSync } from './ops/mfa.ts';
 export {
   type AShapePlan,
   type BlockSparsePlan,
@@ -357,7 +371,7 @@ export {
   mixtureOfHeads,
   mixtureOfHeadsSync,
 } from './ops/mixture-of-heads.ts';
-export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
+export { type LatentInputs, type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
   type MlstmOptions,
@@ -463,6 +477,17 @@ export {
   rgLruStep,
   rgLruSync,
 } from './ops/rg-lru.ts';
+export {
+  type JoinShardInputs,
+  type JoinShardOptions,
+  joinShard,
+  joinShardSync,
+  type RingInputs,
+  type RingLayout,
+  type RingOptions,
+  ringAttention,
+  ringAttentionSync,
+} from './ops/ring.ts';
 export { type RodimusInputs, rodimus, rodimusStep, rodimusSync } from './ops/rodimus.ts';
 export { type RopeInputs, type RopeOptions, rope, ropeSync } from './ops/rope.ts';
 export {
@@ -681,6 +706,7 @@ export {
   topPAttention,
   topPAttentionSync,
 } from './ops/top-attention.ts';
+export { type TpaInputs, type TpaOptions, tpa, tpaSync } from './ops/tpa.ts';
 export { type TriSolveInputs, triSolve, triSolveSync } from './ops/tri-solve.ts';
 export {
   type TttInputs,

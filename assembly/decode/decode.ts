@@ -1,5 +1,5 @@
-import { gatherScales, keyOffset, runLength } from '../flash/cache';
-import { closeRow, outGain, outputRow, RowEnd, writeLse, writeOutput } from '../flash/output';
+import { gatherScales, keyOffset, runLength, widenRest } from '../flash/cache';
+import { closeRow, joinRow, outGain, outputRow, RowEnd, writeLse, writeStrips } from '../flash/output';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, modifyRow, plainScores, scoreFactor } from '../flash/rows';
 import { multiplyRow } from '../flash/scores';
 import { sequenceAt } from '../flash/sequence';
@@ -60,7 +60,7 @@ function modeOf(type: i32, d: i32, rows: i32): i32 {
 function carve(p: DecodeParams, at: usize): Tiles {
   const t = changetype<Tiles>(at);
   t.rows = p.rows == 1 ? 1 : (p.rows + 3) & ~3;
-  t.kMode = modeOf(p.kType, p.dk, p.rows);
+  t.kMode = p.kRest ? WIDENED : modeOf(p.kType, p.dk, p.rows);
   t.vMode = modeOf(p.vType, p.dv, p.rows);
   t.dk4 = (p.dk + 3) & ~3;
   t.dv8 = roundUpNR(p.dv);
@@ -156,7 +156,9 @@ function scoreRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32
     for (let i = 0; i < n; ++i) {
       const row = t.kTile + <usize>i * rowBytes;
       v128.store(row + rowBytes - 16, i32x4.splat(0));
-      widenRow(rows + <usize>i * stride, p.kType, row, p.dk, p.kScale ? load<f32>(t.scales + ((<usize>i) << 2)) : 1);
+      const scale: f32 = p.kScale ? load<f32>(t.scales + ((<usize>i) << 2)) : 1;
+      widenRow(rows + <usize>i * stride, p.kType, row, p.dk - p.kRestDim, scale);
+      if (p.kRest) widenRest(p, s, j + i, row, p.dk);
     }
     rows = t.kTile;
     stride = rowBytes;
@@ -264,6 +266,7 @@ function partialAt(p: DecodeParams, sequence: i32, h: i32, split: i32, row: i32)
  *
  *   q      [B, Tq, H, dk]        f32, f16 or bf16
  *   k      [B, Tk, Hkv, dk]      f32, f16, bf16 or i8; with pageTable [pages, pageSize, Hkv, dk]
+ *   kRest  [B, Tk, dr]           k has dk - dr elements then, and all heads of a token the same last dr
  *   v      [B, Tk, Hkv, dv]      likewise; may be a view of k
  *   kScale, vScale  f32 [B, Tk, Hkv], or by pages; i8 only
  *   partials  f32, see DecodeParams; must not alias an input
@@ -309,7 +312,7 @@ export function decode(params: usize, begin: i32, end: i32, scratch: usize): voi
 }
 
 /**
- * Joins the partials of all splits of a row, in order, and writes o and lse.
+ * Joins the partials of all splits of a row, in order, and writes o and lse, or joins them with what is there.
  *
  *   m = max m_s,  l = sum l_s 2^(m_s - m),  o = sum o_s 2^(m_s - m) / l
  *
@@ -345,11 +348,8 @@ export function decodeMerge(params: usize, begin: i32, end: i32, scratch: usize)
       }
     }
     closeRow(p, head, m, l, keyBiasBase(p, s, head, i), rowEnd);
+    joinRow(p, s, head, i, rowEnd);
     writeLse(p, s, head, i, rowEnd.lse);
-    const factor = f32x4.splat(rowEnd.inverse * outGain(p, s, head));
-    const out = outputRow(p, s, head, i);
-    for (let c = 0; c < p.dv; c += 4) {
-      writeOutput(p, out, c, f32x4.mul(factor, v128.load(scratch + ((<usize>c) << 2))));
-    }
+    writeStrips(scratch, 32, outputRow(p, s, head, i), p.dv, rowEnd.inverse * outGain(p, s, head), rowEnd.keep);
   }
 }

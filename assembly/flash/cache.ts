@@ -1,4 +1,5 @@
 import { CacheParams, Sequence } from '../params';
+import { elementBytes, widenRow } from '../simd/storage';
 
 /** Keys from j on that lie one stride apart, at most n: to the end of j's page. */
 // @ts-ignore: decorator
@@ -34,4 +35,11 @@ export function gatherScales(p: CacheParams, s: Sequence, scales: usize, j: i32,
     store<f32>(dst, load<f32>(src));
     src += stride;
   }
+}
+
+/** The last elements of key j, which all heads share, in f32 behind the others of a key of dk elements at `row`. */
+export function widenRest(p: CacheParams, s: Sequence, j: i32, row: usize, dk: i32): void {
+  const at = <usize>s.batch * <usize>p.kRestStrideB + <usize>(s.kStart + j) * <usize>p.kRestStrideT;
+  const rest = p.kRest + at * elementBytes(p.kType);
+  widenRow(rest, p.kType, row + ((<usize>(dk - p.kRestDim)) << 2), p.kRestDim, 1);
 }

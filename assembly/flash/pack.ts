@@ -3,14 +3,14 @@ import { transposePanel } from '../gemm/transpose';
 import { FlashPackParams, Sequence } from '../params';
 import { elementBytes, F32, widenRow } from '../simd/storage';
 import { largestNorm } from './bound';
-import { gatherScales, keyOffset } from './cache';
+import { gatherScales, keyOffset, widenRest } from './cache';
 import { sequenceAt, sequenceOfBlock } from './sequence';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR } from './tile';
 
 /** Columns [8c, 8c + 8) of a row into row j of each value panel; columns past dv are zero. */
 // @ts-ignore: decorator
 @inline
-function scatterValueRow(row: usize, panels: usize, j: i32, dv: i32): void {
+export function scatterValueRow(row: usize, panels: usize, j: i32, dv: i32): void {
   let out = panels + <usize>j * 32;
   let c = 0;
   for (; c + NR <= dv; c += NR) {
@@ -33,12 +33,13 @@ function packKeys(p: FlashPackParams, s: Sequence, h: i32, first: i32, rows: i32
   const bytes = elementBytes(p.kType);
   let source = p.k + keyOffset(p, s, first, h, p.kStrideB, p.kStrideT, p.kStrideH) * bytes;
   let stride = <usize>p.kStrideT * bytes;
-  if (p.kType != F32 || (rows & 7) != 0 || p.pageTable) {
+  if (p.kType != F32 || (rows & 7) != 0 || p.pageTable || p.kRest) {
     if (p.kScale) gatherScales(p, s, p.kScale, first, rows, h, scratch);
     for (let j = 0; j < rows; ++j) {
       const row = p.k + keyOffset(p, s, first + j, h, p.kStrideB, p.kStrideT, p.kStrideH) * bytes;
       const scale: f32 = p.kScale ? load<f32>(scratch + ((<usize>j) << 2)) : 1;
-      widenRow(row, p.kType, tile + <usize>j * rowBytes, dk, scale);
+      widenRow(row, p.kType, tile + <usize>j * rowBytes, dk - p.kRestDim, scale);
+      if (p.kRest) widenRest(p, s, first + j, tile + <usize>j * rowBytes, dk);
     }
     memory.fill(tile + <usize>rows * rowBytes, 0, <usize>(BLOCK_K - rows) * rowBytes);
     source = tile;
@@ -75,6 +76,7 @@ function packValues(p: FlashPackParams, s: Sequence, h: i32, first: i32, rows: i
  *
  *   k      [B, Tk, Hkv, dk]              f32, f16, bf16 or i8; any strides, last axis contiguous; with pageTable
  *                                        [pages, pageSize, Hkv, dk]
+ *   kRest  [B, Tk, dr]                   k has dk - dr elements then, and all heads of a token the same last dr
  *   v      [B, Tk, Hkv, dv]              likewise; may alias k
  *   kScale, vScale  f32 [B, Tk, Hkv]     i8 only: value = code * scale; by pages likewise
  *   kPack  f32 [Hkv, blocks, 8, dk, 8]   16-byte aligned; must not alias k or v

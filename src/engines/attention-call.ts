@@ -23,6 +23,8 @@ export interface AttentionCall {
   readonly q: Tensor;
   /** [B, Tk, Hkv, dk]; of a paged cache [pages, pageSize, Hkv, dk], and so are the other operands of its shape. */
   readonly k: Tensor;
+  /** [B, Tk, dr], stored as k: the last elements of the keys of all heads; k has dk - dr then. Not with pages. */
+  readonly kRest?: Tensor | undefined;
   /** [B, Tk, Hkv, dv]; may be a view of k. */
   readonly v: Tensor;
   /** [B, Tk, Hkv], for i8 keys and values. */
@@ -51,7 +53,7 @@ export interface AttentionCall {
   readonly sinks?: Tensor | undefined;
   /** f32 [Hq] or [B, Hq]: factor on o. Of a head whose factor is 0 flash computes nothing, unless lse is asked for. */
   readonly outScale?: Tensor | undefined;
-  /** Add to o instead of overwriting it; or join o and lse, which hold the result over other keys (flash and indexAttend). */
+  /** Add to o instead of overwriting it; or join o and lse, which hold the result over other keys. */
   readonly accumulate?: boolean | 'join';
   /** f32 [B, Hq, Tq, Tk] scores to write out, after the named stage. */
   readonly scores?: { readonly to: Tensor; readonly stage: 'scaled' | 'capped' | 'masked' } | undefined;
@@ -64,7 +66,7 @@ function stride(tensor: Tensor | undefined, axis: number): number {
 }
 
 /** Params that say where keys and values lie. */
-export function cacheParams({ k, v, kScale, vScale, pages }: AttentionCall) {
+export function cacheParams({ k, kRest, v, kScale, vScale, pages }: AttentionCall) {
   const scale = kScale ?? vScale;
   return {
     k: k.address,
@@ -85,6 +87,10 @@ export function cacheParams({ k, v, kScale, vScale, pages }: AttentionCall) {
     pageTable: pages?.table.address ?? 0,
     pageSize: pages?.size ?? 0,
     pagesPerSequence: stride(pages?.table, 0),
+    kRest: kRest?.address ?? 0,
+    kRestStrideB: stride(kRest, 0),
+    kRestStrideT: stride(kRest, 1),
+    kRestDim: kRest?.shape[2] ?? 0,
   };
 }
 

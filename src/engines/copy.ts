@@ -51,3 +51,13 @@ export function copyIntegers(b: Builder, x: Tensor, o: Tensor): void {
   const types = { xType: FOUR_BYTES, oType: FOUR_BYTES };
   overTokens(b, 'narrow', NarrowParams, { x: rows(x), o: rows(o) }, types, { flops: 1, elements: 8192 });
 }
+
+/** Adds o = x for tensors [B, T, H, D] of one shape, last axes contiguous: x f32 or of o's type, o f32, f16 or bf16. */
+export function storeRows(b: Builder, x: Tensor, o: Tensor): void {
+  if (o.dtype === 'f32') {
+    copyRows(b, x, o);
+    return;
+  }
+  const types = { xType: storageOf(x), oType: storageOf(o) };
+  overTokens(b, 'narrow', NarrowParams, { x, o }, types, { flops: 1, elements: 8192 });
+}

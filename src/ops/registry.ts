@@ -12,6 +12,7 @@ import { attention, planAttention } from './attention.ts';
 import { based, planBased, rebased } from './based.ts';
 import { bigbird, planBigbird } from './bigbird.ts';
 import { blockwiseAttention, planBlockwise } from './blockwise.ts';
+import { cascadeAttention, planCascade } from './cascade.ts';
 import { causalConv1d, planCausalConv1d } from './causal-conv.ts';
 import { chai, chaiClusters, planChai, planChaiClusters } from './chai.ts';
 import { kMeans, lshBuckets, planKMeans, planLshBuckets, planPoolBlocks, poolBlocks } from './clusters.ts';
@@ -61,6 +62,8 @@ import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gatedOja, planGatedOja } from './gated-oja.ts';
 import { gdn2, planGdn2 } from './gdn2.ts';
 import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
+import { groupedLatentAttention, planGroupedLatent } from './grouped-latent.ts';
+import { gta, planGta } from './gta.ts';
 import { h2o, planH2o, planTova, tova } from './h2o.ts';
 import { hgrn, planHgrn } from './hgrn.ts';
 import { kda, planKda } from './kda.ts';
@@ -78,6 +81,7 @@ import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
 import { mesaNet, planMesaNet } from './mesa-net.ts';
 import { metala, planMetala } from './metala.ts';
+import { mfa, planMfa } from './mfa.ts';
 import { minference, planMinference } from './minference.ts';
 import { mixtureOfHeads, planMixtureOfHeads } from './mixture-of-heads.ts';
 import { mla, planMla } from './mla.ts';
@@ -98,6 +102,7 @@ import { planPrecond, precondGatedDeltaRule, precondKda } from './precond-delta.
 import { planRadial, radialAttention } from './radial.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
 import { planRgLru, rgLru } from './rg-lru.ts';
+import { joinShard, planJoinShard, planRing, ringAttention } from './ring.ts';
 import { planRodimus, rodimus } from './rodimus.ts';
 import { planRope, rope } from './rope.ts';
 import { planRouting, routingAttention } from './routing.ts';
@@ -125,6 +130,7 @@ import { planSwin, swinAttention } from './swin.ts';
 import { planTitans, planTitansLinear, titans, titansLinear } from './titans.ts';
 import { planTitansLayer, titansLayer } from './titans-layer.ts';
 import { planTopKAttention, planTopPAttention, topKAttention, topPAttention } from './top-attention.ts';
+import { planTpa, tpa } from './tpa.ts';
 import { planTriSolve, triSolve } from './tri-solve.ts';
 import { planTttLinear, planTttMlp, tttLinear, tttMlp } from './ttt.ts';
 import { planVmoba, vmoba } from './vmoba.ts';
@@ -1401,6 +1407,69 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['o', 'lse'],
     ...calls(mergeState, planMerge),
+  },
+  {
+    name: 'groupedLatentAttention',
+    doc: 'Multi-head latent attention with latents of several heads.',
+    paper: 'Grouped latent attention, Zadouri 2025',
+    inputs: ['qNope', 'qRope', 'cKv', 'kRope', 'wUk', 'wUv', 'kvLens?'],
+    attributes: [...MASKING, 'absorb'],
+    outputs: ['o'],
+    ...calls(groupedLatentAttention, planGroupedLatent),
+  },
+  {
+    name: 'gta',
+    doc: 'Attention whose keys are the first elements of the values and a rotated part that all heads share.',
+    paper: 'Grouped-tied attention, Zadouri 2025',
+    inputs: ['q', 'kv', 'kRope', 'kvLens?'],
+    attributes: MASKING,
+    outputs: ['o', 'lse'],
+    ...calls(gta, planGta),
+  },
+  {
+    name: 'mfa',
+    doc: 'Many heads with queries from a latent on one key and value head; values of the keys, if asked for.',
+    paper: 'Multi-matrix Factorization Attention, Hu 2024',
+    inputs: ['cQ', 'wUq', 'k', 'v?', 'wV?', 'kvLens?'],
+    attributes: [...MASKING, 'rope', 'absorb'],
+    outputs: ['o', 'lse'],
+    ...calls(mfa, planMfa),
+  },
+  {
+    name: 'tpa',
+    doc: 'Tensor product attention: on factors of keys and values, or on keys and values made from them.',
+    paper: 'Tensor Product Attention, Zhang 2025',
+    inputs: ['q?', 'aQ?', 'bQ?', 'aK', 'bK', 'aV', 'bV', 'kvLens?'],
+    attributes: [...MASKING, 'contract'],
+    outputs: ['o', 'lse'],
+    ...calls(tpa, planTpa),
+  },
+  {
+    name: 'cascadeAttention',
+    doc: 'Attention of sequences that begin alike: shared prefixes are read once for all.',
+    paper: 'FlashInfer, Ye 2025',
+    inputs: ['q', 'prefixK', 'prefixV', 'prefixLens?', 'k', 'v', 'kvLens?'],
+    attributes: ['causal', 'scale', 'softcap'],
+    outputs: ['o', 'lse'],
+    ...calls(cascadeAttention, planCascade),
+  },
+  {
+    name: 'ringAttention',
+    doc: 'Attention over shards of keys and values, one shard after another.',
+    paper: 'Ring Attention, Liu 2023',
+    inputs: ['q', 'k', 'v'],
+    attributes: [...MASKING, 'shards', 'layout'],
+    outputs: ['o', 'lse'],
+    ...calls(ringAttention, planRing),
+  },
+  {
+    name: 'joinShard',
+    doc: 'One step of ring attention: attention to a shard of keys and values, joined with the result over others.',
+    paper: 'Ring Attention, Liu 2023',
+    inputs: ['q', 'k', 'v', 'o?', 'lse?'],
+    attributes: [...MASKING, 'qStart', 'kStart'],
+    outputs: ['o', 'lse'],
+    ...calls(joinShard, planJoinShard),
   },
   {
     name: 'rope',
