@@ -8,6 +8,7 @@ import { type AttentionCall, MOST_DIM } from '../engines/attention-call.ts';
 import type { BlockList } from '../engines/block-list.ts';
 import { decodeAttend, suitsDecode } from '../engines/decode.ts';
 import { flashAttend } from '../engines/flash.ts';
+import type { Quantization } from '../engines/flash-quantised.ts';
 import { sequencesOf } from '../engines/sequences.ts';
 import {
   expectContiguous,
@@ -65,6 +66,21 @@ export interface AttentionOptions {
   readonly blockMask?: BlockMask;
   /** Scores become softcap * tanh(score / softcap). Default: none. */
   readonly softcap?: number;
+  /**
+   * Arithmetic on rounded numbers, by its name or with its own options. `int8` is the fast one. Default: none.
+   *
+   * - `int8`: keys less their mean; codes of 7 bits for queries, keys, weights and values; both products on integers.
+   * - `sage`: SageAttention, int8 queries (128 rows) and keys (64 rows) less their mean; f32 weights and values.
+   */
+  readonly quantization?: QuantizationKind | QuantizationOptions;
+}
+
+/** Names of what attention may be rounded to. */
+export type QuantizationKind = 'int8' | 'sage';
+
+/** A kind with its own options. */
+export interface QuantizationOptions {
+  readonly kind: QuantizationKind;
 }
 
 /** Results of `attention`. */
@@ -91,7 +107,8 @@ const INPUTS = [
   'cuSeqlens',
   'cuSeqlensK',
 ];
-const OPTIONS = ['causal', 'window', 'blockMask', 'scale', 'softcap'];
+const OPTIONS = ['causal', 'window', 'blockMask', 'scale', 'softcap', 'quantization'];
+const KINDS: readonly QuantizationKind[] = ['int8', 'sage'];
 
 /** Checks a call and states it for the engines; `o` and `lse` are made by the builder. */
 export function attentionCall(
@@ -166,7 +183,29 @@ export function attentionCall(
     scale: finite(op, 'scale', options.scale, D ** -0.5),
     softcap,
     window: [left, right],
+    quantization: quantizationOf(op, options),
   };
+}
+
+/** @throws OptionError if the quantization is none, or does not go with another option. */
+function quantizationOf(op: string, { quantization, softcap, blockMask }: AttentionOptions): Quantization | undefined {
+  if (quantization === undefined) return undefined;
+  const options: QuantizationOptions = typeof quantization === 'string' ? { kind: quantization } : quantization;
+  if (options === null || typeof options !== 'object' || !KINDS.includes(options.kind)) {
+    throw new OptionError(
+      `${op}: quantization is ${JSON.stringify(quantization)}, expected one of ${KINDS.join(', ')}, or { kind } with one of them`,
+    );
+  }
+  expectNames(`${op}: quantization`, 'option', options, ['kind']);
+  if (softcap !== undefined) {
+    throw new OptionError(
+      `${op}: softcap does not go with quantization, which takes the mean off the keys: softcap bends what is left. Leave one out.`,
+    );
+  }
+  if (blockMask !== undefined) {
+    throw new OptionError(`${op}: blockMask does not go with quantization. Give a mask, a window or causal, or leave one out.`);
+  }
+  return options;
 }
 
 /** @throws OptionError if `mask` is no block mask. */
