@@ -3,6 +3,7 @@ import { FlashParams, Sequence } from '../params';
 import { bytePanelBytes, bytePanels } from './byte-panels';
 import { softmaxBytes } from './byte-softmax';
 import { INT8, scoresInBytes } from './quantization';
+import { raiseReferences, roundsWeights, roundWeights } from './round-weights';
 import { endKey, firstKey, modifyRow, plainScores } from './rows';
 import { multiplyRow } from './scores';
 import { keepRows, SLACK, softmaxStep } from './softmax';
@@ -65,10 +66,13 @@ export function attendBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i
       mixBytes(p, t, g * MR, live, from, n, scores, acc);
       continue;
     }
+    const rounded = roundsWeights(p.quantization);
+    if (rounded) raiseReferences(live, scores, n, t.m + (at << 2), t.l + (at << 4), acc, t.strips, STRIP);
     // while no score can pass the references, their maximum need not be looked for
     const bound = plain && !p.quantization ? load<f32>(t.qNorms + ((<usize>g) << 2)) * kNorm : Infinity;
     const bounded = bound <= leastReference(t.m + (at << 2), live) + SLACK;
     softmaxStep(live, bounded, scores, SCORE_ROW, n, t.m + (at << 2), t.l + (at << 4), acc, 32, t.strips, STRIP);
+    if (rounded) roundWeights(p.quantization, live, t.s, from, n);
     const keys = high - from;
     const values = vPanels + ((<usize>from) << 5);
     panels(strips, scores, SCORE_ROW, values, BLOCK_K * 32, acc, STRIP, 32, keys, 1);

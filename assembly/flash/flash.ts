@@ -30,7 +30,18 @@ function meanScore(p: FlashParams, s: Sequence, t: Tiles, h: i32, i: i32): f64 {
     sum += <f64>load<f32>(row) * <f64>load<f32>(mean);
     mean += 4;
   }
-  return sum * LN2;
+  return sum * (p.depth ? <f64>p.scale : LN2);
+}
+
+/** Adds to the unnormalised output of row i what was taken off all values. */
+function addValueMean(p: FlashParams, s: Sequence, t: Tiles, h: i32, i: i32, acc: usize): void {
+  const kvHeads = p.heads / p.group;
+  const mean = statisticsAt(p.vMeans, sequenceNumber(p.sequences, s), kvHeads, h / p.group, p.dv);
+  const weight = sum4(v128.load(t.l + ((<usize>i) << 4)));
+  for (let c = 0; c < p.dv; ++c) {
+    const at = acc + <usize>(c >> 3) * STRIP + ((<usize>(c & 7)) << 2);
+    store<f32>(at, load<f32>(at) + weight * load<f32>(mean + ((<usize>c) << 2)));
+  }
 }
 
 /** Divides by the weights' sum and writes o and lse of one query block. */
@@ -49,6 +60,7 @@ export function finishBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i
       keyBiasBase(p, s, h, q0 + i) + (p.kMeans ? meanScore(p, s, t, h, i) : 0),
       end,
     );
+    if (p.vMeans) addValueMean(p, s, t, h, i, acc);
     joinRow(p, s, h, q0 + i, end);
     writeLse(p, s, h, q0 + i, end.lse);
     const out = outputRow(p, s, h, q0 + i);
@@ -188,8 +200,10 @@ export function flash(params: usize, begin: i32, end: i32, scratch: usize): void
 
     const qStart = s.batch * p.qStrideB + (s.qStart + q0) * p.qStrideT + h * p.qStrideH;
     const packed = p.quantization ? t.raw : t.q;
-    packRows(p.q + <usize>qStart * elementBytes(p.qType), p.qType, p.qStrideT, rows, packed, p.dk, factor);
-    if (p.quantization) quantiseQueries(p, t, rows);
+    // rounded floats are scaled after they have been rounded
+    const first: f32 = p.depth ? 1 : factor;
+    packRows(p.q + <usize>qStart * elementBytes(p.qType), p.qType, p.qStrideT, rows, packed, p.dk, first);
+    if (p.quantization) quantiseQueries(p, t, rows, factor);
     if (p.r) packRows(p.r + ((<usize>qStart) << 2), 0, p.qStrideT, rows, t.r, p.dk, 1);
     openBlock(p, t, rows);
 

@@ -1,9 +1,13 @@
 import { NR } from '../gemm/panel';
+import { transposePanel } from '../gemm/transpose';
 import { FlashQuantiseParams, Sequence } from '../params';
 import { elementBytes, widenRow } from '../simd/storage';
 import { bytePanelBytes, PANEL_HEAD } from './byte-panels';
 import { gatherScales, keyOffset } from './cache';
-import { codes4, factorOf, INT8, mostCode, mostOf, QUERY_OFFSET, scoresInBytes, unitOf } from './quantization';
+import { scatterValueRow } from './pack';
+import { codes4, factorOf, FP8, INT8, mostCode, mostOf, QUERY_OFFSET, SAGE2, SAGE3, scoresInBytes, unitOf } from './quantization';
+import { roundInt8 } from './quantise-queries';
+import { e2m1, e4m3, E4M3_MOST, FP4_GROUP, fp4Scale, roundE4m3, roundFp4, turnHadamard } from './round';
 import { sequenceAt, sequenceOfBlock } from './sequence';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR } from './tile';
 
@@ -116,6 +120,76 @@ function packValueBytes(p: FlashQuantiseParams, tile: usize, rows: i32, out: usi
   }
 }
 
+/** Largest magnitude of keys of a tile whose number in eight is 2 `pair` or the one after: they share a scale in SageAttention2. */
+function mostOfPair(tile: usize, rows: i32, pair: i32, width: i32): f32 {
+  let most: f32 = 0;
+  for (let j = pair << 1; j < rows; j += 8) {
+    most = max<f32>(most, mostOf(tile + (<usize>(j * width) << 2), j + 1 < rows ? width << 1 : width));
+  }
+  return most;
+}
+
+/** Keys of one block rounded, after them, for SageAttention2 and 3, the keys as they were, as f32 panels [8][depth][8]. */
+function packRoundedKeys(p: FlashQuantiseParams, tile: usize, rows: i32, width: i32, out: usize): void {
+  const kind = p.quantization;
+  const rowBytes = (<usize>width) << 2;
+  const depthBytes = (<usize>p.depth) << 2;
+  const wide = tile + <usize>BLOCK_K * rowBytes;
+  memory.fill(wide, 0, <usize>BLOCK_K * depthBytes);
+  if (kind != FP8) {
+    for (let j: usize = 0; j < <usize>rows; ++j) {
+      memory.copy(wide + j * depthBytes + ((<usize>p.dk) << 2), tile + j * rowBytes, (<usize>p.dk) << 2);
+    }
+  }
+  if (p.hadamard) for (let j: usize = 0; j < <usize>rows; ++j) turnHadamard(tile + j * rowBytes, p.depth);
+  if (kind == FP8) roundE4m3(tile, rows * width, mostOf(tile, rows * width));
+  for (let pair = 0; kind == SAGE2 && pair < 4; ++pair) {
+    const most = mostOfPair(tile, rows, pair, width);
+    for (let j = pair << 1; j < rows; j += 8) roundInt8(tile + <usize>j * rowBytes, min(2, rows - j) * width, most);
+  }
+  if (kind == SAGE3) for (let j: usize = 0; j < <usize>rows; ++j) roundFp4(tile + j * rowBytes, width);
+  for (let j: usize = 0; j < <usize>rows; ++j) {
+    memory.copy(wide + j * depthBytes, tile + j * rowBytes, (<usize>min(p.depth, p.dk)) << 2);
+    if (kind == FP8) memory.copy(wide + j * depthBytes, tile + j * rowBytes, depthBytes);
+  }
+  for (let j: usize = 0; j < <usize>roundUpNR(rows); j += NR) {
+    transposePanel(wide + j * depthBytes, depthBytes, out + j * depthBytes, p.depth);
+  }
+}
+
+/** Numbers of column c of `rows` rows in NVFP4, groups of 16 rows. */
+function roundColumnFp4(tile: usize, rows: i32, stride: usize, column: usize): void {
+  for (let first = 0; first < rows; first += FP4_GROUP) {
+    const last = min(rows, first + FP4_GROUP);
+    let most: f32 = 0;
+    for (let j = first; j < last; ++j) most = max<f32>(most, abs<f32>(load<f32>(tile + <usize>j * stride + column)));
+    const scale = fp4Scale(most);
+    const factor: f32 = scale == 0 ? 0 : 1 / scale;
+    for (let j = first; j < last; ++j) {
+      const at = tile + <usize>j * stride + column;
+      store<f32>(at, f32x4.extract_lane(e2m1(f32x4.splat(load<f32>(at) * factor)), 0) * scale);
+    }
+  }
+}
+
+/** Values of one block rounded, as f32 panels [strip][64][8]. */
+function packRoundedValues(p: FlashQuantiseParams, tile: usize, rows: i32, width: i32, most: usize, out: usize): void {
+  const stride = (<usize>width) << 2;
+  if (p.quantization == FP8) roundE4m3(tile, rows * width, mostOf(tile, rows * width));
+  for (let c: usize = 0; c < (<usize>p.dv) << 2; c += 4) {
+    if (p.quantization == SAGE3) roundColumnFp4(tile, rows, stride, c);
+    if (p.quantization != SAGE2) continue;
+    const largest = load<f32>(most + c);
+    const factor = factorOf(largest, E4M3_MOST);
+    const unit = unitOf(largest, E4M3_MOST);
+    for (let at = tile + c, end = at + <usize>rows * stride; at < end; at += stride) {
+      store<f32>(at, f32x4.extract_lane(e4m3(f32x4.splat(load<f32>(at) * factor)), 0) * unit);
+    }
+  }
+  memory.fill(tile + <usize>rows * stride, 0, <usize>(roundUpNR(rows) - rows) * stride);
+  for (let j = 0; j < roundUpNR(rows); ++j) scatterValueRow(tile + <usize>j * stride, out, j, p.dv);
+}
+
 /** Number of a sequence in its table. */
 // @ts-ignore: decorator
 @inline
@@ -127,7 +201,7 @@ export function sequenceNumber(table: usize, s: Sequence): i32 {
 export function flashQuantiseScratchBytes(params: usize, scratch: usize): i32 {
   const p = changetype<FlashQuantiseParams>(params);
   const width = <usize>max(roundUpNR(max(p.dk, p.dv)), p.depth);
-  return <i32>(SCALES_BYTES + <usize>BLOCK_K * width * 4);
+  return <i32>(SCALES_BYTES + <usize>BLOCK_K * (width + <usize>p.depth) * 4);
 }
 
 /**
@@ -136,10 +210,12 @@ export function flashQuantiseScratchBytes(params: usize, scratch: usize): i32 {
  *   k, v, kScale, vScale   as flashPack takes them
  *   kMeans                 taken off the keys first
  *   kPack                  [Hkv, blocks, 8] byte panels of eight keys (see bytePanels), one block's at an address of its own
+ *   vMeans, vMost          SageAttention2: taken off the values first; the largest magnitudes of what is left
  *   vPack                  [Hkv, blocks, ceil8(dv) / 8] byte panels of eight columns; or absent
  *
- *   code = round(x / unit), unit = max |x| / 63 of a key, or of a column of 64 values (int8); max |x| / 127 of 64 keys (SageAttention,
- *   Zhang 2024).
+ *   int8: code = round(x / unit), unit = max |x| / 63 of a key, or of a column of 64 values. SageAttention (Zhang 2024): max |x| / 127 of 64
+ *   keys. The others round as theirs, and kPack [Hkv, blocks, 8, depth, 8] and vPack are f32, as flashPack's: SageAttention2 int8 keys by
+ *   fours of pairs and e4m3 values by column, SageAttention3 NVFP4, groups of 16 along the products' sums, fp8 e4m3 by block.
  *
  * Item: one (64-key block, key/value head). Scratch: flashQuantiseScratchBytes.
  */
@@ -154,13 +230,21 @@ export function flashPackQuantised(params: usize, begin: i32, end: i32, scratch:
     const rows = min(BLOCK_K, s.kLength - first);
     const at = <usize>(h * p.blocks + block);
     const mean = p.kMeans ? statisticsAt(p.kMeans, sequenceNumber(p.sequences, s), p.kvHeads, h, p.dk) : 0;
-    if (scoresInBytes(p.quantization)) {
-      widenKeys(p, s, h, first, rows, mean, tile, roundUpNR(p.dk));
-      packKeyBytes(p, tile, rows, p.kPack + at * keyBlockBytes(p.dk));
-    }
-    if (p.vPack && p.quantization == INT8) {
-      widenValues(p, s, h, first, rows, 0, tile, roundUpNR(p.dv));
+    const codes = scoresInBytes(p.quantization);
+    const keyWidth = p.quantization == FP8 ? max(p.depth, roundUpNR(p.dk)) : roundUpNR(p.dk);
+    widenKeys(p, s, h, first, rows, mean, tile, keyWidth);
+    if (codes) packKeyBytes(p, tile, rows, p.kPack + at * keyBlockBytes(p.dk));
+    else packRoundedKeys(p, tile, rows, keyWidth, p.kPack + at * <usize>(BLOCK_K * p.depth * 4));
+    if (!p.vPack) continue;
+    const number = sequenceNumber(p.sequences, s);
+    const vMean = p.vMeans ? statisticsAt(p.vMeans, number, p.kvHeads, h, p.dv) : 0;
+    const width = roundUpNR(p.dv);
+    widenValues(p, s, h, first, rows, vMean, tile, width);
+    if (p.quantization == INT8) {
       packValueBytes(p, tile, rows, p.vPack + at * valueBlockBytes(p.dv));
+    } else {
+      const most = p.vMost ? statisticsAt(p.vMost, number, p.kvHeads, h, p.dv) : 0;
+      packRoundedValues(p, tile, rows, width, most, p.vPack + at * <usize>((width >> 3) * BLOCK_K * 32));
     }
   }
 }

@@ -10,7 +10,7 @@ import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR } from './tile';
 /** Columns [8c, 8c + 8) of a row into row j of each value panel; columns past dv are zero. */
 // @ts-ignore: decorator
 @inline
-function scatterValueRow(row: usize, panels: usize, j: i32, dv: i32): void {
+export function scatterValueRow(row: usize, panels: usize, j: i32, dv: i32): void {
   let out = panels + <usize>j * 32;
   let c = 0;
   for (; c + NR <= dv; c += NR) {

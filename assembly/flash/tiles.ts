@@ -42,7 +42,7 @@ export class Tiles {
   live: usize;
   /** Quantised: f32 [groups * MR, dk] query rows before they are rounded. */
   raw: usize;
-  /** Scores in bytes: codes of the queries, their units, one row padded to whole octets. */
+  /** Scores in bytes: codes of the queries (else a row for their mean), their units, one row padded to whole octets. */
   codes: usize;
   units: usize;
   padded: usize;
@@ -81,13 +81,13 @@ export function carve(p: FlashParams, at: usize): Tiles {
 
 /** What only quantised attention needs, behind the rest. */
 function carveQuantised(p: FlashParams, t: Tiles, rows: usize): void {
-  const width = <usize>roundUpNR(p.dk);
+  const width = <usize>roundUpNR(max(p.dk, p.depth));
   // a step of the softmax may write eight weights, and scores, past the last row
   t.weights = t.end + 32;
   t.weightUnits = t.weights + <usize>MR * 64 + 16;
   t.units = t.weightUnits + 32;
   t.codes = t.units + ((rows * 4 + 15) & ~15);
-  t.padded = t.codes + ((rows * width + 15) & ~15);
+  t.padded = t.codes + ((max(rows, 4) * width + 15) & ~15);
   t.raw = t.padded + width * 4;
   t.end = t.raw + ((rows * <usize>p.dk * 4 + 15) & ~15);
 }

@@ -67,21 +67,35 @@ export interface AttentionOptions {
   /** Scores become softcap * tanh(score / softcap). Default: none. */
   readonly softcap?: number;
   /**
-   * Arithmetic on rounded numbers, by its name or with its own options. `int8` is the fast one. Default: none.
+   * Arithmetic on rounded numbers, by its name or with options of its own. Not with softcap or blockMask. Default: none.
    *
-   * - `int8`: keys less their mean; codes of 7 bits for queries, keys, weights and values; both products on integers.
-   * - `sage`: SageAttention, int8 queries (128 rows) and keys (64 rows) less their mean; f32 weights and values.
+   * - `int8`: the fast one. Both products on 8-bit integers; codes of 7 bits for queries, keys (less their mean), weights and values.
+   * - `sage`: SageAttention (Zhang 2024). int8 queries by 128 rows and keys by 64, less their mean; weights and values stay f32.
+   * - `sage2`: SageAttention2 (Zhang 2024), emulated. Queries less the mean of 128 rows, too; e4m3 weights and values.
+   * - `sage3`: SageAttention3 (Zhang 2025), emulated. NVFP4, groups of 16 numbers; weights in two levels.
+   * - `fp8`: FlashAttention-3 (Shah 2024), emulated. e4m3 by blocks of 128 queries and 64 keys.
+   *
+   * What is emulated is f32 arithmetic on rounded numbers: it shows the error and saves no time.
    */
   readonly quantization?: QuantizationKind | QuantizationOptions;
 }
 
 /** Names of what attention may be rounded to. */
-export type QuantizationKind = 'int8' | 'sage';
+export type QuantizationKind = 'int8' | 'sage' | 'sage2' | 'sage3' | 'fp8';
 
-/** A kind with its own options. */
-export interface QuantizationOptions {
-  readonly kind: QuantizationKind;
-}
+/** A kind with options of its own. */
+export type QuantizationOptions =
+  | { readonly kind: 'int8' | 'sage' | 'sage3' }
+  | {
+      readonly kind: 'sage2';
+      /** Values less their mean by column are rounded, and the mean is added to o. Default false. */
+      readonly smoothV?: boolean;
+    }
+  | {
+      readonly kind: 'fp8';
+      /** Queries and keys are turned by a Hadamard matrix with signs first, which spreads outliers. Default false. */
+      readonly hadamard?: boolean;
+    };
 
 /** Results of `attention`. */
 export interface AttentionResult {
@@ -108,7 +122,14 @@ const INPUTS = [
   'cuSeqlensK',
 ];
 const OPTIONS = ['causal', 'window', 'blockMask', 'scale', 'softcap', 'quantization'];
-const KINDS: readonly QuantizationKind[] = ['int8', 'sage'];
+/** Kinds of rounding, with the options that each has. */
+const KINDS: Record<QuantizationKind, readonly string[]> = {
+  int8: [],
+  sage: [],
+  sage2: ['smoothV'],
+  sage3: [],
+  fp8: ['hadamard'],
+};
 
 /** Checks a call and states it for the engines; `o` and `lse` are made by the builder. */
 export function attentionCall(
@@ -190,22 +211,30 @@ export function attentionCall(
 /** @throws OptionError if the quantization is none, or does not go with another option. */
 function quantizationOf(op: string, { quantization, softcap, blockMask }: AttentionOptions): Quantization | undefined {
   if (quantization === undefined) return undefined;
-  const options: QuantizationOptions = typeof quantization === 'string' ? { kind: quantization } : quantization;
-  if (options === null || typeof options !== 'object' || !KINDS.includes(options.kind)) {
+  const options: Quantization =
+    typeof quantization === 'string' ? { kind: quantization } : (quantization ?? { kind: null });
+  if (!Object.hasOwn(KINDS, options.kind)) {
     throw new OptionError(
-      `${op}: quantization is ${JSON.stringify(quantization)}, expected one of ${KINDS.join(', ')}, or { kind } with one of them`,
+      `${op}: quantization is ${JSON.stringify(quantization)}, expected one of ${Object.keys(KINDS).join(', ')}, or an ` +
+        'object with one of them as its kind',
     );
   }
-  expectNames(`${op}: quantization`, 'option', options, ['kind']);
+  expectNames(`${op}: quantization ${options.kind}`, 'option', options, ['kind', ...KINDS[options.kind]]);
   if (softcap !== undefined) {
     throw new OptionError(
-      `${op}: softcap does not go with quantization, which takes the mean off the keys: softcap bends what is left. Leave one out.`,
+      `${op}: softcap was given with quantization, which changes scores by a number for each row. Leave one of them out.`,
     );
   }
   if (blockMask !== undefined) {
-    throw new OptionError(`${op}: blockMask does not go with quantization. Give a mask, a window or causal, or leave one out.`);
+    throw new OptionError(
+      `${op}: blockMask was given with quantization, whose products are of whole rows. Give a mask, a window or causal instead.`,
+    );
   }
-  return options;
+  return {
+    kind: options.kind,
+    smoothV: flag(op, 'quantization.smoothV', options.smoothV),
+    hadamard: flag(op, 'quantization.hadamard', options.hadamard),
+  };
 }
 
 /** @throws OptionError if `mask` is no block mask. */
