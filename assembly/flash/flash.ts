@@ -24,7 +24,7 @@ export function flashScratchBytes(params: usize, scratch: usize): i32 {
 function meanScore(p: FlashParams, s: Sequence, t: Tiles, h: i32, i: i32): f64 {
   const kvHeads = p.heads / p.group;
   let mean = statisticsAt(p.kMeans, sequenceNumber(p.sequences, s), kvHeads, h / p.group, p.dk);
-  let row = t.raw + (<usize>(i * p.dk) << 2);
+  let row = t.raw + ((<usize>(i * p.dk)) << 2);
   let sum: f64 = 0;
   for (const end = row + ((<usize>p.dk) << 2); row < end; row += 4) {
     sum += <f64>load<f32>(row) * <f64>load<f32>(mean);

@@ -5,7 +5,19 @@ import { elementBytes, widenRow } from '../simd/storage';
 import { bytePanelBytes, PANEL_HEAD } from './byte-panels';
 import { gatherScales, keyOffset } from './cache';
 import { scatterValueRow } from './pack';
-import { codes4, factorOf, FP8, INT8, mostCode, mostOf, QUERY_OFFSET, SAGE2, SAGE3, scoresInBytes, unitOf } from './quantization';
+import {
+  codes4,
+  factorOf,
+  FP8,
+  INT8,
+  mostCode,
+  mostOf,
+  QUERY_OFFSET,
+  SAGE2,
+  SAGE3,
+  scoresInBytes,
+  unitOf,
+} from './quantization';
 import { roundInt8 } from './quantise-queries';
 import { e2m1, e4m3, E4M3_MOST, FP4_GROUP, fp4Scale, roundE4m3, roundFp4, turnHadamard } from './round';
 import { sequenceAt, sequenceOfBlock } from './sequence';
@@ -20,32 +32,62 @@ function takeOff(x: usize, mean: usize, d: i32): void {
 // @ts-ignore: decorator
 @inline
 export function statisticsAt(base: usize, sequence: i32, kvHeads: i32, h: i32, d: i32): usize {
-  return base + (<usize>((sequence * kvHeads + h) * d) << 2);
+  return base + ((<usize>((sequence * kvHeads + h) * d)) << 2);
 }
 
 /** `rows` keys from `first` on as f32 [rows][width], less their mean. */
-function widenKeys(p: FlashQuantiseParams, s: Sequence, h: i32, first: i32, rows: i32, mean: usize, to: usize, width: i32): void {
+function widenKeys(
+  p: FlashQuantiseParams,
+  s: Sequence,
+  h: i32,
+  first: i32,
+  rows: i32,
+  mean: usize,
+  to: usize,
+  width: i32,
+): void {
   const bytes = elementBytes(p.kType);
   const scales = to - SCALES_BYTES;
   if (p.kScale) gatherScales(p, s, p.kScale, first, rows, h, scales);
   for (let j = 0; j < rows; ++j) {
-    const row = to + (<usize>(j * width) << 2);
+    const row = to + ((<usize>(j * width)) << 2);
     const scale: f32 = p.kScale ? load<f32>(scales + ((<usize>j) << 2)) : 1;
-    widenRow(p.k + keyOffset(p, s, first + j, h, p.kStrideB, p.kStrideT, p.kStrideH) * bytes, p.kType, row, p.dk, scale);
+    widenRow(
+      p.k + keyOffset(p, s, first + j, h, p.kStrideB, p.kStrideT, p.kStrideH) * bytes,
+      p.kType,
+      row,
+      p.dk,
+      scale,
+    );
     if (mean) takeOff(row, mean, p.dk);
     memory.fill(row + ((<usize>p.dk) << 2), 0, (<usize>(width - p.dk)) << 2);
   }
 }
 
 /** `rows` values likewise. */
-function widenValues(p: FlashQuantiseParams, s: Sequence, h: i32, first: i32, rows: i32, mean: usize, to: usize, width: i32): void {
+function widenValues(
+  p: FlashQuantiseParams,
+  s: Sequence,
+  h: i32,
+  first: i32,
+  rows: i32,
+  mean: usize,
+  to: usize,
+  width: i32,
+): void {
   const bytes = elementBytes(p.vType);
   const scales = to - SCALES_BYTES;
   if (p.vScale) gatherScales(p, s, p.vScale, first, rows, h, scales);
   for (let j = 0; j < rows; ++j) {
-    const row = to + (<usize>(j * width) << 2);
+    const row = to + ((<usize>(j * width)) << 2);
     const scale: f32 = p.vScale ? load<f32>(scales + ((<usize>j) << 2)) : 1;
-    widenRow(p.v + keyOffset(p, s, first + j, h, p.vStrideB, p.vStrideT, p.vStrideH) * bytes, p.vType, row, p.dv, scale);
+    widenRow(
+      p.v + keyOffset(p, s, first + j, h, p.vStrideB, p.vStrideT, p.vStrideH) * bytes,
+      p.vType,
+      row,
+      p.dv,
+      scale,
+    );
     if (mean) takeOff(row, mean, p.dv);
     memory.fill(row + ((<usize>p.dv) << 2), 0, (<usize>(width - p.dv)) << 2);
   }
@@ -107,7 +149,8 @@ function packValueBytes(p: FlashQuantiseParams, tile: usize, rows: i32, out: usi
     const half = out + (c >> 5) * bytePanelBytes(BLOCK_K) + (c & 16);
     v128.store(half, i32x4.splat(0));
     v128.store(half, most, 32);
-    for (let lane: usize = 0; lane < 16; lane += 4) store<f32>(tile - 16 + lane, factorOf(load<f32>(half + lane, 32), steps));
+    for (let lane: usize = 0; lane < 16; lane += 4)
+      store<f32>(tile - 16 + lane, factorOf(load<f32>(half + lane, 32), steps));
     const factor = v128.load(tile - 16);
     for (let lane: usize = 0; lane < 16; lane += 4) {
       store<f32>(half + lane, unitOf(load<f32>(half + lane, 32), steps), 32);
@@ -124,7 +167,7 @@ function packValueBytes(p: FlashQuantiseParams, tile: usize, rows: i32, out: usi
 function mostOfPair(tile: usize, rows: i32, pair: i32, width: i32): f32 {
   let most: f32 = 0;
   for (let j = pair << 1; j < rows; j += 8) {
-    most = max<f32>(most, mostOf(tile + (<usize>(j * width) << 2), j + 1 < rows ? width << 1 : width));
+    most = max<f32>(most, mostOf(tile + ((<usize>(j * width)) << 2), j + 1 < rows ? width << 1 : width));
   }
   return most;
 }

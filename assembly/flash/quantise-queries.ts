@@ -1,6 +1,18 @@
 import { MR } from '../gemm/panel';
 import { FlashParams } from '../params';
-import { codes4, factorOf, FP8, INT8, mostCode, mostOf, QUERY_OFFSET, SAGE2, SAGE3, scoresInBytes, unitOf } from './quantization';
+import {
+  codes4,
+  factorOf,
+  FP8,
+  INT8,
+  mostCode,
+  mostOf,
+  QUERY_OFFSET,
+  SAGE2,
+  SAGE3,
+  scoresInBytes,
+  unitOf,
+} from './quantization';
 import { roundE4m3, roundFp4, turnHadamard } from './round';
 import { rowGroups } from './tile';
 import { Tiles } from './tiles';
@@ -34,12 +46,12 @@ function queryCodes(p: FlashParams, t: Tiles, rows: i32): void {
   let most: f32 = 0;
   if (shared) {
     for (let i = 0; i < rows; ++i) {
-      memory.copy(row, t.raw + (<usize>(i * p.dk) << 2), (<usize>p.dk) << 2);
+      memory.copy(row, t.raw + ((<usize>(i * p.dk)) << 2), (<usize>p.dk) << 2);
       most = max<f32>(most, mostOf(row, width));
     }
   }
   for (let i = 0; i < padded; ++i) {
-    memory.copy(row, t.raw + (<usize>(i * p.dk) << 2), (<usize>p.dk) << 2);
+    memory.copy(row, t.raw + ((<usize>(i * p.dk)) << 2), (<usize>p.dk) << 2);
     if (!shared) most = mostOf(row, width);
     writeCodes(row, width, factorOf(most, steps), offset, t.codes + <usize>(i * width));
     store<f32>(t.units + ((<usize>i) << 2), unitOf(most, steps));

@@ -18,7 +18,16 @@ export function roundsWeights(quantization: i32): bool {
 }
 
 /** Raises the references of `rows` rows to their largest scores so far: rounded weights must not depend on slack. */
-export function raiseReferences(rows: i32, s: usize, n: i32, m: usize, l: usize, acc: usize, strips: i32, stride: usize): void {
+export function raiseReferences(
+  rows: i32,
+  s: usize,
+  n: i32,
+  m: usize,
+  l: usize,
+  acc: usize,
+  strips: i32,
+  stride: usize,
+): void {
   for (; rows > 0; --rows) {
     const highest = highestScore(s, s + ((<usize>n) << 2));
     const reference = load<f32>(m);
