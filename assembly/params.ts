@@ -66,6 +66,23 @@ export class FlashPackParams extends CacheParams {
   blocks: i32;
 }
 
+/** Keys and values to be rounded, see flash/pack-quantised.ts. */
+@unmanaged
+export class FlashQuantiseParams extends FlashPackParams {
+  /** One of flash/quantization.ts. */
+  quantization: i32;
+  /** Rounded numbers of a key; 0 for codes. */
+  depth: i32;
+  /** f32 [sequences, Hkv, dk], absent where keys keep their mean. */
+  kMeans: usize;
+  /** f32 [sequences, Hkv, dv], absent where values keep their mean. */
+  vMeans: usize;
+  /** f32 [sequences, Hkv, dv] largest magnitudes of values, less the mean if it is taken off. */
+  vMost: usize;
+  /** 1: keys are turned by a Hadamard matrix. */
+  hadamard: i32;
+}
+
 /** What flash and decode share. */
 @unmanaged
 export class AttentionParams extends CacheParams {
@@ -178,6 +195,18 @@ export class FlashParams extends AttentionParams {
   /** 1: a row passes over 64 keys whose scores are all skipBelow or more below its largest so far; log2 units. */
   hasSkip: i32;
   skipBelow: f32;
+  /** One of flash/quantization.ts. */
+  quantization: i32;
+  /** Rounded numbers of a query and a key, where products are of those; else 0. */
+  depth: i32;
+  /** f32 [sequences, Hkv, dk] means that were taken off the keys. */
+  kMeans: usize;
+  /** Quantised: f32 [sequences, Hkv, dv] means that were taken off the values. */
+  vMeans: usize;
+  /** 1: the engine's relaxed dot products of 8-bit integers were found to be right. */
+  relaxedDot: i32;
+  /** 1: queries and keys were turned by a Hadamard matrix. */
+  hadamard: i32;
 }
 
 

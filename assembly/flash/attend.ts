@@ -1,5 +1,9 @@
 import { MR, NR, panels } from '../gemm/panel';
 import { FlashParams, Sequence } from '../params';
+import { bytePanelBytes, bytePanels } from './byte-panels';
+import { softmaxBytes } from './byte-softmax';
+import { INT8, scoresInBytes } from './quantization';
+import { raiseReferences, roundsWeights, roundWeights } from './round-weights';
 import { endKey, firstKey, modifyRow, plainScores } from './rows';
 import { multiplyRow } from './scores';
 import { keepRows, SLACK, softmaxStep } from './softmax';
@@ -23,7 +27,7 @@ function takeScores(given: usize, live: i32, scores: usize): void {
 
 /** The 64-key block at hand against every row group of a query block. */
 export function attendBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i32, rows: i32, block: i32): void {
-  const dk = p.dk;
+  const dk = p.depth ? p.depth : p.dk;
   const rowBytes = (<usize>dk) << 2;
   const strips = roundUpNR(p.dv) >> 3;
   const kPanels = t.keys;
@@ -44,6 +48,7 @@ export function attendBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i
     const qRows = t.q + <usize>(g * MR) * rowBytes;
     const scores = t.s + ((<usize>from) << 2);
     if (t.given) takeScores(t.given + <usize>(g * MR) * SCORE_ROW, live, t.s);
+    else if (scoresInBytes(p.quantization)) scoreBytes(p, t, g * MR, live, from, n, scores);
     else panels(n >> 3, qRows, rowBytes, kPanels + <usize>from * rowBytes, rowBytes << 3, scores, 32, SCORE_ROW, dk, 0);
     // the last row begins, or the first row ends, inside the tile: some key of it is hidden from some row
     const ragged = firstKey(p, s, i0 + live - 1) > first + from || endKey(p, s, i0) < first + from + n;
@@ -57,15 +62,44 @@ export function attendBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i
     const at = <usize>(g * MR);
     if (p.hasSkip && !keepRows(live, scores, n, t.top + (at << 2), p.skipBelow)) continue;
     const acc = t.o + <usize>(g * t.strips) * STRIP;
+    if (p.quantization == INT8) {
+      mixBytes(p, t, g * MR, live, from, n, scores, acc);
+      continue;
+    }
+    const rounded = roundsWeights(p.quantization);
+    if (rounded) raiseReferences(live, scores, n, t.m + (at << 2), t.l + (at << 4), acc, t.strips, STRIP);
     // while no score can pass the references, their maximum need not be looked for
-    const bound = plain ? load<f32>(t.qNorms + ((<usize>g) << 2)) * kNorm : Infinity;
+    const bound = plain && !p.quantization ? load<f32>(t.qNorms + ((<usize>g) << 2)) * kNorm : Infinity;
     const bounded = bound <= leastReference(t.m + (at << 2), live) + SLACK;
     softmaxStep(live, bounded, scores, SCORE_ROW, n, t.m + (at << 2), t.l + (at << 4), acc, 32, t.strips, STRIP);
+    if (rounded) roundWeights(p.quantization, live, t.s, from, n);
     const keys = high - from;
     const values = vPanels + ((<usize>from) << 5);
     panels(strips, scores, SCORE_ROW, values, BLOCK_K * 32, acc, STRIP, 32, keys, 1);
     if (p.r) attendSecond(p, t, g, live, from, n, keys);
   }
+}
+
+/** Scores of a row group for n keys from key `from` of the block at hand, from codes. */
+function scoreBytes(p: FlashParams, t: Tiles, first: i32, live: i32, from: i32, n: i32, scores: usize): void {
+  const width = <usize>roundUpNR(p.dk);
+  const step = bytePanelBytes(p.dk);
+  const rows = t.codes + <usize>first * width;
+  const units = t.units + ((<usize>first) << 2);
+  const keys = t.keys + <usize>(from >> 3) * step;
+  const dot = p.quantization == INT8 && p.relaxedDot != 0;
+  bytePanels(live, n >> 3, rows, width, units, keys, step, 0, scores, 32, SCORE_ROW, p.dk, false, dot);
+}
+
+/** The softmax step of a row group and its weights times values, both as codes. */
+function mixBytes(p: FlashParams, t: Tiles, first: i32, live: i32, from: i32, n: i32, scores: usize, acc: usize): void {
+  const at = <usize>first;
+  const codes = t.weights + <usize>from;
+  const units = t.weightUnits;
+  softmaxBytes(live, scores, n, t.m + (at << 2), t.l + (at << 4), acc, t.strips, STRIP, codes, units);
+  const skip = (<usize>from) << 3;
+  const step = bytePanelBytes(BLOCK_K);
+  bytePanels(live, t.strips, codes, 64, units, t.values, step, skip, acc, STRIP, 32, n, true, p.relaxedDot != 0);
 }
 
 /** Parallax: one row's second scores s2 become p s2, and their sum is added to four partial ones. */

@@ -1,10 +1,13 @@
 import { MR } from '../gemm/panel';
 import { FlashParams, Sequence } from '../params';
+import { LN2 } from '../simd/constants';
 import { sum4 } from '../simd/reduce';
 import { elementBytes } from '../simd/storage';
 import { attendBlock } from './attend';
 import { attendLive, beginLive, carveLive, LiveRows, openLive, PART, takeAll, takeTile } from './live-rows';
 import { closeRow, joinRow, outGain, outputRow, RowEnd, writeLse, writeOutput, writeStrips } from './output';
+import { sequenceNumber, statisticsAt } from './pack-quantised';
+import { quantiseQueries } from './quantise-queries';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, scoreFactor } from './rows';
 import { sequenceAt, sequenceOfItem } from './sequence';
 import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR } from './tile';
@@ -15,6 +18,30 @@ import { ALL, intersectPlaces, NONE, openSelection, PARTS, selectKeys, takePart 
 export function flashScratchBytes(params: usize, scratch: usize): i32 {
   const p = changetype<FlashParams>(params);
   return <i32>(carveLive(p, carve(p, scratch)).end - scratch);
+}
+
+/** The score, in natural units, of row i of a query block with what was taken off all keys. */
+function meanScore(p: FlashParams, s: Sequence, t: Tiles, h: i32, i: i32): f64 {
+  const kvHeads = p.heads / p.group;
+  let mean = statisticsAt(p.kMeans, sequenceNumber(p.sequences, s), kvHeads, h / p.group, p.dk);
+  let row = t.raw + ((<usize>(i * p.dk)) << 2);
+  let sum: f64 = 0;
+  for (const end = row + ((<usize>p.dk) << 2); row < end; row += 4) {
+    sum += <f64>load<f32>(row) * <f64>load<f32>(mean);
+    mean += 4;
+  }
+  return sum * (p.depth ? <f64>p.scale : LN2);
+}
+
+/** Adds to the unnormalised output of row i what was taken off all values. */
+function addValueMean(p: FlashParams, s: Sequence, t: Tiles, h: i32, i: i32, acc: usize): void {
+  const kvHeads = p.heads / p.group;
+  const mean = statisticsAt(p.vMeans, sequenceNumber(p.sequences, s), kvHeads, h / p.group, p.dv);
+  const weight = sum4(v128.load(t.l + ((<usize>i) << 4)));
+  for (let c = 0; c < p.dv; ++c) {
+    const at = acc + <usize>(c >> 3) * STRIP + ((<usize>(c & 7)) << 2);
+    store<f32>(at, load<f32>(at) + weight * load<f32>(mean + ((<usize>c) << 2)));
+  }
 }
 
 /** Divides by the weights' sum and writes o and lse of one query block. */
@@ -30,9 +57,10 @@ export function finishBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, q0: i
       h,
       load<f32>(t.m + ((<usize>i) << 2)),
       sum4(v128.load(t.l + ((<usize>i) << 4))),
-      keyBiasBase(p, s, h, q0 + i),
+      keyBiasBase(p, s, h, q0 + i) + (p.kMeans ? meanScore(p, s, t, h, i) : 0),
       end,
     );
+    if (p.vMeans) addValueMean(p, s, t, h, i, acc);
     joinRow(p, s, h, q0 + i, end);
     writeLse(p, s, h, q0 + i, end.lse);
     const out = outputRow(p, s, h, q0 + i);
@@ -171,7 +199,11 @@ export function flash(params: usize, begin: i32, end: i32, scratch: usize): void
     }
 
     const qStart = s.batch * p.qStrideB + (s.qStart + q0) * p.qStrideT + h * p.qStrideH;
-    packRows(p.q + <usize>qStart * elementBytes(p.qType), p.qType, p.qStrideT, rows, t.q, p.dk, factor);
+    const packed = p.quantization ? t.raw : t.q;
+    // rounded floats are scaled after they have been rounded
+    const first: f32 = p.depth ? 1 : factor;
+    packRows(p.q + <usize>qStart * elementBytes(p.qType), p.qType, p.qStrideT, rows, packed, p.dk, first);
+    if (p.quantization) quantiseQueries(p, t, rows, factor);
     if (p.r) packRows(p.r + ((<usize>qStart) << 2), 0, p.qStrideT, rows, t.r, p.dk, 1);
     openBlock(p, t, rows);
 

@@ -7,7 +7,7 @@ import { SCORE_ROW } from './tile';
 export const SLACK: f32 = 20;
 
 /** Raises a row's reference to `highest`: x *= factor over its partial sums and its 8-wide strips, `stride` bytes apart. */
-function rescale(l: usize, x: usize, strips: i32, stride: usize, factor: v128): void {
+export function rescale(l: usize, x: usize, strips: i32, stride: usize, factor: v128): void {
   v128.store(l, f32x4.mul(v128.load(l), factor));
   for (let c = 0; c < strips; ++c) {
     v128.store(x, f32x4.mul(v128.load(x), factor));
@@ -19,7 +19,7 @@ function rescale(l: usize, x: usize, strips: i32, stride: usize, factor: v128): 
 /** Largest of the scores from s to end; NaN is passed over: it comes through the weights. */
 // @ts-ignore: decorator
 @inline
-function highestScore(s: usize, end: usize): f32 {
+export function highestScore(s: usize, end: usize): f32 {
   let high0 = f32x4.splat(-Infinity);
   let high1 = high0;
   for (; s < end; s += 32) {

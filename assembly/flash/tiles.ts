@@ -2,6 +2,8 @@ import { MR } from '../gemm/panel';
 import { FlashParams, Sequence } from '../params';
 import { elementBytes, widenRow } from '../simd/storage';
 import { largestNorm } from './bound';
+import { keyBlockBytes, valueBlockBytes } from './pack-quantised';
+import { INT8, scoresInBytes } from './quantization';
 import { BLOCK_K, roundUpNR, rowGroups, SCORE_ROW } from './tile';
 
 /** One 8-wide strip of the output tile of a row group. */
@@ -38,16 +40,26 @@ export class Tiles {
   given: usize;
   /** LiveRows. */
   live: usize;
+  /** Quantised: f32 [groups * MR, dk] query rows before they are rounded. */
+  raw: usize;
+  /** Scores in bytes: codes of the queries (else a row for their mean), their units, one row padded to whole octets. */
+  codes: usize;
+  units: usize;
+  padded: usize;
+  /** int8: codes of a row group's weights u8 [MR, 64], and their units f32 [MR]. */
+  weights: usize;
+  weightUnits: usize;
 }
 
-const TILES_BYTES: usize = 96;
+const TILES_BYTES: usize = 128;
 const LIVE_BYTES: usize = 64;
 
 export function carve(p: FlashParams, at: usize): Tiles {
   const t = changetype<Tiles>(at);
   const rows = <usize>(rowGroups(p.blockQ) * MR);
   const strips = roundUpNR(p.dv) >> 3;
-  const qBytes = (rows * <usize>p.dk * 4 + 15) & ~15;
+  const depth = <usize>(p.depth ? p.depth : p.dk);
+  const qBytes = (rows * depth * 4 + 15) & ~15;
   t.strips = p.r ? strips * 2 + 1 : strips;
   t.live = at + TILES_BYTES;
   t.q = t.live + LIVE_BYTES;
@@ -55,6 +67,8 @@ export function carve(p: FlashParams, at: usize): Tiles {
   t.s = p.r ? t.r + qBytes : t.r;
   t.s2 = t.s + <usize>MR * SCORE_ROW;
   t.o = p.r ? t.s2 + <usize>MR * SCORE_ROW : t.s2;
+  // a step of the softmax may write eight scores past the last row
+  if (p.quantization) t.o += 32;
   t.m = t.o + rows * <usize>t.strips * 32;
   t.l = t.m + ((rows * 4 + 15) & ~15);
   t.qNorms = t.l + rows * 16;
@@ -63,7 +77,21 @@ export function carve(p: FlashParams, at: usize): Tiles {
   t.top = t.rowEnd + 16;
   t.end = p.hasSkip ? t.top + ((rows * 4 + 15) & ~15) : t.top;
   t.given = 0;
+  if (p.quantization) carveQuantised(p, t, rows);
   return t;
+}
+
+/** What only quantised attention needs, behind the rest. */
+function carveQuantised(p: FlashParams, t: Tiles, rows: usize): void {
+  const width = <usize>roundUpNR(max(p.dk, p.depth));
+  t.weights = t.end;
+  // and eight weights past the last row of codes
+  t.weightUnits = t.weights + <usize>MR * 64 + 16;
+  t.units = t.weightUnits + 32;
+  t.codes = t.units + ((rows * 4 + 15) & ~15);
+  t.padded = t.codes + ((max(rows, 4) * width + 15) & ~15);
+  t.raw = t.padded + width * 4;
+  t.end = t.raw + ((rows * <usize>p.dk * 4 + 15) & ~15);
 }
 
 /** Rows of a query block, scaled and contiguous, zero past the end. */
@@ -79,7 +107,7 @@ export function packRows(src: usize, type: i32, stride: i32, rows: i32, dst: usi
 /** Empties the sums of a query block of packed rows. */
 export function openBlock(p: FlashParams, t: Tiles, rows: i32): void {
   const padded = rowGroups(rows) * MR;
-  measureQueries(p, t, rows);
+  if (!p.quantization) measureQueries(p, t, rows);
   memory.fill(t.o, 0, <usize>(padded * t.strips) * 32);
   memory.fill(t.l, 0, (<usize>padded) << 4);
   for (let i = 0; i < padded; ++i) store<f32>(t.m + ((<usize>i) << 2), -Infinity);
@@ -97,7 +125,20 @@ export function measureQueries(p: FlashParams, t: Tiles, rows: i32): void {
 /** Points at packed block `block` of a sequence for head h. */
 export function selectBlock(p: FlashParams, s: Sequence, t: Tiles, h: i32, block: i32): void {
   const packed = <usize>((h / p.group) * p.blocks + s.packBlock + block);
+  if (p.quantization) {
+    selectQuantised(p, t, packed);
+    return;
+  }
   t.keys = p.kPack + packed * <usize>(BLOCK_K * p.dk * 4);
   t.keyNorm = load<f32>(p.kNorms + (packed << 2));
   t.values = p.vPack + packed * <usize>(roundUpNR(p.dv) >> 3) * <usize>(BLOCK_K * 32);
+}
+
+/** The same where keys, and perhaps values, are rounded; scores of rounded numbers have no bound that is known beforehand. */
+function selectQuantised(p: FlashParams, t: Tiles, packed: usize): void {
+  const codes = scoresInBytes(p.quantization);
+  t.keys = p.kPack + packed * (codes ? keyBlockBytes(p.dk) : <usize>(BLOCK_K * p.depth) * 4);
+  t.keyNorm = Infinity;
+  const values = p.quantization == INT8 ? valueBlockBytes(p.dv) : <usize>(roundUpNR(p.dv) >> 3) * <usize>(BLOCK_K * 32);
+  t.values = p.vPack + packed * values;
 }

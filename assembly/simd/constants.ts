@@ -39,6 +39,8 @@ const BITS: usize = memory.data<u32>([
   0x7c007c00, 0x7c007c00, 0x7c007c00, 0x7c007c00,
   // sixteen ones
   0x01010101, 0x01010101, 0x01010101, 0x01010101,
+  // eight ones
+  0x00010001, 0x00010001, 0x00010001, 0x00010001,
 ], 16);
 
 // prettier-ignore
@@ -231,6 +233,7 @@ export const HALF_FIELDS: usize = BITS + 16;
 export const HALF_EXPONENTS: usize = BITS + 32;
 
 export const ONES_8: usize = BITS + 48;
+export const ONES_16: usize = BITS + 64;
 
 export const ROUND: usize = TABLE;
 export const EXP2_1: usize = TABLE + 16;
@@ -259,6 +262,21 @@ export const LOG_SPLIT: usize = LOG_BITS;
 export const LOG_FIELDS: usize = LOG_BITS + 16;
 export const LOG_MIN: usize = LOG_BITS + 32;
 export const LOG_MAX: usize = LOG_BITS + 48;
+
+// prettier-ignore
+const WEIGHTS: usize = memory.data<f32>([
+  // exp2(r) on |r| <= 1/2, degree 3: at most 1.01e-4 off, for weights that become codes
+  0.6932829273885206, 0.6932829273885206, 0.6932829273885206, 0.6932829273885206,
+  0.24221096221649263, 0.24221096221649263, 0.24221096221649263, 0.24221096221649263,
+  0.05500893142298194, 0.05500893142298194, 0.05500893142298194, 0.05500893142298194,
+  // scores below become a weight far below half a code
+  -20, -20, -20, -20,
+], 16);
+
+export const WEIGHT_1: usize = WEIGHTS;
+export const WEIGHT_2: usize = WEIGHTS + 16;
+export const WEIGHT_3: usize = WEIGHTS + 32;
+export const WEIGHT_LEAST: usize = WEIGHTS + 48;
 
 export const LOG2E: f32 = 1.4426950408889634;
 export const LN2: f64 = 0.6931471805599453;

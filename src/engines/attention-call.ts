@@ -5,6 +5,7 @@
  */
 import { storageOf, type Tensor } from '../tensor.ts';
 import type { BlockList } from './block-list.ts';
+import type { Quantization } from './flash-quantised.ts';
 import type { SequenceSpan } from './sequences.ts';
 
 /** Most elements of a head: int8 sums of products stay below 2^31, and tiles in the cache. */
@@ -55,6 +56,8 @@ export interface AttentionCall {
   readonly outScale?: Tensor | undefined;
   /** Add to o instead of overwriting it; or join o and lse, which hold the result over other keys. */
   readonly accumulate?: boolean | 'join';
+  /** How queries, keys, weights and values are rounded; flash only, without softcap. */
+  readonly quantization?: Quantization | undefined;
   /** f32 [B, Hq, Tq, Tk] scores to write out, after the named stage. */
   readonly scores?: { readonly to: Tensor; readonly stage: 'scaled' | 'capped' | 'masked' } | undefined;
 }

@@ -21,7 +21,7 @@ const SPLIT_KEYS = 512;
 export function suitsDecode(call: AttentionCall): boolean {
   const longest = Math.max(0, ...call.sequences.map((s) => s.qLength));
   const group = call.q.shape[2]! / call.k.shape[2]!;
-  return longest <= MOST_QUERIES && longest * group <= MOST_ROWS && !call.scores && !call.blocks;
+  return longest <= MOST_QUERIES && longest * group <= MOST_ROWS && !call.scores && !call.blocks && !call.quantization;
 }
 
 /** Adds the dispatches of a decode call. */

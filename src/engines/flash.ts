@@ -10,6 +10,7 @@ import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { type AttentionCall, attentionParams, cacheParams, keysOf, visiblePairs } from './attention-call.ts';
 import { BLOCK_K, type BlockList, countList, listParams, queryBlocks } from './block-list.ts';
+import { packQuantised, quantisedRows } from './flash-quantised.ts';
 import { type Selection, selectionParams } from './selection.ts';
 import { sequenceTable } from './sequences.ts';
 
@@ -131,6 +132,8 @@ function extraParams(b: Builder, call: AttentionCall, extras: FlashExtras) {
 /** Query rows of an item. */
 function blockRows(call: AttentionCall, extras: FlashExtras, heads: number): number {
   if (extras.blocks) return extras.blocks.blockQ;
+  const quantised = call.quantization && quantisedRows(call.quantization);
+  if (quantised) return quantised;
   const longest = Math.max(0, ...call.sequences.map((s) => s.qLength));
   const items = (rows: number) => call.sequences.reduce((n, s) => n + Math.ceil(s.qLength / rows) * heads, 0);
   const words = call.q.shape[3]! + call.v.shape[3]! + (extras.selection?.bits.shape[3] ?? 0);
@@ -141,43 +144,48 @@ function blockRows(call: AttentionCall, extras: FlashExtras, heads: number): num
   return fits ?? SMALL_BLOCK_Q;
 }
 
+/** Adds the dispatch that packs keys and values as they are. */
+function packPlain(b: Builder, call: AttentionCall, sequences: number, blocks: number) {
+  const { q, k, v } = call;
+  const [dk, dv, kvHeads] = [q.shape[3]!, v.shape[3]!, k.shape[2]!];
+  const kPack = b.temporary([kvHeads, blocks, BLOCK_K, dk]);
+  const kNorms = b.temporary([kvHeads, blocks]);
+  const vPack = b.temporary([kvHeads, blocks, BLOCK_K, Math.ceil(dv / 8) * 8]);
+  const packed = { kPack: kPack.address, vPack: vPack.address, kNorms: kNorms.address };
+  b.dispatch({
+    kernel: 'flashPack',
+    params: encode(FlashPackParams, cacheParams(call), packed, {
+      sequences,
+      sequenceCount: call.sequences.length,
+      kvHeads,
+      dk,
+      dv,
+      blocks,
+    }),
+    items: blocks * kvHeads,
+    grain: 4,
+    scratchBytes: BLOCK_K * (1 + Math.max(dk, dv)) * 4,
+    flops: blocks * kvHeads * BLOCK_K * (dk + dv),
+  });
+  return packed;
+}
+
 /** Adds the dispatches of a flash call. */
 export function flashAttend(b: Builder, call: AttentionCall, given: FlashExtras = {}): void {
   const extras = { ...given, blocks: given.blocks ?? call.blocks };
-  const { q, k, v } = call;
-  const [heads, kvHeads] = [q.shape[2]!, k.shape[2]!];
+  const { q, v } = call;
+  const heads = q.shape[2]!;
   const [dk, dv] = [q.shape[3]!, v.shape[3]!];
   checkExtras(call, extras);
   const list = extras.blocks;
   const blockQ = blockRows(call, extras, heads);
   const table = sequenceTable(call.sequences, (s) => Math.ceil(s.qLength / blockQ) * heads, BLOCK_K);
   const sequences = b.table(table.words);
-  const stripsV = Math.ceil(dv / 8);
-  const kPack = b.temporary([kvHeads, table.blocks, BLOCK_K, dk]);
-  const kNorms = b.temporary([kvHeads, table.blocks]);
-  const vPack = b.temporary([kvHeads, table.blocks, BLOCK_K, stripsV * 8]);
-  b.dispatch({
-    kernel: 'flashPack',
-    params: encode(FlashPackParams, cacheParams(call), {
-      kPack: kPack.address,
-      vPack: vPack.address,
-      kNorms: kNorms.address,
-      sequences,
-      sequenceCount: call.sequences.length,
-      kvHeads,
-      dk,
-      dv,
-      blocks: table.blocks,
-    }),
-    items: table.blocks * kvHeads,
-    grain: 4,
-    scratchBytes: BLOCK_K * (1 + Math.max(dk, dv)) * 4,
-    flops: table.blocks * kvHeads * BLOCK_K * (dk + dv),
-  });
+  const packed = call.quantization
+    ? packQuantised(b, call, call.quantization, sequences, table.blocks)
+    : packPlain(b, call, sequences, table.blocks);
   const params = encode(FlashParams, attentionParams(call, sequences), extraParams(b, call, extras), {
-    kPack: kPack.address,
-    vPack: vPack.address,
-    kNorms: kNorms.address,
+    ...packed,
     blocks: table.blocks,
     blockQ,
   });

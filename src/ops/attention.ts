@@ -8,6 +8,7 @@ import { type AttentionCall, MOST_DIM } from '../engines/attention-call.ts';
 import type { BlockList } from '../engines/block-list.ts';
 import { decodeAttend, suitsDecode } from '../engines/decode.ts';
 import { flashAttend } from '../engines/flash.ts';
+import type { Quantization } from '../engines/flash-quantised.ts';
 import { sequencesOf } from '../engines/sequences.ts';
 import {
   expectContiguous,
@@ -65,7 +66,36 @@ export interface AttentionOptions {
   readonly blockMask?: BlockMask;
   /** Scores become softcap * tanh(score / softcap). Default: none. */
   readonly softcap?: number;
+  /**
+   * Arithmetic on rounded numbers, by its name or with options of its own. Not with softcap or blockMask. Default: none.
+   *
+   * - `int8`: the fast one. Both products on 8-bit integers; codes of 7 bits for queries, keys (less their mean), weights and values.
+   * - `sage`: SageAttention (Zhang 2024). int8 queries by 128 rows and keys by 64, less their mean; weights and values stay f32.
+   * - `sage2`: SageAttention2 (Zhang 2024), emulated. Queries less the mean of 128 rows, too; e4m3 weights and values.
+   * - `sage3`: SageAttention3 (Zhang 2025), emulated. NVFP4, groups of 16 numbers; weights in two levels.
+   * - `fp8`: FlashAttention-3 (Shah 2024), emulated. e4m3 by blocks of 128 queries and 64 keys.
+   *
+   * What is emulated is f32 arithmetic on rounded numbers: it shows the error and saves no time.
+   */
+  readonly quantization?: QuantizationKind | QuantizationOptions;
 }
+
+/** Names of what attention may be rounded to. */
+export type QuantizationKind = 'int8' | 'sage' | 'sage2' | 'sage3' | 'fp8';
+
+/** A kind with options of its own. */
+export type QuantizationOptions =
+  | { readonly kind: 'int8' | 'sage' | 'sage3' }
+  | {
+      readonly kind: 'sage2';
+      /** Values less their mean by column are rounded, and the mean is added to o. Default false. */
+      readonly smoothV?: boolean;
+    }
+  | {
+      readonly kind: 'fp8';
+      /** Queries and keys are turned by a Hadamard matrix with signs first, which spreads outliers. Default false. */
+      readonly hadamard?: boolean;
+    };
 
 /** Results of `attention`. */
 export interface AttentionResult {
@@ -91,7 +121,15 @@ const INPUTS = [
   'cuSeqlens',
   'cuSeqlensK',
 ];
-const OPTIONS = ['causal', 'window', 'blockMask', 'scale', 'softcap'];
+const OPTIONS = ['causal', 'window', 'blockMask', 'scale', 'softcap', 'quantization'];
+/** Kinds of rounding, with the options that each has. */
+const KINDS: Record<QuantizationKind, readonly string[]> = {
+  int8: [],
+  sage: [],
+  sage2: ['smoothV'],
+  sage3: [],
+  fp8: ['hadamard'],
+};
 
 /** Checks a call and states it for the engines; `o` and `lse` are made by the builder. */
 export function attentionCall(
@@ -166,6 +204,36 @@ export function attentionCall(
     scale: finite(op, 'scale', options.scale, D ** -0.5),
     softcap,
     window: [left, right],
+    quantization: quantizationOf(op, options),
+  };
+}
+
+/** @throws OptionError if the quantization is none, or does not go with another option. */
+function quantizationOf(op: string, { quantization, softcap, blockMask }: AttentionOptions): Quantization | undefined {
+  if (quantization === undefined) return undefined;
+  const options: Quantization =
+    typeof quantization === 'string' ? { kind: quantization } : (quantization ?? { kind: null });
+  if (!Object.hasOwn(KINDS, options.kind)) {
+    throw new OptionError(
+      `${op}: quantization is ${JSON.stringify(quantization)}, expected one of ${Object.keys(KINDS).join(', ')}, or an ` +
+        'object with one of them as its kind',
+    );
+  }
+  expectNames(`${op}: quantization ${options.kind}`, 'option', options, ['kind', ...KINDS[options.kind]]);
+  if (softcap !== undefined) {
+    throw new OptionError(
+      `${op}: softcap was given with quantization, which changes scores by a number for each row. Leave one of them out.`,
+    );
+  }
+  if (blockMask !== undefined) {
+    throw new OptionError(
+      `${op}: blockMask was given with quantization, whose products are of whole rows. Give a mask, a window or causal instead.`,
+    );
+  }
+  return {
+    kind: options.kind,
+    smoothV: flag(op, 'quantization.smoothV', options.smoothV),
+    hadamard: flag(op, 'quantization.hadamard', options.hadamard),
   };
 }
 
