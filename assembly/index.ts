@@ -86,3 +86,4 @@ export { stripeBlocks } from './select/stripe-blocks';
 export { selectScratchBytes, selectTopK } from './select/top-k';
 export { selectTopP } from './select/top-p';
 export { weightSums, weightSumsScratchBytes } from './select/weight-sums';
+export { roundOutward, splitSigns } from './select/signs';

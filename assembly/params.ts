@@ -1985,3 +1985,30 @@ export class NearestParams {
   /** i32 [B, H, T], contiguous. */
   labels: usize;
 }
+
+/** Rows apart by sign, see select/signs.ts. */
+@unmanaged
+export class SignsParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  o: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+}
+
+/** Bounds in 16 bits, see select/signs.ts. */
+@unmanaged
+export class OutwardParams {
+  x: usize;
+  o: usize;
+  oStrideB: i32;
+  oStrideH: i32;
+  oStrideP: i32;
+  heads: i32;
+  pages: i32;
+  d: i32;
+}

@@ -415,6 +415,18 @@ export {
   precondKdaSync,
 } from './ops/precond-delta.ts';
 export {
+  type QuestInputs,
+  type QuestOptions,
+  type QuestPagesInputs,
+  type QuestPagesOptions,
+  type QuestPagesResult,
+  type QuestResult,
+  quest,
+  questPages,
+  questPagesSync,
+  questSync,
+} from './ops/quest.ts';
+export {
   type RadialAttentionOptions,
   radialAttention,
   radialAttentionSync,

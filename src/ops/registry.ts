@@ -93,6 +93,7 @@ import { paroAttention, planParo } from './paro.ts';
 import { pathAttn, planPath } from './path.ts';
 import { performer, planPerformer } from './performer.ts';
 import { planPrecond, precondGatedDeltaRule, precondKda } from './precond-delta.ts';
+import { planQuest, planQuestPages, quest, questPages } from './quest.ts';
 import { planRadial, radialAttention } from './radial.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
 import { planRgLru, rgLru } from './rg-lru.ts';
@@ -524,6 +525,24 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['p', 'causal', 'scale', 'returnSelection'],
     outputs: ['o', 'lse', 'counts', 'indices'],
     ...calls(topPAttention, planTopPAttention),
+  },
+  {
+    name: 'quest',
+    doc: 'Causal attention on the pages of keys whose scores could be highest, by the bounds of their channels.',
+    paper: 'Quest, Tang 2024',
+    inputs: ['q', 'k', 'v', 'kScale?', 'vScale?', 'bounds?'],
+    attributes: ['pageSize', 'topk', 'scale'],
+    outputs: ['o', 'lse', 'pages'],
+    ...calls(quest, planQuest),
+  },
+  {
+    name: 'questPages',
+    doc: 'Largest and least of each channel of keys in each page.',
+    paper: 'Quest, Tang 2024',
+    inputs: ['k'],
+    attributes: ['pageSize', 'dtype'],
+    outputs: ['bounds'],
+    ...calls(questPages, planQuestPages),
   },
   {
     name: 'nsa',
