@@ -87,3 +87,6 @@ export { selectScratchBytes, selectTopK } from './select/top-k';
 export { selectTopP } from './select/top-p';
 export { weightSums, weightSumsScratchBytes } from './select/weight-sums';
 export { roundOutward, splitSigns } from './select/signs';
+export { channelScores, sparqBlend, sparqQueries } from './select/sparq';
+export { heavyChannels, takeChannels } from './select/channels';
+export { principalDirections, principalScratchBytes } from './select/principal';

@@ -72,6 +72,12 @@ export {
   causalConv1dSync,
 } from './ops/causal-conv.ts';
 export type { ChosenInputs, ChosenOptions, ChosenResult } from './ops/chosen-blocks.ts';
+export type {
+  ChosenTokenInputs,
+  ChosenTokenOptions,
+  ChosenTokenResult,
+  SinkOptions,
+} from './ops/chosen-tokens.ts';
 export {
   type KMeansInputs,
   type KMeansOptions,
@@ -142,6 +148,20 @@ export {
   ditFastAttention,
   ditFastAttentionSync,
 } from './ops/dit-fast.ts';
+export {
+  type DoubleSparsityChannelsInputs,
+  type DoubleSparsityChannelsOptions,
+  type DoubleSparsityChannelsResult,
+  type DoubleSparsityInputs,
+  type DoubleSparsityLabelsInputs,
+  type DoubleSparsityLabelsResult,
+  doubleSparsity,
+  doubleSparsityChannels,
+  doubleSparsityChannelsSync,
+  doubleSparsityLabels,
+  doubleSparsityLabelsSync,
+  doubleSparsitySync,
+} from './ops/double-sparsity.ts';
 export {
   type DplrInputs,
   dplr,
@@ -272,12 +292,25 @@ export {
   logsparseAttentionSync,
 } from './ops/logsparse.ts';
 export {
+  type LokiBasisInputs,
+  type LokiBasisOptions,
+  type LokiBasisResult,
+  type LokiInputs,
+  type LokiKeysInputs,
+  type LokiKeysResult,
+  loki,
+  lokiBasis,
+  lokiBasisSync,
+  lokiKeys,
+  lokiKeysSync,
+  lokiSync,
+} from './ops/loki.ts';
+export {
   type LongformerInputs,
   type LongformerOptions,
   longformer,
   longformerSync,
 } from './ops/longformer.ts';
-
 export {
   type LshAttentionInputs,
   type LshAttentionOptions,
@@ -285,7 +318,6 @@ export {
   lshAttention,
   lshAttentionSync,
 } from './ops/lsh.ts';
-
 export {
   type Mamba3Inputs,
   type Mamba3Result,
@@ -331,7 +363,6 @@ export {
   mixtureOfHeads,
   mixtureOfHeadsSync,
 } from './ops/mixture-of-heads.ts';
-
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
@@ -578,6 +609,7 @@ export {
   gsaSync,
 } from './ops/slots.ts';
 export { type SpargeAttnOptions, spargeAttn, spargeAttnSync } from './ops/sparge-attn.ts';
+export { type SparqInputs, type SparqOptions, sparq, sparqSync } from './ops/sparq.ts';
 export {
   type FixedAttentionOptions,
   fixedAttention,

@@ -23,6 +23,14 @@ import { deltaformer, planDeltaformer } from './deltaformer.ts';
 import { differentialAttention, planDifferential } from './differential.ts';
 import { dilatedAttention, planDilated } from './dilated.ts';
 import { ditFastAttention, planDitFast } from './dit-fast.ts';
+import {
+  doubleSparsity,
+  doubleSparsityChannels,
+  doubleSparsityLabels,
+  planDoubleSparsity,
+  planDoubleSparsityChannels,
+  planDoubleSparsityLabels,
+} from './double-sparsity.ts';
 import { dplr, iplr, planDplr, planIplr } from './dplr.ts';
 import { draftAttention, planDraft } from './draft-attention.ts';
 import { dsa, planDsa } from './dsa.ts';
@@ -69,6 +77,7 @@ import { linformer, planLinformer } from './linformer.ts';
 import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
 import { logLinearAttn, planLogLinear } from './log-linear.ts';
 import { logsparseAttention, planLogsparse } from './logsparse.ts';
+import { loki, lokiBasis, lokiKeys, planLoki, planLokiBasis, planLokiKeys } from './loki.ts';
 import { longformer, planLongformer } from './longformer.ts';
 import { lshAttention, planLsh } from './lsh.ts';
 import { mamba3, planMamba3 } from './mamba3.ts';
@@ -114,6 +123,7 @@ import { planSla, sla } from './sla.ts';
 import { planSlidingTile, slidingTileAttention } from './sliding-tile.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
 import { planSpargeAttn, spargeAttn } from './sparge-attn.ts';
+import { planSparq, sparq } from './sparq.ts';
 import { fixedAttention, planFixed, planStrided, stridedAttention } from './sparse-transformer.ts';
 import { planSparseVideoGen, sparseVideoGen } from './sparse-video-gen.ts';
 import { planSparseVideoGen2, sparseVideoGen2 } from './sparse-videogen2.ts';
@@ -543,6 +553,69 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['pageSize', 'dtype'],
     outputs: ['bounds'],
     ...calls(questPages, planQuestPages),
+  },
+  {
+    name: 'sparq',
+    doc: 'Causal attention on the tokens that the largest channels of each query score highest, the mean value for the rest.',
+    paper: 'SparQ, Ribar 2023',
+    inputs: ['q', 'k', 'v', 'kT?', 'vMean?'],
+    attributes: ['r', 'topk', 'local', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(sparq, planSparq),
+  },
+  {
+    name: 'doubleSparsity',
+    doc: 'Causal attention on the tokens that a few channels of each key head score highest.',
+    paper: 'Double Sparsity, Yang 2024',
+    inputs: ['q', 'k', 'v', 'channels', 'labels?'],
+    attributes: ['topk', 'sinks', 'recent', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(doubleSparsity, planDoubleSparsity),
+  },
+  {
+    name: 'doubleSparsityChannels',
+    doc: 'Channels of each key head with the largest products of queries and keys.',
+    paper: 'Double Sparsity, Yang 2024',
+    inputs: ['q', 'k'],
+    attributes: ['r'],
+    outputs: ['channels'],
+    ...calls(doubleSparsityChannels, planDoubleSparsityChannels),
+  },
+  {
+    name: 'doubleSparsityLabels',
+    doc: 'Those channels of a cache.',
+    paper: 'Double Sparsity, Yang 2024',
+    inputs: ['k', 'channels'],
+    attributes: [],
+    outputs: ['labels'],
+    ...calls(doubleSparsityLabels, planDoubleSparsityLabels),
+  },
+  {
+    name: 'loki',
+    doc: 'Causal attention on the tokens that a few directions of each key head score highest.',
+    paper: 'Loki, Singhania 2024',
+    inputs: ['q', 'k', 'v', 'basis', 'kBasis?'],
+    attributes: ['topk', 'sinks', 'recent', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(loki, planLoki),
+  },
+  {
+    name: 'lokiBasis',
+    doc: 'Directions in which the keys of each head vary most.',
+    paper: 'Loki, Singhania 2024',
+    inputs: ['k'],
+    attributes: ['r'],
+    outputs: ['basis', 'variances'],
+    ...calls(lokiBasis, planLokiBasis),
+  },
+  {
+    name: 'lokiKeys',
+    doc: 'Keys of a cache along those directions.',
+    paper: 'Loki, Singhania 2024',
+    inputs: ['k', 'basis'],
+    attributes: [],
+    outputs: ['kBasis'],
+    ...calls(lokiKeys, planLokiKeys),
   },
   {
     name: 'nsa',
