@@ -2057,7 +2057,9 @@ export class SparqBlendParams extends MapParams {
   vStrideT: i32;
   vStrideH: i32;
   vType: i32;
-  mean: usize;
+  /** Sums of values over a weight. */
+  sums: usize;
+  weight: f32;
   o: usize;
   oStrideB: i32;
   oStrideT: i32;

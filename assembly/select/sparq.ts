@@ -184,7 +184,7 @@ function chosenMass(row: usize, bits: usize, words: i32, count: usize): f64 {
  *   map   f32 [B, H, Tq, Tk]               columns contiguous: weights that sum to 1 over what a row sees
  *   bits  i32 [B, H, Tq, words]            contiguous
  *   v     f32, f16 or bf16 [B, Tk, H / group, dv]   any strides, last axis contiguous
- *   mean  f32 [B, H / group, dv]           contiguous: of all values
+ *   sums  f32 [B, H / group, dv]           contiguous: of all values, over `weight`
  *   o     f32 [B, Tq, H, dv]               any strides, last axis contiguous; in place
  *
  *   o = alpha o + (1 - alpha) mean of the values seen, alpha the weight of what was chosen: 1 where that is all. SparQ (Ribar 2023).
@@ -205,9 +205,9 @@ export function sparqBlend(params: usize, begin: i32, end: i32, scratch: usize):
     const n = visibleColumns(p, i);
     const alpha = chosenMass(mapRow(p, list, i), p.bits + ((<usize>(item * p.words)) << 2), p.words, count);
     if (load<i32>(count) >= n) continue;
-    const mean = p.mean + ((<usize>((batch * (p.lists / p.group) + kvHead) * p.dv)) << 2);
+    const sums = p.sums + ((<usize>((batch * (p.lists / p.group) + kvHead) * p.dv)) << 2);
     for (let c: usize = 0; c < <usize>p.dv; ++c) {
-      store<f64>(scratch + (c << 3), <f64>load<f32>(mean + (c << 2)) * <f64>p.columns);
+      store<f64>(scratch + (c << 3), <f64>load<f32>(sums + (c << 2)) * <f64>p.weight);
     }
     for (let j = n; j < p.columns; ++j) {
       const at = <usize>batch * <usize>p.vStrideB + <usize>j * <usize>p.vStrideT + <usize>kvHead * <usize>p.vStrideH;

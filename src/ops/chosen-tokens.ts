@@ -5,7 +5,10 @@
  */
 import type { AttentionCall } from '../engines/attention-call.ts';
 import { pastBlocks } from '../engines/select/causal-blocks.ts';
+import { selectTopK } from '../engines/select/choose.ts';
 import type { Visible } from '../engines/select/map.ts';
+import type { ScoreCall } from '../engines/select/score-map.ts';
+import { selectScored } from '../engines/select/scored.ts';
 import { expectNames, flag, whole } from '../engines/shapes.ts';
 import { attendTokens } from '../engines/token-choice.ts';
 import { OptionError } from '../errors.ts';
@@ -96,4 +99,13 @@ export function openChoice(
 /** Adds attention on the tokens whose bits i32 [B, L, Tq, W] are set, at most `most` of each query. */
 export function attendChoice(b: Builder, { call, keep }: OpenChoice, bits: Tensor, most: number): ChosenTokenResult {
   return { o: call.o, lse: call.lse, ...attendTokens(b, call, bits, most, keep) };
+}
+
+/** Adds attention on the topk tokens of the highest products of other queries and keys, with the first and the last ones. */
+export function attendHighest(b: Builder, open: OpenChoice, scores: Omit<ScoreCall, 'visible'>): ChosenTokenResult {
+  const { visible, topk, sinks, recent } = open;
+  const bits = selectScored(b, { ...scores, visible }, (map, slab) =>
+    selectTopK(b, map, { k: topk, first: sinks, last: recent, forced: 'added', ...slab }),
+  );
+  return attendChoice(b, open, bits, topk + sinks + recent);
 }

@@ -4,8 +4,6 @@
  * @module
  */
 import { heavyChannels, takeChannels } from '../engines/select/channels.ts';
-import { selectTopK } from '../engines/select/choose.ts';
-import { selectScored } from '../engines/select/scored.ts';
 import {
   expectContiguous,
   expectNames,
@@ -19,9 +17,10 @@ import { OptionError, ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import {
-  attendChoice,
+  attendHighest,
   type ChosenTokenInputs,
   type ChosenTokenResult,
+  type OpenChoice,
   openChoice,
   SINKS,
   type SinkOptions,
@@ -122,11 +121,17 @@ export function planDoubleSparsityLabels(
   return { labels: takeChannels(b, k, channels, b.output([B, Tk, Hkv, r])) };
 }
 
+/** Adds attention on the tokens that some channels choose, by the labels [B, Tk, Hkv, r] of all tokens. */
+export function attendLabels(b: Builder, open: OpenChoice, channels: Tensor, labels: Tensor): ChosenTokenResult {
+  const { q, scale } = open.call;
+  const heavy = takeChannels(b, q, channels, b.temporary([...q.shape.slice(0, 3), channels.shape[1]!]));
+  return attendHighest(b, open, { q: heavy, k: labels, scale });
+}
+
 /** Lays out the call. */
 export function planDoubleSparsity(b: Builder, inputs: DoubleSparsityInputs, options: SinkOptions): ChosenTokenResult {
   const open = openChoice(b, OP, inputs, options, { inputs: ['channels', 'labels'], options: SINKS });
-  const { call, visible, topk, sinks, recent } = open;
-  const { q, k, v, scale } = call;
+  const { k, v } = open.call;
   expectTypes(OP, { k, v }, ['f32', 'f16', 'bf16']);
   const [B, Tk, Hkv, D] = k.shape as [number, number, number, number];
   const { channels, labels: given } = inputs;
@@ -135,12 +140,7 @@ export function planDoubleSparsity(b: Builder, inputs: DoubleSparsityInputs, opt
   expectTypes(OP, { labels: given }, ['f32', 'f16', 'bf16']);
   expectRows(OP, { labels: given });
   const labels = given ?? takeChannels(b, k, channels, b.temporary([B, Tk, Hkv, r]));
-  const heavy = takeChannels(b, q, channels, b.temporary([...q.shape.slice(0, 3), r]));
-  const scores = { q: heavy, k: labels, scale, visible };
-  const bits = selectScored(b, scores, (map, slab) =>
-    selectTopK(b, map, { k: topk, first: sinks, last: recent, forced: 'added', ...slab }),
-  );
-  return attendChoice(b, open, bits, topk + sinks + recent);
+  return attendLabels(b, open, channels, labels);
 }
 
 /**

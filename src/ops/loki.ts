@@ -4,17 +4,16 @@
  * @module
  */
 import { principalDirections } from '../engines/select/channels.ts';
-import { selectTopK } from '../engines/select/choose.ts';
 import { scoreMap } from '../engines/select/score-map.ts';
-import { selectScored } from '../engines/select/scored.ts';
 import { expectContiguous, expectNames, expectRows, expectTypes, matchShapes, whole } from '../engines/shapes.ts';
 import { OptionError, ShapeError } from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import {
-  attendChoice,
+  attendHighest,
   type ChosenTokenInputs,
   type ChosenTokenResult,
+  type OpenChoice,
   openChoice,
   SINKS,
   type SinkOptions,
@@ -67,7 +66,7 @@ const BASIS = 'lokiBasis';
 const KEYS = 'lokiKeys';
 
 /** Adds x [B, T, H, D] along the directions [Hkv, r, D] of its key heads: [B, H, T, r]. */
-function alongBasis(b: Builder, x: Tensor, basis: Tensor): Tensor {
+export function alongBasis(b: Builder, x: Tensor, basis: Tensor): Tensor {
   const [heads, r, d] = basis.shape as [number, number, number];
   const rows = basis.restride([x.shape[0]!, r, heads, d], [0, d, r * d, 1]);
   return scoreMap(b, { q: x, k: rows, scale: 1 });
@@ -108,7 +107,7 @@ export function planLokiKeys(b: Builder, inputs: LokiKeysInputs, options: object
 }
 
 /** @throws ShapeError, DTypeError if it is no basis of so many heads. */
-function expectBasis(op: string, basis: Tensor, heads: number, d: number): number {
+export function expectBasis(op: string, basis: Tensor, heads: number, d: number): number {
   const { r } = matchShapes(op, { basis }, { basis: `${heads} r ${d}` }) as { r: number };
   expectTypes(op, { basis }, ['f32']);
   expectContiguous(op, { basis });
@@ -116,11 +115,16 @@ function expectBasis(op: string, basis: Tensor, heads: number, d: number): numbe
   return r;
 }
 
+/** Adds attention on the tokens that directions choose, by the products [B, Tk, Hkv, r] of all keys with them. */
+export function attendAlong(b: Builder, open: OpenChoice, basis: Tensor, kBasis: Tensor): ChosenTokenResult {
+  const { q, scale } = open.call;
+  return attendHighest(b, open, { q: tokensFirst(alongBasis(b, q, basis)), k: kBasis, scale });
+}
+
 /** Lays out the call. */
 export function planLoki(b: Builder, inputs: LokiInputs, options: SinkOptions): ChosenTokenResult {
   const open = openChoice(b, OP, inputs, options, { inputs: ['basis', 'kBasis'], options: SINKS });
-  const { call, visible, topk, sinks, recent } = open;
-  const { q, k, v, scale } = call;
+  const { k, v } = open.call;
   expectTypes(OP, { k, v }, ['f32', 'f16', 'bf16']);
   const [B, Tk, Hkv, D] = k.shape as [number, number, number, number];
   const { basis, kBasis } = inputs;
@@ -128,12 +132,7 @@ export function planLoki(b: Builder, inputs: LokiInputs, options: SinkOptions): 
   matchShapes(OP, { kBasis }, { kBasis: `?${B} ${Tk} ${Hkv} ${r}` });
   expectTypes(OP, { kBasis }, ['f32', 'f16', 'bf16']);
   expectRows(OP, { kBasis });
-  const keys = kBasis ?? tokensFirst(alongBasis(b, k, basis));
-  const scores = { q: tokensFirst(alongBasis(b, q, basis)), k: keys, scale, visible };
-  const bits = selectScored(b, scores, (map, slab) =>
-    selectTopK(b, map, { k: topk, first: sinks, last: recent, forced: 'added', ...slab }),
-  );
-  return attendChoice(b, open, bits, topk + sinks + recent);
+  return attendAlong(b, open, basis, kBasis ?? tokensFirst(alongBasis(b, k, basis)));
 }
 
 /**

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { AttentionCall } from '../engines/attention-call.ts';
 import { attendBlocks } from '../engines/block-choice.ts';
 import { selectIndices } from '../engines/select/bits.ts';
 import { causalBlocks } from '../engines/select/causal-blocks.ts';
@@ -91,6 +92,15 @@ export function planQuestPages(b: Builder, inputs: QuestPagesInputs, options: Qu
   return { bounds };
 }
 
+/** Adds causal attention on the topk pages of each query; returns the pages' bits i32 [B, Hq, Tq, W]. */
+export function attendPages(b: Builder, call: AttentionCall, bounds: Tensor, page: number, topk: number): Tensor {
+  const { q, k } = call;
+  const visible = causalBlocks({ Tq: q.shape[1]!, Tk: k.shape[1]!, queryBlock: 1, keyBlock: page });
+  const bits = selectTopK(b, scorePages(b, q, bounds, visible), { k: topk, visible });
+  attendBlocks(b, call, { bits, keyBlock: page, count: topk });
+  return bits;
+}
+
 /** Lays out the call. */
 export function planQuest(b: Builder, inputs: QuestInputs, options: QuestOptions): QuestResult {
   expectNames(OP, 'input', inputs, ['q', 'k', 'v', 'kScale', 'vScale', 'bounds']);
@@ -119,10 +129,8 @@ export function planQuest(b: Builder, inputs: QuestInputs, options: QuestOptions
   }
   const bounds = given ?? b.temporary([B, Hkv, count, 2, D]);
   if (!given) pageBounds(b, k, page, bounds);
-  const visible = causalBlocks({ Tq, Tk, queryBlock: 1, keyBlock: page });
-  const bits = selectTopK(b, scorePages(b, q, bounds, visible), { k: topk, visible });
+  const bits = attendPages(b, call, bounds, page, topk);
   const pages = b.keep(selectIndices(b, bits, Math.min(topk, count)).indices);
-  attendBlocks(b, call, { bits, keyBlock: page, count: topk });
   return { o: call.o, lse: call.lse, pages: Tq === 1 ? pages.reshape([B, Hq, Math.min(topk, count)]) : pages };
 }
 

@@ -16,6 +16,7 @@ import {
   type ChosenTokenInputs,
   type ChosenTokenOptions,
   type ChosenTokenResult,
+  type OpenChoice,
   openChoice,
 } from './chosen-tokens.ts';
 
@@ -37,11 +38,31 @@ export interface SparqOptions extends ChosenTokenOptions {
 
 const OP = 'sparq';
 
+/** What a choice by channels goes by. */
+interface SparqChoice {
+  readonly kT?: Tensor | undefined;
+  readonly r: number;
+  readonly local: number;
+  /** f32 [B, Hkv, Dv], contiguous: sums of all values over `weight`; a mean has a weight of Tk. */
+  readonly values: { readonly sums: Tensor; readonly weight: number };
+}
+
+/** Adds attention on the tokens that the largest channels choose, with the mean value for the rest. */
+export function attendSparq(b: Builder, open: OpenChoice, { kT, r, local, values }: SparqChoice): ChosenTokenResult {
+  const { call, visible, topk } = open;
+  const { q, k, v, scale, o } = call;
+  const map = sparqScores(b, { q, k, kT, r, scale, visible });
+  const bits = selectTopK(b, map, { k: topk, last: local, visible });
+  const result = attendChoice(b, open, bits, Math.max(topk, local));
+  softmaxMap(b, map, { visible });
+  sparqBlend(b, { map, bits, v, ...values, o, visible });
+  return result;
+}
+
 /** Lays out the call. */
 export function planSparq(b: Builder, inputs: SparqInputs, options: SparqOptions): ChosenTokenResult {
   const open = openChoice(b, OP, inputs, options, { inputs: ['kT', 'vMean'], options: ['r', 'local'] });
-  const { call, visible, topk } = open;
-  const { q, k, v, scale, o } = call;
+  const { k, v } = open.call;
   const [B, Tk, Hkv, D] = k.shape as [number, number, number, number];
   const Dv = v.shape[3]!;
   const { kT, vMean } = inputs;
@@ -53,12 +74,8 @@ export function planSparq(b: Builder, inputs: SparqInputs, options: SparqOptions
   if (options.r === undefined) throw new OptionError(`${OP}: r is missing, expected how many channels are scored by`);
   const r = whole(OP, 'r', options.r, 1, 1, D);
   const local = whole(OP, 'local', options.local, 0, 0);
-  const map = sparqScores(b, { q, k, kT, r, scale, visible });
-  const bits = selectTopK(b, map, { k: topk, last: local, visible });
-  const result = attendChoice(b, open, bits, Math.max(topk, local));
-  softmaxMap(b, map, { visible });
-  sparqBlend(b, { map, bits, v, mean: vMean ?? poolBlocks(b, v, Math.max(1, Tk), 'mean'), o, visible });
-  return result;
+  const sums = vMean ?? poolBlocks(b, v, Math.max(1, Tk), 'mean');
+  return attendSparq(b, open, { kT, r, local, values: { sums, weight: Tk } });
 }
 
 /**

@@ -77,22 +77,24 @@ export interface SparqBlend {
   readonly bits: Tensor;
   /** [B, Tk, Hkv, Dv] */
   readonly v: Tensor;
-  /** f32 [B, Hkv, Dv], contiguous: the mean of all values. */
-  readonly mean: Tensor;
+  /** f32 [B, Hkv, Dv], contiguous: the sums of all values over `weight`. */
+  readonly sums: Tensor;
+  readonly weight: number;
   /** f32 [B, Tq, Hq, Dv], in place. */
   readonly o: Tensor;
   readonly visible: Visible;
 }
 
 /** Adds o = alpha o + (1 - alpha) mean of the values that a query sees, alpha the weight of what it chose. */
-export function sparqBlend(b: Builder, { map, bits, v, mean, o, visible }: SparqBlend): void {
+export function sparqBlend(b: Builder, { map, bits, v, sums, weight, o, visible }: SparqBlend): void {
   const [batch, heads, length] = map.shape as [number, number, number, number];
   const dv = v.shape[3]!;
   const params = encode(SparqBlendParams, mapFields(map, visible), {
     bits: bits.address,
     words: bits.shape[3]!,
     vType: storageOf(v),
-    mean: mean.address,
+    sums: sums.address,
+    weight,
     group: heads / v.shape[2]!,
     dv,
   });
