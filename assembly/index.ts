@@ -97,3 +97,7 @@ export { poolVotes, poolVotesScratchBytes } from './evict/pool-votes';
 export { putHeads } from './evict/put-heads';
 export { putTokens } from './evict/put';
 export { slotAttend, slotScratchBytes } from './evict/slots';
+export { roundOutward, splitSigns } from './select/signs';
+export { channelScores, sparqBlend, sparqQueries } from './select/sparq';
+export { heavyChannels, takeChannels } from './select/channels';
+export { principalDirections, principalScratchBytes } from './select/principal';

@@ -2196,3 +2196,142 @@ export class PutHeadsParams {
   heads: i32;
   d: i32;
 }
+
+/** Rows apart by sign, see select/signs.ts. */
+@unmanaged
+export class SignsParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  o: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+}
+
+/** Bounds in 16 bits, see select/signs.ts. */
+@unmanaged
+export class OutwardParams {
+  x: usize;
+  o: usize;
+  oStrideB: i32;
+  oStrideH: i32;
+  oStrideP: i32;
+  heads: i32;
+  pages: i32;
+  d: i32;
+}
+
+/** Queries with their largest channels, see select/sparq.ts. */
+@unmanaged
+export class SparqQueryParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  masked: usize;
+  channels: usize;
+  length: i32;
+  heads: i32;
+  /** Query heads that share a key head. */
+  group: i32;
+  d: i32;
+  r: i32;
+  scale: f32;
+}
+
+/** Scores over some channels, see select/sparq.ts. */
+@unmanaged
+export class ChannelScoreParams extends MapParams {
+  q: usize;
+  channels: usize;
+  kT: usize;
+  kStrideB: i32;
+  kStrideH: i32;
+  kStrideC: i32;
+  group: i32;
+  d: i32;
+  r: i32;
+  blockColumns: i32;
+}
+
+/** Means of values for what was not chosen, see select/sparq.ts. */
+@unmanaged
+export class SparqBlendParams extends MapParams {
+  bits: usize;
+  words: i32;
+  v: usize;
+  vStrideB: i32;
+  vStrideT: i32;
+  vStrideH: i32;
+  vType: i32;
+  /** Sums of values over a weight. */
+  sums: usize;
+  weight: f32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  group: i32;
+  dv: i32;
+}
+
+/** Weights of channels, see select/channels.ts. */
+@unmanaged
+export class HeavyChannelParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  weights: usize;
+  batch: i32;
+  queries: i32;
+  length: i32;
+  group: i32;
+  d: i32;
+}
+
+/** Some channels of rows, see select/channels.ts. */
+@unmanaged
+export class TakeChannelParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  o: usize;
+  oStrideB: i32;
+  oStrideT: i32;
+  oStrideH: i32;
+  channels: usize;
+  lists: i32;
+  length: i32;
+  heads: i32;
+  d: i32;
+  r: i32;
+}
+
+/** Directions of most variance, see select/principal.ts. */
+@unmanaged
+export class PrincipalParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  basis: usize;
+  variances: usize;
+  batch: i32;
+  length: i32;
+  d: i32;
+  r: i32;
+}

@@ -101,6 +101,12 @@ export {
   chaiSync,
 } from './ops/chai.ts';
 export type { ChosenInputs, ChosenOptions, ChosenResult } from './ops/chosen-blocks.ts';
+export type {
+  ChosenTokenInputs,
+  ChosenTokenOptions,
+  ChosenTokenResult,
+  SinkOptions,
+} from './ops/chosen-tokens.ts';
 export {
   type KMeansInputs,
   type KMeansOptions,
@@ -171,6 +177,20 @@ export {
   ditFastAttention,
   ditFastAttentionSync,
 } from './ops/dit-fast.ts';
+export {
+  type DoubleSparsityChannelsInputs,
+  type DoubleSparsityChannelsOptions,
+  type DoubleSparsityChannelsResult,
+  type DoubleSparsityInputs,
+  type DoubleSparsityLabelsInputs,
+  type DoubleSparsityLabelsResult,
+  doubleSparsity,
+  doubleSparsityChannels,
+  doubleSparsityChannelsSync,
+  doubleSparsityLabels,
+  doubleSparsityLabelsSync,
+  doubleSparsitySync,
+} from './ops/double-sparsity.ts';
 export {
   type DplrInputs,
   dplr,
@@ -313,6 +333,20 @@ export {
   logsparseAttentionSync,
 } from './ops/logsparse.ts';
 export {
+  type LokiBasisInputs,
+  type LokiBasisOptions,
+  type LokiBasisResult,
+  type LokiInputs,
+  type LokiKeysInputs,
+  type LokiKeysResult,
+  loki,
+  lokiBasis,
+  lokiBasisSync,
+  lokiKeys,
+  lokiKeysSync,
+  lokiSync,
+} from './ops/loki.ts';
+export {
   type LongformerInputs,
   type LongformerOptions,
   longformer,
@@ -371,7 +405,17 @@ export {
   mixtureOfHeads,
   mixtureOfHeadsSync,
 } from './ops/mixture-of-heads.ts';
-export { type LatentInputs, type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
+export {
+  type LatentInputs,
+  type MlaInputs,
+  type MlaInputs,
+  type MlaOptions,
+  type MlaOptions,
+  mla,
+  mla,
+  mlaSync,
+  mlaSync,
+} from './ops/mla.ts';
 export {
   type MlstmInputs,
   type MlstmOptions,
@@ -453,6 +497,18 @@ export {
   precondKdaStep,
   precondKdaSync,
 } from './ops/precond-delta.ts';
+export {
+  type QuestInputs,
+  type QuestOptions,
+  type QuestPagesInputs,
+  type QuestPagesOptions,
+  type QuestPagesResult,
+  type QuestResult,
+  quest,
+  questPages,
+  questPagesSync,
+  questSync,
+} from './ops/quest.ts';
 export {
   type RadialAttentionOptions,
   radialAttention,
@@ -628,6 +684,7 @@ export {
   snapkvSync,
 } from './ops/snapkv.ts';
 export { type SpargeAttnOptions, spargeAttn, spargeAttnSync } from './ops/sparge-attn.ts';
+export { type SparqInputs, type SparqOptions, sparq, sparqSync } from './ops/sparq.ts';
 export {
   type FixedAttentionOptions,
   fixedAttention,

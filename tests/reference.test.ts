@@ -50,6 +50,7 @@ import {
   streamingLlm,
   stridedAttention,
 } from './reference/patterns.ts';
+import { quest } from './reference/quest.ts';
 import { lightningAttn, retention } from './reference/retention.ts';
 import { rgLru } from './reference/rg-lru.ts';
 import { rope } from './reference/rope.ts';
@@ -112,6 +113,7 @@ const references: Record<string, Reference[]> = {
   parallax: [parallax],
   path_attn: [pathAttn],
   performer: [performer],
+  quest: [quest],
   rebased: [rebased, rebasedRecurrent],
   retention: [retention],
   rope: [rope],

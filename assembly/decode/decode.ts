@@ -9,7 +9,7 @@ import { DecodeParams, Sequence } from '../params';
 import { exp2 } from '../simd/exp2';
 import { sum4 } from '../simd/reduce';
 import { BF16, elementBytes, F32, I8, widenRow } from '../simd/storage';
-import { quantiseQuery, scoreBf16, scoreF32, scoreF32x4, scoreI8, scoreI8Dot } from './score';
+import { quantiseQuery, scoreBf16, scoreF32, scoreF32x4, scoreI8, scoreI8Dot, splitEights } from './score';
 import { mixBf16, mixF32, mixF32x4, mixI8, mixI8Dot, quantiseWeights } from './value';
 
 /** How a row of keys or values is read. */
@@ -91,16 +91,6 @@ export function decodeScratchBytes(params: usize, scratch: usize): i32 {
 @inline
 function levels(p: DecodeParams): bool {
   return ASC_FEATURE_RELAXED_SIMD && p.relaxedDot != 0;
-}
-
-/** Even and odd elements of each eight, from their natural order. */
-function splitEights(x: usize, d: i32): void {
-  for (const end = x + ((<usize>d) << 2); x < end; x += 32) {
-    const a = v128.load(x);
-    const b = v128.load(x, 16);
-    v128.store(x, i32x4.shuffle(a, b, 0, 2, 4, 6));
-    v128.store(x, i32x4.shuffle(a, b, 1, 3, 5, 7), 16);
-  }
 }
 
 /** The natural order of each eight, from its even and odd elements. */

@@ -175,6 +175,17 @@ function touchList(t: Tiles, left: usize): void {
   t.touched = sum;
 }
 
+/** Loads a byte of every line of rows that lie anywhere, as many at a time as memory serves: products would wait for each. */
+function touchListed(rows: usize, n: i32, bytes: usize): i32 {
+  let sum = 0;
+  for (; n > 0; --n) {
+    const row = <usize>load<u32>(rows);
+    for (let at: usize = 0; at < bytes; at += LINE) sum += <i32>load<u8>(row + at);
+    rows += 4;
+  }
+  return sum;
+}
+
 /** Addresses of the n keys or values of a list, in place or of widened copies in `tile`. */
 function placeRows(
   p: IndexAttendParams,
@@ -331,6 +342,11 @@ export function indexAttend(params: usize, begin: i32, end: i32, scratch: usize)
         while (entries < end) {
           const n = gatherKeys(p, s, t, kvHead, entries, min(LIST_BLOCK, <i32>((end - entries) >> 2)), stop);
           if (n == 0) break;
+          // what one query reads nothing has brought near
+          if (queries == 1) {
+            if (!t.kTile) t.touched = touchListed(t.keys, n, (<usize>p.dk) << 2);
+            if (!t.vTile) t.touched += touchListed(t.values, n, (<usize>p.dv) << 2);
+          }
           attendKeys(p, t, i, n);
           entries += (<usize>n) << 2;
         }

@@ -112,6 +112,16 @@ export function scoreF32x4(q: usize, k: usize, stride: usize, out: usize, n: i32
   }
 }
 
+/** Even and odd elements of each eight, from their natural order. */
+export function splitEights(x: usize, d: i32): void {
+  for (const end = x + ((<usize>d) << 2); x < end; x += 32) {
+    const a = v128.load(x);
+    const b = v128.load(x, 16);
+    v128.store(x, i32x4.shuffle(a, b, 0, 2, 4, 6));
+    v128.store(x, i32x4.shuffle(a, b, 1, 3, 5, 7), 16);
+  }
+}
+
 /**
  * out[j] = q k_j for n bfloat16 keys, one query.
  *

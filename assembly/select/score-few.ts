@@ -1,6 +1,6 @@
-import { scoreF32, scoreF32x4 } from '../decode/score';
+import { scoreBf16, scoreF32, scoreF32x4, splitEights } from '../decode/score';
 import { ScoreFewParams } from '../params';
-import { elementBytes, F32, widenRow } from '../simd/storage';
+import { BF16, elementBytes, F32, widenRow } from '../simd/storage';
 import { mapRow, visibleColumns } from './visible';
 
 /** Keys that are scored at a time, and bytes of a row of their scores. */
@@ -22,11 +22,18 @@ function width(p: ScoreFewParams): i32 {
   return (p.d + 3) & ~3;
 }
 
+/** Whether keys are read as they are in 16 bits. */
+// @ts-ignore: decorator
+@inline
+function narrow(p: ScoreFewParams): bool {
+  return p.kType == BF16 && p.rows * p.group == 1 && (p.d & 7) == 0;
+}
+
 /** Whether keys must be widened or filled up to whole vectors. */
 // @ts-ignore: decorator
 @inline
 function widens(p: ScoreFewParams): bool {
-  return p.kType != F32 || (p.d & 3) != 0;
+  return (p.kType != F32 || (p.d & 3) != 0) && !narrow(p);
 }
 
 /** Bytes of scratch that one thread of `scoreFew` needs: queries, scores of four, and keys where they are widened. */
@@ -72,6 +79,7 @@ export function scoreFew(params: usize, begin: i32, end: i32, scratch: usize): v
       const at = batch * p.qStrideB + i * p.qStrideT + head * p.qStrideH;
       widenRow(p.q + <usize>at * elementBytes(p.qType), p.qType, scratch + <usize>r * rowBytes, p.d, p.scale);
     }
+    if (narrow(p)) splitEights(scratch, d);
     for (let j = first; j < last; j += SPAN) {
       const n = min(SPAN, last - j);
       const at = <usize>batch * <usize>p.kStrideB + <usize>j * <usize>p.kStrideT + <usize>h * <usize>p.kStrideH;
@@ -88,7 +96,8 @@ export function scoreFew(params: usize, begin: i32, end: i32, scratch: usize): v
       }
       for (let r = 0; r < rows; r += 4) {
         const q = scratch + <usize>r * rowBytes;
-        if (padded == 1) scoreF32(q, keys, stride, scores, n, d);
+        if (narrow(p)) scoreBf16(q, keys, stride, scores, n, d);
+        else if (padded == 1) scoreF32(q, keys, stride, scores, n, d);
         else scoreF32x4(q, keys, stride, scores, n, d);
         for (let live = r; live < min(rows, r + 4); ++live) {
           const i = live / p.group;

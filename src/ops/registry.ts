@@ -25,6 +25,14 @@ import { deltaformer, planDeltaformer } from './deltaformer.ts';
 import { differentialAttention, planDifferential } from './differential.ts';
 import { dilatedAttention, planDilated } from './dilated.ts';
 import { ditFastAttention, planDitFast } from './dit-fast.ts';
+import {
+  doubleSparsity,
+  doubleSparsityChannels,
+  doubleSparsityLabels,
+  planDoubleSparsity,
+  planDoubleSparsityChannels,
+  planDoubleSparsityLabels,
+} from './double-sparsity.ts';
 import { dplr, iplr, planDplr, planIplr } from './dplr.ts';
 import { draftAttention, planDraft } from './draft-attention.ts';
 import { dsa, planDsa } from './dsa.ts';
@@ -74,6 +82,7 @@ import { linformer, planLinformer } from './linformer.ts';
 import { logCumsumExp, planLogCumsumExp } from './log-cumsum-exp.ts';
 import { logLinearAttn, planLogLinear } from './log-linear.ts';
 import { logsparseAttention, planLogsparse } from './logsparse.ts';
+import { loki, lokiBasis, lokiKeys, planLoki, planLokiBasis, planLokiKeys } from './loki.ts';
 import { longformer, planLongformer } from './longformer.ts';
 import { lshAttention, planLsh } from './lsh.ts';
 import { mamba3, planMamba3 } from './mamba3.ts';
@@ -99,6 +108,7 @@ import { paroAttention, planParo } from './paro.ts';
 import { pathAttn, planPath } from './path.ts';
 import { performer, planPerformer } from './performer.ts';
 import { planPrecond, precondGatedDeltaRule, precondKda } from './precond-delta.ts';
+import { planQuest, planQuestPages, quest, questPages } from './quest.ts';
 import { planRadial, radialAttention } from './radial.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
 import { planRgLru, rgLru } from './rg-lru.ts';
@@ -121,6 +131,7 @@ import { planSlidingTile, slidingTileAttention } from './sliding-tile.ts';
 import { abc, gsa, planAbc, planGsa } from './slots.ts';
 import { planPyramidkv, planSnapkv, pyramidkv, snapkv } from './snapkv.ts';
 import { planSpargeAttn, spargeAttn } from './sparge-attn.ts';
+import { planSparq, sparq } from './sparq.ts';
 import { fixedAttention, planFixed, planStrided, stridedAttention } from './sparse-transformer.ts';
 import { planSparseVideoGen, sparseVideoGen } from './sparse-video-gen.ts';
 import { planSparseVideoGen2, sparseVideoGen2 } from './sparse-videogen2.ts';
@@ -587,6 +598,87 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['causal', 'scale'],
     outputs: ['o'],
     ...calls(chai, planChai),
+  },
+  {
+    name: 'quest',
+    doc: 'Causal attention on the pages of keys whose scores could be highest, by the bounds of their channels.',
+    paper: 'Quest, Tang 2024',
+    inputs: ['q', 'k', 'v', 'kScale?', 'vScale?', 'bounds?'],
+    attributes: ['pageSize', 'topk', 'scale'],
+    outputs: ['o', 'lse', 'pages'],
+    ...calls(quest, planQuest),
+  },
+  {
+    name: 'questPages',
+    doc: 'Largest and least of each channel of keys in each page.',
+    paper: 'Quest, Tang 2024',
+    inputs: ['k'],
+    attributes: ['pageSize', 'dtype'],
+    outputs: ['bounds'],
+    ...calls(questPages, planQuestPages),
+  },
+  {
+    name: 'sparq',
+    doc: 'Causal attention on the tokens that the largest channels of each query score highest, the mean value for the rest.',
+    paper: 'SparQ, Ribar 2023',
+    inputs: ['q', 'k', 'v', 'kT?', 'vMean?'],
+    attributes: ['r', 'topk', 'local', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(sparq, planSparq),
+  },
+  {
+    name: 'doubleSparsity',
+    doc: 'Causal attention on the tokens that a few channels of each key head score highest.',
+    paper: 'Double Sparsity, Yang 2024',
+    inputs: ['q', 'k', 'v', 'channels', 'labels?'],
+    attributes: ['topk', 'sinks', 'recent', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(doubleSparsity, planDoubleSparsity),
+  },
+  {
+    name: 'doubleSparsityChannels',
+    doc: 'Channels of each key head with the largest products of queries and keys.',
+    paper: 'Double Sparsity, Yang 2024',
+    inputs: ['q', 'k'],
+    attributes: ['r'],
+    outputs: ['channels'],
+    ...calls(doubleSparsityChannels, planDoubleSparsityChannels),
+  },
+  {
+    name: 'doubleSparsityLabels',
+    doc: 'Those channels of a cache.',
+    paper: 'Double Sparsity, Yang 2024',
+    inputs: ['k', 'channels'],
+    attributes: [],
+    outputs: ['labels'],
+    ...calls(doubleSparsityLabels, planDoubleSparsityLabels),
+  },
+  {
+    name: 'loki',
+    doc: 'Causal attention on the tokens that a few directions of each key head score highest.',
+    paper: 'Loki, Singhania 2024',
+    inputs: ['q', 'k', 'v', 'basis', 'kBasis?'],
+    attributes: ['topk', 'sinks', 'recent', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(loki, planLoki),
+  },
+  {
+    name: 'lokiBasis',
+    doc: 'Directions in which the keys of each head vary most.',
+    paper: 'Loki, Singhania 2024',
+    inputs: ['k'],
+    attributes: ['r'],
+    outputs: ['basis', 'variances'],
+    ...calls(lokiBasis, planLokiBasis),
+  },
+  {
+    name: 'lokiKeys',
+    doc: 'Keys of a cache along those directions.',
+    paper: 'Loki, Singhania 2024',
+    inputs: ['k', 'basis'],
+    attributes: [],
+    outputs: ['kBasis'],
+    ...calls(lokiKeys, planLokiKeys),
   },
   {
     name: 'nsa',

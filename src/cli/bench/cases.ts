@@ -1,5 +1,6 @@
 import type { BenchCase } from './case.ts';
 import { attentionCases } from './cases/attention.ts';
+import { chosenTokenCases } from './cases/chosen-tokens.ts';
 import { deltaCases } from './cases/delta.ts';
 import { linearCases } from './cases/linear.ts';
 import { matmulCases } from './cases/matmul.ts';
@@ -16,4 +17,5 @@ export const benchCases: BenchCase[] = [
   ...scanCases,
   ...pathCases,
   ...sparseCases,
+  ...chosenTokenCases,
 ];

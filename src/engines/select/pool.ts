@@ -12,11 +12,11 @@ import { REDUCTIONS, type Reduction } from './map.ts';
 /** Elements of one turn at the work counter. */
 const SPAN = 8192;
 
-/** Adds [B, ceil(T / block), H, D] of x [B, T, H, D]; a last, shorter block is of its own rows only. */
-export function poolBlocks(b: Builder, x: Tensor, block: number, kind: Reduction): Tensor {
+/** Adds [B, ceil(T / block), H, D] of x [B, T, H, D], `into` a tensor of it or one of its own; a last, shorter block is of its own rows only. */
+export function poolBlocks(b: Builder, x: Tensor, block: number, kind: Reduction, into?: Tensor): Tensor {
   const [batch, length, heads, d] = x.shape as [number, number, number, number];
   const count = Math.ceil(length / block);
-  const o = b.temporary([batch, count, heads, d]);
+  const o = into ?? b.temporary([batch, count, heads, d]);
   const params = encode(PoolParams, {
     length,
     heads,
