@@ -385,6 +385,23 @@ export {
   pagedAttentionSync,
 } from './ops/paged.ts';
 export { type ParallaxInputs, parallax, parallaxSync } from './ops/parallax.ts';
+export type { CodedTensors, CodeOptions } from './engines/coded-inputs.ts';
+export {
+  type DequantizeKvInputs,
+  type DequantizeKvOptions,
+  dequantizeKv,
+  dequantizeKvSync,
+  type QuantizeKvInputs,
+  type QuantizeKvOptions,
+  quantizeKv,
+  quantizeKvSync,
+} from './ops/quantize-kv.ts';
+export {
+  type QuantizedAttentionInputs,
+  type QuantizedAttentionOptions,
+  quantizedAttention,
+  quantizedAttentionSync,
+} from './ops/quantized-attention.ts';
 export {
   type AxisOrder,
   type ParoAttentionOptions,

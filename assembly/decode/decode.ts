@@ -254,7 +254,7 @@ function partialFloats(p: DecodeParams): i32 {
 /** Address of a row of partials. */
 // @ts-ignore: decorator
 @inline
-function partialAt(p: DecodeParams, sequence: i32, h: i32, split: i32, row: i32): usize {
+export function partialAt(p: DecodeParams, sequence: i32, h: i32, split: i32, row: i32): usize {
   const index = ((sequence * p.kvHeads + h) * p.splits + split) * p.rows + row;
   return p.partials + <usize>index * ((<usize>partialFloats(p)) << 2);
 }

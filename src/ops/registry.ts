@@ -88,6 +88,13 @@ import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { nsa, planNsa } from './nsa.ts';
 import { nystromAttention, planNystrom } from './nystrom.ts';
 import { pagedAttention, planPaged } from './paged.ts';
+import { dequantizeKv, planDequantizeKv, planQuantizeKv, quantizeKv } from './quantize-kv.ts';
+import {
+  planQuantizedAttention,
+  QUANTIZED_INPUTS,
+  QUANTIZED_OPTIONS,
+  quantizedAttention,
+} from './quantized-attention.ts';
 import { parallax, planParallax } from './parallax.ts';
 import { paroAttention, planParo } from './paro.ts';
 import { pathAttn, planPath } from './path.ts';
@@ -272,6 +279,33 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: MASKING,
     outputs: ['o', 'lse'],
     ...calls(pagedAttention, planPaged),
+  },
+  {
+    name: 'quantizedAttention',
+    doc: 'Attention on keys and values that are codes of 4 or 2 bits, and on f32 rows behind them.',
+    paper: 'KIVI, Liu 2024; KVQuant, Hooper 2024',
+    inputs: QUANTIZED_INPUTS.map((name) => (['q', 'kCodes', 'kScale', 'vCodes', 'vScale'].includes(name) ? name : `${name}?`)),
+    attributes: QUANTIZED_OPTIONS,
+    outputs: ['o', 'lse'],
+    ...calls(quantizedAttention, planQuantizedAttention),
+  },
+  {
+    name: 'quantizeKv',
+    doc: 'Codes of 4 or 2 bits for rows of keys or values.',
+    paper: 'KIVI, Liu 2024; KVQuant, Hooper 2024',
+    inputs: ['x', 'codebook?', 'scale?', 'offset?'],
+    attributes: ['of', 'bits', 'axis', 'group', 'symmetric', 'outliers'],
+    outputs: ['codes', 'scale', 'offset', 'outlierIndex', 'outlierValue'],
+    ...calls(quantizeKv, planQuantizeKv),
+  },
+  {
+    name: 'dequantizeKv',
+    doc: 'The rows that codes stand for.',
+    paper: 'KIVI, Liu 2024',
+    inputs: ['codes', 'scale', 'offset?', 'codebook?', 'outlierIndex?', 'outlierValue?'],
+    attributes: ['of', 'bits', 'axis', 'group', 'dim', 'tokens'],
+    outputs: ['o'],
+    ...calls(dequantizeKv, planDequantizeKv),
   },
   {
     name: 'mla',
