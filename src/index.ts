@@ -12,6 +12,7 @@ export {
   type MaskSource,
   type PictureOptions,
 } from './block-mask.ts';
+export type { CodedTensors, CodeOptions } from './engines/coded-inputs.ts';
 export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
 export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';
@@ -277,7 +278,6 @@ export {
   longformer,
   longformerSync,
 } from './ops/longformer.ts';
-
 export {
   type LshAttentionInputs,
   type LshAttentionOptions,
@@ -285,7 +285,6 @@ export {
   lshAttention,
   lshAttentionSync,
 } from './ops/lsh.ts';
-
 export {
   type Mamba3Inputs,
   type Mamba3Result,
@@ -331,7 +330,6 @@ export {
   mixtureOfHeads,
   mixtureOfHeadsSync,
 } from './ops/mixture-of-heads.ts';
-
 export { type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
@@ -385,23 +383,6 @@ export {
   pagedAttentionSync,
 } from './ops/paged.ts';
 export { type ParallaxInputs, parallax, parallaxSync } from './ops/parallax.ts';
-export type { CodedTensors, CodeOptions } from './engines/coded-inputs.ts';
-export {
-  type DequantizeKvInputs,
-  type DequantizeKvOptions,
-  dequantizeKv,
-  dequantizeKvSync,
-  type QuantizeKvInputs,
-  type QuantizeKvOptions,
-  quantizeKv,
-  quantizeKvSync,
-} from './ops/quantize-kv.ts';
-export {
-  type QuantizedAttentionInputs,
-  type QuantizedAttentionOptions,
-  quantizedAttention,
-  quantizedAttentionSync,
-} from './ops/quantized-attention.ts';
 export {
   type AxisOrder,
   type ParoAttentionOptions,
@@ -431,6 +412,22 @@ export {
   precondKdaStep,
   precondKdaSync,
 } from './ops/precond-delta.ts';
+export {
+  type DequantizeKvInputs,
+  type DequantizeKvOptions,
+  dequantizeKv,
+  dequantizeKvSync,
+  type QuantizeKvInputs,
+  type QuantizeKvOptions,
+  quantizeKv,
+  quantizeKvSync,
+} from './ops/quantize-kv.ts';
+export {
+  type QuantizedAttentionInputs,
+  type QuantizedAttentionOptions,
+  quantizedAttention,
+  quantizedAttentionSync,
+} from './ops/quantized-attention.ts';
 export {
   type RadialAttentionOptions,
   radialAttention,

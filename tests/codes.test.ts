@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import { rotaryAngles } from '../src/engines/rotary.ts';
 import {
   type CodedTensors,
   DTypeError,
@@ -14,7 +15,6 @@ import {
   ShapeError,
   type Tensor,
 } from '../src/index.ts';
-import { rotaryAngles } from '../src/engines/rotary.ts';
 import { assertNear, expected, maxError } from './accuracy.ts';
 import { call } from './call.ts';
 import { assertMet, property, sometimes } from './property.ts';
@@ -61,7 +61,10 @@ type Format = {
 };
 
 const levels = (bits: number) =>
-  Float32Array.from({ length: 2 ** bits }, (_, i) => Math.sign(2 * i + 1 - 2 ** bits) * (Math.abs(2 * i + 1 - 2 ** bits) / (2 ** bits - 1)) ** 1.3);
+  Float32Array.from(
+    { length: 2 ** bits },
+    (_, i) => Math.sign(2 * i + 1 - 2 ** bits) * (Math.abs(2 * i + 1 - 2 ** bits) / (2 ** bits - 1)) ** 1.3,
+  );
 
 /** Inputs and options of quantizeKv for a format. */
 function asked(x: FloatSample, format: Format, of: 'keys' | 'values') {
@@ -90,7 +93,13 @@ async function quantised(rt: Runtime, x: FloatSample, format: Format, of: 'keys'
 }
 
 /** What coded rows stand for, in f32. */
-async function widened(rt: Runtime, rows: Record<string, FloatSample>, x: FloatSample, format: Format, of: 'keys' | 'values') {
+async function widened(
+  rt: Runtime,
+  rows: Record<string, FloatSample>,
+  x: FloatSample,
+  format: Format,
+  of: 'keys' | 'values',
+) {
   const { bits, axis, group } = format;
   const options = { of, bits, axis, ...(group && { group }), dim: x.shape[3]!, tokens: x.shape[1]! };
   return (await call(rt, dequantizeKv as AnyOp, rows, options)).o as NdArray;
@@ -107,7 +116,11 @@ const shapes = fc.record({
 test('codes are off by at most half a scale, with and without codebooks and outliers', async () => {
   let outliers = 0;
   await property(
-    fc.record({ shape: shapes, of: fc.constantFrom('keys' as const, 'values' as const), format: fc.constantFrom<Format>(...keyFormats, ...valueFormats) }),
+    fc.record({
+      shape: shapes,
+      of: fc.constantFrom('keys' as const, 'values' as const),
+      format: fc.constantFrom<Format>(...keyFormats, ...valueFormats),
+    }),
     60,
     async ({ shape: { seed, batch, tokens, heads, d }, of, format }) => {
       if (of === 'values' && format.axis === 'channel') return;
@@ -121,7 +134,8 @@ test('codes are off by at most half a scale, with and without codebooks and outl
           // what is inside of the scales' reach
           const reach = format.codebook ? 1.7 : 2;
           for (let n = 0; n < x.data.length; n++) {
-            if (Math.abs(x.data[n]!) < reach) assert.ok(Math.abs(got.data[n]! - x.data[n]!) <= 0.32, `${rt.variant} ${n}`);
+            if (Math.abs(x.data[n]!) < reach)
+              assert.ok(Math.abs(got.data[n]! - x.data[n]!) <= 0.32, `${rt.variant} ${n}`);
           }
           continue;
         }
@@ -130,7 +144,10 @@ test('codes are off by at most half a scale, with and without codebooks and outl
         for (let n = 0; n < x.data.length; n++) {
           const error = Math.abs(got.data[n]! - x.data[n]!);
           const limit = most.data[n]! * (1 + 1e-5) + 2e-6;
-          assert.ok(error <= limit, `${rt.variant}, ${JSON.stringify(format)} ${of}: ${n} of [${x.shape}] is off by ${error} > ${limit}`);
+          assert.ok(
+            error <= limit,
+            `${rt.variant}, ${JSON.stringify(format)} ${of}: ${n} of [${x.shape}] is off by ${error} > ${limit}`,
+          );
         }
       }
     },
@@ -146,7 +163,9 @@ function roundingOf(q: FloatSample, k: NdArray, v: NdArray, scale: number) {
 }
 
 const prefixed = (rows: Record<string, unknown>, side: 'k' | 'v') =>
-  Object.fromEntries(Object.entries(rows).map(([name, value]) => [side + name[0]!.toUpperCase() + name.slice(1), value]));
+  Object.fromEntries(
+    Object.entries(rows).map(([name, value]) => [side + name[0]!.toUpperCase() + name.slice(1), value]),
+  );
 
 const optionsOf = (k: Format, v: Format) => ({
   kBits: k.bits,
@@ -205,8 +224,17 @@ test('attention on codes is attention on what they stand for', async () => {
         ...(alibi && { alibiSlopes: floats([heads * group], () => random() / 50) }),
       };
       const options = { ...(softcap && { softcap }), ...(window && { window: window as [number, number] }) };
-      met.add(`${kFormat.bits}${kFormat.axis}${group > 1}`).add(kn > 0 && vn > 0 ? 'rests' : '').add(turned ? 'turned' : '');
-      const angles = turned ? rotaryAngles(Array.from({ length: total }, (_, i) => i), d / 2, 10000) : undefined;
+      met
+        .add(`${kFormat.bits}${kFormat.axis}${group > 1}`)
+        .add(kn > 0 && vn > 0 ? 'rests' : '')
+        .add(turned ? 'turned' : '');
+      const angles = turned
+        ? rotaryAngles(
+            Array.from({ length: total }, (_, i) => i),
+            d / 2,
+            10000,
+          )
+        : undefined;
       for (const rt of runtimes) {
         const [kRows, vRows] = [await quantised(rt, k, kFormat, 'keys'), await quantised(rt, v, vFormat, 'values')];
         const kept = {
@@ -215,7 +243,9 @@ test('attention on codes is attention on what they stand for', async () => {
           v: concat(await widened(rt, vRows, v, vFormat, 'values'), vRest),
           ...extra,
         };
-        const { want, limit } = expected((round) => reference(kept, { ...options, ...(turned && { turn: 10000 }) }, round));
+        const { want, limit } = expected((round) =>
+          reference(kept, { ...options, ...(turned && { turn: 10000 }) }, round),
+        );
         const got = await call(
           rt,
           quantizedAttention as AnyOp,
@@ -249,7 +279,10 @@ test('what codes of 2 bits and symmetric codes of 4 bits hold exactly is attende
   const random = randomFrom(11);
   // multiples of one scale that reach both ends of every group
   const grid = (shape: number[], least: number, top: number): FloatSample =>
-    floats(shape, (n) => (n % 16 === 0 ? least : n % 16 === 1 ? top : least + Math.floor(random() * (top - least + 1))) / 8);
+    floats(
+      shape,
+      (n) => (n % 16 === 0 ? least : n % 16 === 1 ? top : least + Math.floor(random() * (top - least + 1))) / 8,
+    );
   for (const rt of runtimes) {
     for (const [bits, least, top, symmetric] of [
       [4, -7, 7, true],
@@ -263,7 +296,11 @@ test('what codes of 2 bits and symmetric codes of 4 bits hold exactly is attende
       assert.equal(maxError(await widened(rt, rows.k, k, format, 'keys'), k).error < 1e-6, true);
       const { want } = expected((round) => reference({ q, k, v }, {}, round));
       const inputs = { q, ...prefixed(rows.k, 'k'), ...prefixed(rows.v, 'v') };
-      const got = await call(rt, quantizedAttention as AnyOp, inputs, { ...optionsOf(format, format), kTokens: 100, vTokens: 100 });
+      const got = await call(rt, quantizedAttention as AnyOp, inputs, {
+        ...optionsOf(format, format),
+        kTokens: 100,
+        vTokens: 100,
+      });
       assertNear(got.o, want.o, 2e-4, `${rt.variant}, ${bits} bits`);
     }
   }
@@ -322,13 +359,29 @@ test('codes that do not fit are refused by name', () => {
     wrong(() => quantizeKvSync({ x }, { bits: 4 } as never), OptionError, /of is undefined/);
     wrong(() => quantizeKvSync({ x }, { of: 'values', axis: 'channel' }), OptionError, /axis is 'channel', but values/);
     wrong(() => quantizeKvSync({ x }, { ...format, outliers: 64 }), OptionError, /outliers is 64/);
-    wrong(() => quantizeKvSync({ x }, { ...format, bits: 2, symmetric: true }), OptionError, /symmetric is for codes of 4 bits/);
+    wrong(
+      () => quantizeKvSync({ x }, { ...format, bits: 2, symmetric: true }),
+      OptionError,
+      /symmetric is for codes of 4 bits/,
+    );
     wrong(() => quantizeKvSync({ x: rt.zeros([1, 2, 2, 64], 'bf16') }, format), DTypeError, /x is bf16/);
     const q = rt.zeros([1, 1, 2, 64]);
     const v = quantizeKvSync({ x }, { of: 'values' });
     const inputs = (k: CodedTensors, of: CodedTensors) =>
-      ({ q, kCodes: k.codes, kScale: k.scale, kOffset: k.offset, vCodes: of.codes, vScale: of.scale, vOffset: of.offset }) as Record<string, Tensor>;
-    wrong(() => quantizedAttentionSync(inputs(rows, v) as never, { kTokens: 40 }), ShapeError, /40 \+ 0 keys .* 48 \+ 0 values/);
+      ({
+        q,
+        kCodes: k.codes,
+        kScale: k.scale,
+        kOffset: k.offset,
+        vCodes: of.codes,
+        vScale: of.scale,
+        vOffset: of.offset,
+      }) as Record<string, Tensor>;
+    wrong(
+      () => quantizedAttentionSync(inputs(rows, v) as never, { kTokens: 40 }),
+      ShapeError,
+      /40 \+ 0 keys .* 48 \+ 0 values/,
+    );
     wrong(() => quantizedAttentionSync(inputs(rows, v) as never, { kAxis: 'channel' }), ShapeError, /kScale has shape/);
     wrong(() => quantizedAttentionSync(inputs(rows, v) as never, { kTokens: 49 }), OptionError, /kTokens is 49/);
     const { vScale, ...missing } = inputs(rows, v);

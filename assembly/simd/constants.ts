@@ -39,6 +39,8 @@ const BITS: usize = memory.data<u32>([
   0x7c007c00, 0x7c007c00, 0x7c007c00, 0x7c007c00,
   // sixteen ones
   0x01010101, 0x01010101, 0x01010101, 0x01010101,
+  // eight ones
+  0x00010001, 0x00010001, 0x00010001, 0x00010001,
 ], 16);
 
 // prettier-ignore
@@ -231,6 +233,7 @@ export const HALF_FIELDS: usize = BITS + 16;
 export const HALF_EXPONENTS: usize = BITS + 32;
 
 export const ONES_8: usize = BITS + 48;
+export const ONES_16: usize = BITS + 64;
 
 export const ROUND: usize = TABLE;
 export const EXP2_1: usize = TABLE + 16;

@@ -4,7 +4,7 @@
  * @module
  */
 import { OptionError, ShapeError } from '../errors.ts';
-import type { Tensor } from '../tensor.ts';
+import { contiguousStrides, type Tensor } from '../tensor.ts';
 import { MOST_DIM, type Pages } from './attention-call.ts';
 import { blockBytes, type Coded, type CodeFormat, scaleShape, tokensOf } from './codes.ts';
 import { expectContiguous, expectTypes, matchShapes, whole } from './shapes.ts';
@@ -58,6 +58,21 @@ export function formatOf(
   return { of, bits, axis, group };
 }
 
+/** @throws ShapeError if what belongs to one head (all axes from the fourth on, or the last of two) has gaps. */
+function expectHeads(op: string, tensors: Readonly<Record<string, Tensor | undefined>>, flat: string): void {
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (!tensor || name === flat) continue;
+    const { shape, strides } = tensor;
+    const from = Math.min(3, shape.length - 1);
+    const dense = contiguousStrides(shape);
+    if (strides.some((step, axis) => axis >= from && shape[axis]! > 1 && step !== dense[axis])) {
+      throw new ShapeError(
+        `${op}: ${name} (shape [${shape}], strides [${strides}]) must be contiguous within a head: permute only its first three axes`,
+      );
+    }
+  }
+}
+
 /**
  * Coded rows from their tensors.
  *
@@ -75,7 +90,8 @@ export function codedOf(
   const { codes, scale, offset, codebook, outlierIndex, outlierValue } = tensors;
   const named = Object.fromEntries(Object.entries(tensors).map(([key, tensor]) => [name(key), tensor]));
   const { D, B = 'B', H = 'Hkv' } = sizes;
-  if (D < 1 || D > MOST_DIM) throw new ShapeError(`${op}: heads of ${name('codes')} have ${D} elements, expected 1 to ${MOST_DIM}`);
+  if (D < 1 || D > MOST_DIM)
+    throw new ShapeError(`${op}: heads of ${name('codes')} have ${D} elements, expected 1 to ${MOST_DIM}`);
   const [bytes, block] = [blockBytes(format, D), tokensOf(format.bits)];
   const found = matchShapes(op, { [name('codes')]: codes }, { [name('codes')]: `${B} blocks ${H} ${bytes}` });
   const [batch, blocks, heads] = [codes.shape[0]!, found.blocks!, codes.shape[2]!];
@@ -97,7 +113,9 @@ export function codedOf(
   if (!outlierIndex !== !outlierValue) {
     throw new ShapeError(`${op}: ${name('outlierIndex')} and ${name('outlierValue')} go together; one is missing`);
   }
-  if (codebook && !offset) throw new ShapeError(`${op}: ${name('codebook')} needs ${name('offset')}, the middle of each group`);
+  if (codebook && !offset)
+    throw new ShapeError(`${op}: ${name('codebook')} needs ${name('offset')}, the middle of each group`);
+  expectContiguous(op, { [name('codebook')]: codebook });
   expectTypes(op, { [name('codes')]: codes }, ['u8']);
   expectTypes(op, { [name('outlierIndex')]: outlierIndex }, ['i32']);
   expectTypes(
@@ -110,6 +128,12 @@ export function codedOf(
     },
     ['f32'],
   );
-  expectContiguous(op, named);
+  expectHeads(op, named, name('codebook'));
+  const alike = (a?: Tensor, b?: Tensor) => !a || !b || a.strides.every((step, axis) => step === b.strides[axis]);
+  if (!alike(scale, offset) || !alike(outlierIndex, outlierValue)) {
+    throw new ShapeError(
+      `${op}: ${name('scale')} and ${name('offset')}, ${name('outlierIndex')} and ${name('outlierValue')} must be laid out alike`,
+    );
+  }
   return { ...format, d: D, codes, scale, offset, codebook, outlierIndex, outlierValue, pages };
 }

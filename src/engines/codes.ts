@@ -6,7 +6,7 @@
 import { CodeDecodeParams, CodedRows, QuantizeParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
-import { sizeOf, type Tensor } from '../tensor.ts';
+import type { Tensor } from '../tensor.ts';
 import { type AttentionCall, attentionParams, cacheParams, type Pages, visiblePairs } from './attention-call.ts';
 import { BLOCK_K } from './block-list.ts';
 import { mergeSplits, SPLIT_KEYS } from './decode.ts';
@@ -24,11 +24,11 @@ export interface CodeFormat {
 /** Coded rows: x = offset + scale * code, or with a codebook offset + scale * codebook[code]. */
 export interface Coded extends CodeFormat {
   readonly d: number;
-  /** u8 [B, blocks, H, bytes], contiguous; of pages [pages, blocks of a page, H, bytes]. */
+  /** u8 [B, blocks, H, bytes]; of pages [pages, blocks of a page, H, bytes]. What is inside of a head is contiguous, here and below. */
   readonly codes: Tensor;
-  /** f32, contiguous, as `scaleShape` says; or [H, D], the same for all tokens (axis 'channel'). */
+  /** f32, as `scaleShape` says; or [H, D], the same for all tokens (axis 'channel'). */
   readonly scale: Tensor;
-  /** As scale; absent, codes are symmetric. */
+  /** As scale, strides too; absent, codes are symmetric. */
   readonly offset?: Tensor | undefined;
   /** f32 [2^bits] */
   readonly codebook?: Tensor | undefined;
@@ -77,26 +77,27 @@ export function scaleShape(format: CodeFormat, batch: number, tokens: number, he
 /** The words of a CodedRows. */
 function codedWords(c: Coded): Int32Array {
   const everywhere = c.scale.shape.length === 2;
-  const inner = everywhere ? c.d : sizeOf(c.scale.shape.slice(3));
-  const heads = c.codes.shape[2]!;
+  const [scaleStrideB, scaleStrideBlock, scaleStrideH] = everywhere
+    ? [0, 0, c.scale.strides[0]!]
+    : (c.scale.strides as [number, number, number]);
   const slots = c.outlierIndex?.shape[4] ?? 0;
-  const outliers = tokensOf(c.bits) * slots;
+  const [outlierStrideB = 0, outlierStrideBlock = 0, outlierStrideH = 0] = c.outlierIndex?.strides ?? [];
   return encode(CodedRows, {
     codes: c.codes.address,
-    codeStrideB: sizeOf(c.codes.shape.slice(1)),
-    codeStrideBlock: sizeOf(c.codes.shape.slice(2)),
-    codeStrideH: c.codes.shape[3]!,
+    codeStrideB: c.codes.strides[0]!,
+    codeStrideBlock: c.codes.strides[1]!,
+    codeStrideH: c.codes.strides[2]!,
     scale: c.scale.address,
     offset: c.offset?.address ?? 0,
-    scaleStrideB: everywhere ? 0 : sizeOf(c.scale.shape.slice(1)),
-    scaleStrideBlock: everywhere ? 0 : sizeOf(c.scale.shape.slice(2)),
-    scaleStrideH: inner,
+    scaleStrideB,
+    scaleStrideBlock,
+    scaleStrideH,
     codebook: c.codebook?.address ?? 0,
     outlierIndex: c.outlierIndex?.address ?? 0,
     outlierValue: c.outlierValue?.address ?? 0,
-    outlierStrideB: c.codes.shape[1]! * heads * outliers,
-    outlierStrideBlock: heads * outliers,
-    outlierStrideH: outliers,
+    outlierStrideB,
+    outlierStrideBlock,
+    outlierStrideH,
     slots,
     bits: c.bits,
     values: c.of === 'values' ? 1 : 0,

@@ -67,14 +67,18 @@ export function planQuantizeKv(b: Builder, inputs: QuantizeKvInputs, options: Qu
     throw new OptionError(`${OP}: symmetric is for codes of 4 bits without a codebook; leave it out`);
   }
   if (scale && format.axis !== 'channel') {
-    throw new OptionError(`${OP}: scale was given, but axis is 'token', whose scales are each token's own; use 'channel'`);
+    throw new OptionError(
+      `${OP}: scale was given, but axis is 'token', whose scales are each token's own; use 'channel'`,
+    );
   }
   if (slots > 0 && format.axis === 'channel' && !scale) {
     throw new OptionError(`${OP}: outliers with axis 'channel' need scale and offset, by which they are found`);
   }
   if (offset && !scale) throw new ShapeError(`${OP}: offset was given without scale`);
   if (scale && symmetric === (offset !== undefined)) {
-    throw new ShapeError(`${OP}: offset is ${offset ? 'given' : 'missing'} with symmetric ${symmetric}; expected the other`);
+    throw new ShapeError(
+      `${OP}: offset is ${offset ? 'given' : 'missing'} with symmetric ${symmetric}; expected the other`,
+    );
   }
   const codes = b.output(codeShape(format, B, T, H, D), 'u8');
   const numbers = scaleShape(format, B, T, H, D);

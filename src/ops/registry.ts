@@ -88,6 +88,11 @@ import { layerNorm, planNorm, rmsNorm } from './norm.ts';
 import { nsa, planNsa } from './nsa.ts';
 import { nystromAttention, planNystrom } from './nystrom.ts';
 import { pagedAttention, planPaged } from './paged.ts';
+import { parallax, planParallax } from './parallax.ts';
+import { paroAttention, planParo } from './paro.ts';
+import { pathAttn, planPath } from './path.ts';
+import { performer, planPerformer } from './performer.ts';
+import { planPrecond, precondGatedDeltaRule, precondKda } from './precond-delta.ts';
 import { dequantizeKv, planDequantizeKv, planQuantizeKv, quantizeKv } from './quantize-kv.ts';
 import {
   planQuantizedAttention,
@@ -95,11 +100,6 @@ import {
   QUANTIZED_OPTIONS,
   quantizedAttention,
 } from './quantized-attention.ts';
-import { parallax, planParallax } from './parallax.ts';
-import { paroAttention, planParo } from './paro.ts';
-import { pathAttn, planPath } from './path.ts';
-import { performer, planPerformer } from './performer.ts';
-import { planPrecond, precondGatedDeltaRule, precondKda } from './precond-delta.ts';
 import { planRadial, radialAttention } from './radial.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
 import { planRgLru, rgLru } from './rg-lru.ts';
@@ -284,7 +284,9 @@ export const OPS: readonly PlannedOpEntry[] = [
     name: 'quantizedAttention',
     doc: 'Attention on keys and values that are codes of 4 or 2 bits, and on f32 rows behind them.',
     paper: 'KIVI, Liu 2024; KVQuant, Hooper 2024',
-    inputs: QUANTIZED_INPUTS.map((name) => (['q', 'kCodes', 'kScale', 'vCodes', 'vScale'].includes(name) ? name : `${name}?`)),
+    inputs: QUANTIZED_INPUTS.map((name) =>
+      ['q', 'kCodes', 'kScale', 'vCodes', 'vScale'].includes(name) ? name : `${name}?`,
+    ),
     attributes: QUANTIZED_OPTIONS,
     outputs: ['o', 'lse'],
     ...calls(quantizedAttention, planQuantizedAttention),

@@ -9,8 +9,8 @@ import { elementBytes, widenRow } from '../../simd/storage';
 import { partialAt } from '../decode';
 import { scoreF32, scoreF32x4 } from '../score';
 import { mixF32, mixF32x4 } from '../value';
-import { blockRun, codesAt, middleOf, scalesOffset, tokensOf, widenCodes } from './layout';
-import { addScaled, foldQuery, keySums2, keySums4, sumWords } from './score';
+import { blockRun, codesAt, middleOf, scalesOffset, shiftOf, tokensOf, widenCodes } from './layout';
+import { dotRow, foldQuery, keySums2, keySums4, ScoreTerms, sumWords } from './score';
 import { foldWeights, mixSums2, mixSums4, MixTerms, scaleWeights } from './value';
 
 /** Scratch of one thread. */
@@ -26,6 +26,9 @@ class Tiles {
   /** i16 [rows, ceil8(dk)]: q as whole numbers; f32 [rows] their unit. */
   words: usize;
   units: usize;
+  /** i32 [rows, groups]: sums of the whole numbers of each group of channels. */
+  totals: usize;
+  groups: i32;
   /** i16 and f32 [ceil8(dk)]: one row folded with the scales of a group of tokens. */
   folded: usize;
   product: usize;
@@ -38,13 +41,16 @@ class Tiles {
   /** f32 [64]: sums of a block, weights times scales; i16 [64]: those as whole numbers. */
   sums: usize;
   weights: usize;
-  terms: usize;
+  scoreTerms: usize;
+  mixTerms: usize;
+  /** f32 [32]: ones. */
+  ones: usize;
   /** f32 [64, max(dk4, dvRoom)]: rows that are widened. */
   tile: usize;
   end: usize;
 }
 
-const TILES_BYTES: usize = 96;
+const TILES_BYTES: usize = 112;
 
 /** Whether rows are widened to f32 before they are used. */
 // @ts-ignore: decorator
@@ -63,7 +69,10 @@ function carve(p: CodeDecodeParams, at: usize): Tiles {
   t.q = at + TILES_BYTES;
   t.words = t.q + rows * ((<usize>t.dk4) << 2);
   t.units = t.words + rows * (dk8 << 1);
-  t.folded = t.units + ((rows * 4 + 15) & ~15);
+  const kRows = changetype<CodedRows>(p.kRows);
+  t.groups = kRows.byChannel ? 0 : (p.dk + kRows.group - 1) / kRows.group;
+  t.totals = t.units + ((rows * 4 + 15) & ~15);
+  t.folded = t.totals + ((((rows * <usize>t.groups) << 2) + 15) & ~15);
   t.product = t.folded + (dk8 << 1);
   t.s = t.product + (dk8 << 2);
   t.acc = t.s + rows * SCORE_ROW;
@@ -71,8 +80,10 @@ function carve(p: CodeDecodeParams, at: usize): Tiles {
   t.l = t.m + ((rows * 4 + 15) & ~15);
   t.sums = t.l + rows * 16;
   t.weights = t.sums + SCORE_ROW;
-  t.terms = t.weights + SCORE_ROW / 2;
-  t.tile = t.terms + 16;
+  t.scoreTerms = t.weights + SCORE_ROW / 2;
+  t.mixTerms = t.scoreTerms + 32;
+  t.ones = t.mixTerms + 16;
+  t.tile = t.ones + 128;
   t.end = t.tile + ((<usize>(BLOCK_K * max(t.dk4, t.dvRoom))) << 2);
   return t;
 }
@@ -96,6 +107,12 @@ function loadQueries(p: CodeDecodeParams, s: Sequence, t: Tiles, h: i32, rows: i
     widenRow(p.q + <usize>at * bytes, p.qType, q, p.dk, scoreFactor(p));
     const unit = foldQuery(q, 0, t.product, t.words + <usize>r * wordBytes, p.dk);
     store<f32>(t.units + ((<usize>r) << 2), unit);
+    const group = changetype<CodedRows>(p.kRows).group;
+    for (let g = 0; g < t.groups; ++g) {
+      const channels = min(group, p.dk - g * group);
+      const words = t.words + <usize>r * wordBytes + ((<usize>(g * group)) << 1);
+      store<i32>(t.totals + ((<usize>(r * t.groups + g)) << 2), sumWords(words, (channels + 7) & ~7));
+    }
   }
 }
 
@@ -144,74 +161,105 @@ function turnTile(p: CodeDecodeParams, j: i32, n: i32, tile: usize, rowBytes: us
   }
 }
 
-/** Sums of one block's codes times whole numbers. */
+/** Scores of a block by one group of channels. */
 // @ts-ignore: decorator
 @inline
-function keySums(c: CodedRows, codes: usize, q: usize, channels: i32, total: i32, out: usize): void {
+function keySums(bits: i32, codes: usize, q: usize, channels: i32, terms: ScoreTerms, out: usize): void {
   const pairs = ((channels + 3) & ~3) >> 1;
-  const middle = middleOf(c);
-  const low = -middle * total;
-  if (c.bits == 4) keySums4(codes, q, pairs, low, low + (total << 3), out);
-  else keySums2(codes, q, pairs, low, low + (total << 1), out);
+  if (bits == 4) keySums4(codes, q, pairs, terms, out);
+  else keySums2(codes, q, pairs, terms, out);
 }
 
-/** Scores of one row and n keys from token j on, j the first of a block: whole blocks, what lies past the n-th key is any number. */
-function scoreCodes(p: CodeDecodeParams, c: CodedRows, s: Sequence, t: Tiles, h: i32, r: i32, j: i32, n: i32): void {
-  const tokens = tokensOf(c.bits);
-  const q = t.q + ((<usize>(r * t.dk4)) << 2);
-  const words = t.words + ((<usize>(r * ((p.dk + 7) & ~7))) << 1);
-  const unit = load<f32>(t.units + ((<usize>r) << 2));
-  let out = t.s + <usize>r * SCORE_ROW;
-  let span = -1;
-  let foldedUnit: f32 = 0;
-  let foldedTotal = 0;
-  let constant: f32 = 0;
-  for (let from = 0; from < n; from += tokens) {
-    const block = (j + from) / tokens;
-    const codes = codesAt(c, s.batch, block, h);
-    const scales = scalesOffset(c, s.batch, block, h);
-    if (c.byChannel) {
-      const own = (j + from) / c.group;
-      if (own != span) {
-        span = own;
-        foldedUnit = foldQuery(q, c.scale + scales, t.product, t.folded, p.dk);
-        foldedTotal = sumWords(t.folded, (p.dk + 7) & ~7);
-        constant = 0;
-        if (c.offset) {
-          for (let i: usize = 0; i < (<usize>p.dk) << 2; i += 4) constant += load<f32>(q + i) * load<f32>(c.offset + scales + i);
-        }
-      }
-      keySums(c, codes, t.folded, p.dk, foldedTotal, t.sums);
-      const factor = f32x4.splat(foldedUnit);
-      const plus = f32x4.splat(constant);
-      for (let i: usize = 0; i < (<usize>tokens) << 2; i += 16) {
-        v128.store(out + i, f32x4.add(plus, f32x4.mul(factor, v128.load(t.sums + i))));
-      }
-    } else {
-      memory.fill(out, 0, (<usize>tokens) << 2);
-      let at = scales;
-      for (let channel = 0; channel < p.dk; channel += c.group) {
-        const channels = min(c.group, p.dk - channel);
-        const own = words + ((<usize>channel) << 1);
-        const total = sumWords(own, (channels + 7) & ~7);
-        keySums(c, codes + ((<usize>channel) << 3), own, channels, total, t.sums);
-        addScaled(t.sums, unit, c.scale + at, c.offset ? c.offset + at : 0, unit * <f32>total, out, tokens);
-        at += (<usize>tokens) << 2;
-      }
+/** What is taken off sums of codes for their middle, from the sum of the whole numbers that they are multiplied by. */
+// @ts-ignore: decorator
+@inline
+function setMiddle(c: CodedRows, terms: ScoreTerms, total: i32): void {
+  terms.low = -middleOf(c) * total;
+  terms.top = terms.low + (total << (c.bits - 1));
+}
+
+/**
+ * Scores of one row and n keys from token j on, j the first of a block, whose keys have scales for groups of channels. Whole blocks: what
+ * lies past the n-th key is any number.
+ */
+function scoreByToken(p: CodeDecodeParams, c: CodedRows, s: Sequence, t: Tiles, h: i32, r: i32, j: i32, n: i32): void {
+  const bits = c.bits;
+  const tokens = tokensOf(bits);
+  const shift = shiftOf(bits);
+  const terms = changetype<ScoreTerms>(t.scoreTerms);
+  const row = t.words + ((<usize>(r * ((p.dk + 7) & ~7))) << 1);
+  terms.unit = load<f32>(t.units + ((<usize>r) << 2));
+  terms.start = 0;
+  const group = min(c.group, p.dk);
+  let totals = t.totals + ((<usize>(r * t.groups)) << 2);
+  for (let channel = 0; channel < p.dk; channel += group) {
+    const channels = min(group, p.dk - channel);
+    const words = row + ((<usize>channel) << 1);
+    const total = load<i32>(totals);
+    terms.total = terms.unit * <f32>total;
+    setMiddle(c, terms, total);
+    terms.fresh = channel == 0 ? 1 : 0;
+    const skippedCodes = (<usize>channel) << 3;
+    const skippedScales = (<usize>((totals - t.totals) >> 2) - <usize>(r * t.groups)) << (shift + 2);
+    let out = t.s + <usize>r * SCORE_ROW;
+    for (let from = 0; from < n; from += tokens) {
+      const block = (j + from) >> shift;
+      const scales = scalesOffset(c, s.batch, block, h) + skippedScales;
+      terms.scale = c.scale + scales;
+      terms.offset = c.offset ? c.offset + scales : 0;
+      keySums(bits, codesAt(c, s.batch, block, h) + skippedCodes, words, channels, terms, out);
+      out += (<usize>tokens) << 2;
     }
+    totals += 4;
+  }
+}
+
+/** As scoreByToken, for keys with scales of groups of tokens: they are folded into the query. */
+function scoreByChannel(
+  p: CodeDecodeParams,
+  c: CodedRows,
+  s: Sequence,
+  t: Tiles,
+  h: i32,
+  r: i32,
+  j: i32,
+  n: i32,
+): void {
+  const bits = c.bits;
+  const tokens = tokensOf(bits);
+  const shift = shiftOf(bits);
+  const terms = changetype<ScoreTerms>(t.scoreTerms);
+  const q = t.q + ((<usize>(r * t.dk4)) << 2);
+  terms.fresh = 1;
+  terms.offset = 0;
+  terms.scale = t.ones;
+  let out = t.s + <usize>r * SCORE_ROW;
+  let left = 0;
+  for (let from = 0; from < n; from += tokens) {
+    const block = (j + from) >> shift;
+    if (left <= 0) {
+      const scales = scalesOffset(c, s.batch, block, h);
+      terms.unit = foldQuery(q, c.scale + scales, t.product, t.folded, p.dk);
+      setMiddle(c, terms, sumWords(t.folded, (p.dk + 7) & ~7));
+      terms.start = c.offset ? dotRow(q, c.offset + scales, p.dk) : 0;
+      left = c.group - ((j + from) % c.group);
+    }
+    keySums(bits, codesAt(c, s.batch, block, h), t.folded, p.dk, terms, out);
     out += (<usize>tokens) << 2;
+    left -= tokens;
   }
 }
 
 /** Adds n coded values from token j on, j the first of a block, weighted by row r's columns from 0 on. */
 function mixCodes(p: CodeDecodeParams, c: CodedRows, s: Sequence, t: Tiles, h: i32, r: i32, j: i32, n: i32): void {
   const tokens = tokensOf(c.bits);
-  const terms = changetype<MixTerms>(t.terms);
+  const shift = shiftOf(c.bits);
+  const terms = changetype<MixTerms>(t.mixTerms);
   const half = 1 << (c.bits - 1);
   const unitBytes = (<usize>tokens) << 3;
   for (let from = 0; from < n;) {
-    const first = (j + from) / tokens;
-    const blocks = blockRun(c, first, (n - from + tokens - 1) / tokens);
+    const first = (j + from) >> shift;
+    const blocks = blockRun(c, first, (n - from + tokens - 1) >> shift);
     const codes = codesAt(c, s.batch, first, h);
     const stride = <usize>c.codeStrideBlock;
     const p0 = t.s + <usize>r * SCORE_ROW + ((<usize>from) << 2);
@@ -232,7 +280,7 @@ function mixCodes(p: CodeDecodeParams, c: CodedRows, s: Sequence, t: Tiles, h: i
       const end = min(channel + c.group, p.dv);
       for (let u = channel; u < end; u += tokens) {
         const acc = t.acc + ((<usize>(r * t.dvRoom + u)) << 2);
-        const at = codes + <usize>(u / tokens) * unitBytes;
+        const at = codes + <usize>(u >> shift) * unitBytes;
         if (c.bits == 4) mixSums4(at, stride, blocks, t.weights, terms, acc);
         else mixSums2(at, stride, blocks, t.weights, terms, acc);
       }
@@ -253,7 +301,16 @@ function restRows(base: usize, stride: i32, row: i32, n: i32, d: i32, t: Tiles, 
 }
 
 /** Keys [first, first + n) of one 64-key block. */
-function attendKeys(p: CodeDecodeParams, s: Sequence, t: Tiles, h: i32, live: i32, first: i32, n: i32, coded: usize): void {
+function attendKeys(
+  p: CodeDecodeParams,
+  s: Sequence,
+  t: Tiles,
+  h: i32,
+  live: i32,
+  first: i32,
+  n: i32,
+  coded: usize,
+): void {
   const kRows = changetype<CodedRows>(p.kRows);
   const vRows = changetype<CodedRows>(p.vRows);
   const kCoded = load<i32>(coded);
@@ -268,7 +325,10 @@ function attendKeys(p: CodeDecodeParams, s: Sequence, t: Tiles, h: i32, live: i3
       if (p.cos) turnTile(p, first, codes, t.tile, kBytes);
       scoreFloats(t, t.tile, kBytes, codes, 0);
     } else {
-      for (let r = 0; r < live; ++r) scoreCodes(p, kRows, s, t, h, r, first, codes);
+      for (let r = 0; r < live; ++r) {
+        if (kRows.byChannel) scoreByChannel(p, kRows, s, t, h, r, first, codes);
+        else scoreByToken(p, kRows, s, t, h, r, first, codes);
+      }
     }
   }
   if (codes < n) {
@@ -325,6 +385,7 @@ export function codeDecode(params: usize, begin: i32, end: i32, scratch: usize):
   const p = changetype<CodeDecodeParams>(params);
   const t = carve(p, scratch);
   const dv8 = roundUpNR(p.dv);
+  for (let i: usize = 0; i < 128; i += 4) store<f32>(t.ones + i, 1);
   for (let item = begin; item < end; ++item) {
     const h = item % p.kvHeads;
     const split = (item / p.kvHeads) % p.splits;

@@ -13,15 +13,14 @@ import { CodedRows } from '../../params';
 // @ts-ignore: decorator
 @inline
 export function tokensOf(bits: i32): i32 {
-  return 64 / bits;
+  return 1 << shiftOf(bits);
 }
 
-/** Channels that a block has room for. */
+/** log2 of that. */
 // @ts-ignore: decorator
 @inline
-export function channelsOf(c: CodedRows): i32 {
-  const unit = c.values ? tokensOf(c.bits) : 4;
-  return (c.d + unit - 1) & -unit;
+export function shiftOf(bits: i32): i32 {
+  return 6 - (bits >> 1);
 }
 
 /** What is subtracted from a code of whole numbers before it is multiplied by the scale. */

@@ -124,12 +124,19 @@ function codeRow(p: QuantizeParams, c: CodedRows, x: usize, batch: i32, t: i32, 
   for (let channel = 0; channel < c.d; ++channel) {
     const at = scales + ((<usize>(c.byChannel ? channel : (channel / c.group) * tokens + r)) << 2);
     const offset: f32 = c.offset ? load<f32>(c.offset + at) : 0;
-    putCode(c, codes, r, channel, nearestCode(c, load<f32>(x + ((<usize>channel) << 2)), load<f32>(c.scale + at), offset));
+    putCode(
+      c,
+      codes,
+      r,
+      channel,
+      nearestCode(c, load<f32>(x + ((<usize>channel) << 2)), load<f32>(c.scale + at), offset),
+    );
   }
   if (!c.slots) return;
   const outliers = outliersOffset(c, batch, block, h, r);
   for (let slot: usize = 0; slot < (<usize>c.slots) << 2; slot += 4) store<f32>(c.outlierValue + outliers + slot, 0);
-  if (p.given) for (let slot: usize = 0; slot < (<usize>c.slots) << 2; slot += 4) store<i32>(c.outlierIndex + outliers + slot, 0);
+  if (p.given)
+    for (let slot: usize = 0; slot < (<usize>c.slots) << 2; slot += 4) store<i32>(c.outlierIndex + outliers + slot, 0);
   widenCodes(c, batch, block, h, r, row);
   if (p.given) findOutliers(c, x, row, 0, outliers);
   for (let slot: usize = 0; slot < (<usize>c.slots) << 2; slot += 4) {

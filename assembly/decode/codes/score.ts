@@ -1,4 +1,4 @@
-import { ROUND_INTEGER } from '../../simd/constants';
+import { ONES_16, ROUND_INTEGER } from '../../simd/constants';
 import { fma } from '../../simd/fma';
 import { max4, sum4 } from '../../simd/reduce';
 
@@ -57,38 +57,68 @@ export function roundWords(x: usize, dst: usize, end: usize, factor: v128): void
   }
 }
 
+/** Product of f32 [d] rows. */
+export function dotRow(x: usize, y: usize, d: i32): f32 {
+  let sum = i32x4.splat(0);
+  let i: usize = 0;
+  for (const whole = (<usize>(d & ~3)) << 2; i < whole; i += 16) sum = fma(v128.load(x + i), v128.load(y + i), sum);
+  let total = sum4(sum);
+  for (const end = (<usize>d) << 2; i < end; i += 4) total += load<f32>(x + i) * load<f32>(y + i);
+  return total;
+}
+
 /** Sum of i16 [n], n a multiple of 8. */
 export function sumWords(x: usize, n: i32): i32 {
-  const ones = i16x8.splat(1);
+  const ones = v128.load(ONES_16);
   let sum = i32x4.splat(0);
   for (const end = x + ((<usize>n) << 1); x < end; x += 16) sum = i32x4.add(sum, i32x4.dot_i16x8_s(v128.load(x), ones));
   sum = i32x4.add(sum, i32x4.shuffle(sum, sum, 2, 3, 0, 1));
   return i32x4.extract_lane(sum, 0) + i32x4.extract_lane(sum, 1);
 }
 
-/** Products of one channel pair of sixteen keys of four bits. */
+/** Products of one field, the codes of four keys and two channels, and of the fields left of it, added to sums. */
 // @ts-ignore: decorator
 @inline
 function dotField(x: v128, shift: i32, q: v128, sum: v128): v128 {
   return i32x4.add(sum, i32x4.dot_i16x8_s(shift ? i16x8.shr_s(x, shift) : x, q));
 }
 
-/** A field's sums, from those of what is right of it and of what is left of it. */
+/** What sums of one group of channels take to be scores. */
+@unmanaged
+export class ScoreTerms {
+  /** Of the query's whole numbers. */
+  unit: f32;
+  /** Sum of the query's elements of the group: what offsets are multiplied by. */
+  total: f32;
+  /** - middle * the sum of the query's whole numbers, and (half the codes - middle) * that. */
+  low: i32;
+  top: i32;
+  /** f32 [tokens of a block]: scales and offsets (0: none) of the keys. */
+  scale: usize;
+  offset: usize;
+  /** 1: the scores begin with `start`, 0: they are added to. */
+  fresh: i32;
+  start: f32;
+}
+
+/** Four scores of a field: own are its sums, from which those of what is left of it have been taken. */
 // @ts-ignore: decorator
 @inline
-function difference(own: v128, next: v128, bits: i32, plus: v128): v128 {
-  return f32x4.convert_i32x4_s(i32x4.add(plus, i32x4.sub(own, i32x4.shl(next, bits))));
+function writeField(out: usize, at: usize, own: v128, plus: v128, unit: v128, t: ScoreTerms): void {
+  const sums = f32x4.convert_i32x4_s(i32x4.add(plus, own));
+  let x = t.fresh ? f32x4.splat(t.start) : v128.load(out + at);
+  if (t.offset) x = fma(f32x4.splat(t.total), v128.load(t.offset + at), x);
+  v128.store(out + at, fma(f32x4.mul(unit, v128.load(t.scale + at)), sums, x));
 }
 
 /**
- * out[j] = sum_c q_c (code_jc - middle) for the sixteen keys of a block of 4-bit codes.
+ * out[j] (+)= unit scale_j sum_c q_c (code_jc - middle) + total offset_j for the sixteen keys of a block of 4-bit codes.
  *
  *   codes  [pairs, 16 bytes], see layout.ts
  *   q      i16 [pairs, 2], pairs even
  *   out    f32 [16]
- *   low    - middle * sum_c q_c, top (8 - middle) * sum_c q_c
  */
-export function keySums4(codes: usize, q: usize, pairs: i32, low: i32, top: i32, out: usize): void {
+export function keySums4(codes: usize, q: usize, pairs: i32, t: ScoreTerms, out: usize): void {
   let s0 = i32x4.splat(0);
   let s1 = s0;
   let s2 = s0;
@@ -108,15 +138,16 @@ export function keySums4(codes: usize, q: usize, pairs: i32, low: i32, top: i32,
     s3 = dotField(x, 12, w, s3);
     codes += 32;
   }
-  const plus = i32x4.splat(low);
-  v128.store(out, difference(s0, s1, 4, plus));
-  v128.store(out, difference(s1, s2, 4, plus), 16);
-  v128.store(out, difference(s2, s3, 4, plus), 32);
-  v128.store(out, f32x4.convert_i32x4_s(i32x4.add(s3, i32x4.splat(top))), 48);
+  const plus = i32x4.splat(t.low);
+  const unit = f32x4.splat(t.unit);
+  writeField(out, 0, i32x4.sub(s0, i32x4.shl(s1, 4)), plus, unit, t);
+  writeField(out, 16, i32x4.sub(s1, i32x4.shl(s2, 4)), plus, unit, t);
+  writeField(out, 32, i32x4.sub(s2, i32x4.shl(s3, 4)), plus, unit, t);
+  writeField(out, 48, s3, i32x4.splat(t.top), unit, t);
 }
 
-/** As keySums4 for the 32 keys of a block of 2-bit codes: out f32 [32], top (2 - middle) * sum_c q_c. */
-export function keySums2(codes: usize, q: usize, pairs: i32, low: i32, top: i32, out: usize): void {
+/** As keySums4 for the 32 keys of a block of 2-bit codes: out f32 [32]. */
+export function keySums2(codes: usize, q: usize, pairs: i32, t: ScoreTerms, out: usize): void {
   let s0 = i32x4.splat(0);
   let s1 = s0;
   let s2 = s0;
@@ -138,28 +169,14 @@ export function keySums2(codes: usize, q: usize, pairs: i32, low: i32, top: i32,
     s7 = dotField(x, 14, w, s7);
     codes += 16;
   }
-  const plus = i32x4.splat(low);
-  v128.store(out, difference(s0, s1, 2, plus));
-  v128.store(out, difference(s1, s2, 2, plus), 16);
-  v128.store(out, difference(s2, s3, 2, plus), 32);
-  v128.store(out, difference(s3, s4, 2, plus), 48);
-  v128.store(out, difference(s4, s5, 2, plus), 64);
-  v128.store(out, difference(s5, s6, 2, plus), 80);
-  v128.store(out, difference(s6, s7, 2, plus), 96);
-  v128.store(out, f32x4.convert_i32x4_s(i32x4.add(s7, i32x4.splat(top))), 112);
-}
-
-/**
- * out[j] += unit * (scale_j sums_j) + total * offset_j for the n keys of a block.
- *
- *   scale, offset  f32 [n]; offset 0: none
- */
-export function addScaled(sums: usize, unit: f32, scale: usize, offset: usize, total: f32, out: usize, n: i32): void {
-  const u = f32x4.splat(unit);
-  const t = f32x4.splat(total);
-  for (let i: usize = 0; i < (<usize>n) << 2; i += 16) {
-    let x = fma(f32x4.mul(u, v128.load(scale + i)), v128.load(sums + i), v128.load(out + i));
-    if (offset) x = fma(t, v128.load(offset + i), x);
-    v128.store(out + i, x);
-  }
+  const plus = i32x4.splat(t.low);
+  const unit = f32x4.splat(t.unit);
+  writeField(out, 0, i32x4.sub(s0, i32x4.shl(s1, 2)), plus, unit, t);
+  writeField(out, 16, i32x4.sub(s1, i32x4.shl(s2, 2)), plus, unit, t);
+  writeField(out, 32, i32x4.sub(s2, i32x4.shl(s3, 2)), plus, unit, t);
+  writeField(out, 48, i32x4.sub(s3, i32x4.shl(s4, 2)), plus, unit, t);
+  writeField(out, 64, i32x4.sub(s4, i32x4.shl(s5, 2)), plus, unit, t);
+  writeField(out, 80, i32x4.sub(s5, i32x4.shl(s6, 2)), plus, unit, t);
+  writeField(out, 96, i32x4.sub(s6, i32x4.shl(s7, 2)), plus, unit, t);
+  writeField(out, 112, s7, i32x4.splat(t.top), unit, t);
 }
