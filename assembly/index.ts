@@ -2,6 +2,8 @@ export { causalConv, causalConvScratchBytes } from './conv/causal';
 export { centeredConv } from './conv/centered';
 export { depthwiseConv2d } from './conv/depthwise2d';
 export { decode, decodeMerge, decodeScratchBytes } from './decode/decode';
+export { codeDecode, codeDecodeScratchBytes } from './decode/codes/decode';
+export { dequantizeRows, quantizeRows } from './decode/codes/quantize';
 export { indexAttend, indexAttendScratchBytes } from './decode/index-attend';
 export { mergeParts } from './decode/merge-parts';
 export { mergeState } from './decode/merge-state';

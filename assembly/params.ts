@@ -2335,3 +2335,76 @@ export class PrincipalParams {
   d: i32;
   r: i32;
 }
+
+/** Rows of keys or values kept as codes, see decode/codes/layout.ts. */
+@unmanaged
+export class CodedRows {
+  /** u8 [B, blocks, Hkv, bytes], strides in bytes; with a page table [pages, blocks of a page, Hkv, bytes]. */
+  codes: usize;
+  codeStrideB: i32;
+  codeStrideBlock: i32;
+  codeStrideH: i32;
+  scale: usize;
+  /** 0: codes are symmetric about the middle. Strided as scale. */
+  offset: usize;
+  scaleStrideB: i32;
+  /** From a block to the next; with byChannel from `group` tokens to the next. */
+  scaleStrideBlock: i32;
+  scaleStrideH: i32;
+  /** f32 [2^bits]: what the codes stand for; 0: for themselves. */
+  codebook: usize;
+  /** i32 and f32 [B, blocks, Hkv, tokens of a block, slots]: channels, and what is added to them. */
+  outlierIndex: usize;
+  outlierValue: usize;
+  outlierStrideB: i32;
+  outlierStrideBlock: i32;
+  outlierStrideH: i32;
+  slots: i32;
+  /** 4 or 2. */
+  bits: i32;
+  /** 1: laid out as values, 0: as keys. */
+  values: i32;
+  /** 1: a scale for each channel of `group` tokens, 0: for each token of `group` channels. */
+  byChannel: i32;
+  group: i32;
+  d: i32;
+  /** i32 [B, pagesPerSequence] page of each span of pageBlocks blocks; with it, strides B count pages. */
+  pageTable: usize;
+  pageBlocks: i32;
+  pagesPerSequence: i32;
+}
+
+/** Rows to codes and back, see decode/codes/quantize.ts. */
+@unmanaged
+export class QuantizeParams {
+  /** f32 [B, count, Hkv, d] */
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  /** A CodedRows. */
+  rows: usize;
+  /** Token of the rows that x begins with. */
+  first: i32;
+  count: i32;
+  heads: i32;
+  /** Tokens of a work item, a multiple of a block's. */
+  span: i32;
+  /** 1: scale and offset are there already. */
+  given: i32;
+}
+
+/** Attention on rows of codes, then on rows of floats, see decode/codes/decode.ts. */
+@unmanaged
+export class CodeDecodeParams extends DecodeParams {
+  /** Two CodedRows. k and v are the f32 rows behind them. */
+  kRows: usize;
+  vRows: usize;
+  /** i32 [sequences, 2]: keys and values that are coded. */
+  coded: usize;
+  /** f32 [positions, rotated / 2] angles that keys are turned by when they are read; 0: they are not. */
+  cos: usize;
+  sin: usize;
+  rotated: i32;
+  interleaved: i32;
+}

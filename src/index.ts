@@ -24,6 +24,7 @@ export {
   slotLayer,
 } from './cache/slot-layer.ts';
 export { YocoCache, type YocoCacheOptions } from './cache/yoco-cache.ts';
+export type { CodedTensors, CodeOptions } from './engines/coded-inputs.ts';
 export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
 export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';
@@ -405,17 +406,7 @@ export {
   mixtureOfHeads,
   mixtureOfHeadsSync,
 } from './ops/mixture-of-heads.ts';
-export {
-  type LatentInputs,
-  type MlaInputs,
-  type MlaInputs,
-  type MlaOptions,
-  type MlaOptions,
-  mla,
-  mla,
-  mlaSync,
-  mlaSync,
-} from './ops/mla.ts';
+export { type LatentInputs, type MlaInputs, type MlaOptions, mla, mlaSync } from './ops/mla.ts';
 export {
   type MlstmInputs,
   type MlstmOptions,
@@ -497,6 +488,22 @@ export {
   precondKdaStep,
   precondKdaSync,
 } from './ops/precond-delta.ts';
+export {
+  type DequantizeKvInputs,
+  type DequantizeKvOptions,
+  dequantizeKv,
+  dequantizeKvSync,
+  type QuantizeKvInputs,
+  type QuantizeKvOptions,
+  quantizeKv,
+  quantizeKvSync,
+} from './ops/quantize-kv.ts';
+export {
+  type QuantizedAttentionInputs,
+  type QuantizedAttentionOptions,
+  quantizedAttention,
+  quantizedAttentionSync,
+} from './ops/quantized-attention.ts';
 export {
   type QuestInputs,
   type QuestOptions,

@@ -8,14 +8,31 @@ import { BLOCK_K, BLOCK_K_SHIFT, roundUpNR, SCORE_ROW } from '../flash/tile';
 import { DecodeParams, Sequence } from '../params';
 import { exp2 } from '../simd/exp2';
 import { sum4 } from '../simd/reduce';
-import { BF16, elementBytes, F32, I8, widenRow } from '../simd/storage';
-import { quantiseQuery, scoreBf16, scoreF32, scoreF32x4, scoreI8, scoreI8Dot, splitEights } from './score';
-import { mixBf16, mixF32, mixF32x4, mixI8, mixI8Dot, quantiseWeights } from './value';
+import { BF16, elementBytes, F16, F32, I8, widenRow } from '../simd/storage';
+import {
+  plainHalves,
+  quantiseQuery,
+  scoreBf16,
+  scoreF16,
+  scoreF32,
+  scoreF32x4,
+  scoreI8,
+  scoreI8Dot,
+  splitEights,
+} from './score';
+import { mixBf16, mixF16, mixF32, mixF32x4, mixI8, mixI8Dot, quantiseWeights } from './value';
 
 /** How a row of keys or values is read. */
 const DIRECT: i32 = 0;
 const NARROW: i32 = 1;
 const WIDENED: i32 = 2;
+
+/** f16 keys are 2^112 too small in their kernel, and so q is as much larger, unless it is too large for that. */
+const HALF_UNIT: f32 = reinterpret<f32>(0x77800000);
+const MOST_HALF_Q: f32 = 32768;
+/** f16 values likewise. Weights are 2^-100 to 2^20: they are taken 2^106 times, and the output is 2^6 times what is summed up. */
+const HALF_WEIGHT: f32 = reinterpret<f32>(0x74800000);
+const HALF_OUTPUT: f32 = 64;
 
 /** Scratch of one thread. */
 @unmanaged
@@ -27,7 +44,7 @@ class Tiles {
   /** dk and dv rounded up to whole vectors. */
   dk4: i32;
   dv8: i32;
-  /** f32 [rows, dk4], scaled; bf16 keys: eights as even, odd. */
+  /** f32 [rows, dk4], scaled; bf16 and f16 keys: eights as even, odd. */
   q: usize;
   /** i8 keys: the quantised query, and f32 the unit of its products. */
   codes: usize;
@@ -46,14 +63,20 @@ class Tiles {
   kTile: usize;
   vTile: usize;
   end: usize;
+  /** 1: f16 keys are widened, since q is too large to be 2^112 times as large. */
+  widenKeys: i32;
+  /** First key behind this item's last block that the next item begins with, if its keys lie in one run; or 0. */
+  next: usize;
+  /** Keeps what reads ahead alive. */
+  touched: i32;
 }
 
-const TILES_BYTES: usize = 96;
+const TILES_BYTES: usize = 112;
 
 /** One narrow row at a time has kernels of its own; several share a widened tile. */
 function modeOf(type: i32, d: i32, rows: i32): i32 {
   if (type == F32) return d & 3 ? WIDENED : DIRECT;
-  if (rows == 1 && ((type == BF16 && !(d & 7)) || (type == I8 && !(d & 15)))) return NARROW;
+  if (rows == 1 && (((type == BF16 || type == F16) && !(d & 7)) || (type == I8 && !(d & 15)))) return NARROW;
   return WIDENED;
 }
 
@@ -76,8 +99,8 @@ function carve(p: DecodeParams, at: usize): Tiles {
   t.scales = t.keyBias + SCORE_ROW * 2;
   t.weights = t.scales + SCORE_ROW;
   t.kTile = t.weights + 144;
-  t.vTile = t.kTile + (t.kMode == WIDENED ? (<usize>(BLOCK_K * t.dk4)) << 2 : 0);
-  t.end = t.vTile + (t.vMode == WIDENED ? (<usize>(BLOCK_K * t.dv8)) << 2 : 0);
+  t.vTile = t.kTile + (t.kMode == WIDENED || p.kType == F16 ? (<usize>(BLOCK_K * t.dk4)) << 2 : 0);
+  t.end = t.vTile + (t.vMode == WIDENED || p.vType == F16 ? (<usize>(BLOCK_K * t.dv8)) << 2 : 0);
   return t;
 }
 
@@ -117,9 +140,41 @@ function loadQueries(p: DecodeParams, s: Sequence, t: Tiles, h: i32, rows: i32):
   if (t.kMode != NARROW) return;
   if (p.kType == BF16) {
     splitEights(t.q, p.dk);
+  } else if (p.kType == F16) {
+    splitEights(t.q, p.dk);
+    t.widenKeys = 0;
+    for (let i: usize = 0; i < rowBytes; i += 4) if (!(abs(load<f32>(t.q + i)) < MOST_HALF_Q)) t.widenKeys = 1;
+    const factor = f32x4.splat(HALF_UNIT);
+    if (!t.widenKeys)
+      for (let i: usize = 0; i < rowBytes; i += 16) v128.store(t.q + i, f32x4.mul(v128.load(t.q + i), factor));
   } else {
     store<f32>(t.unit, quantiseQuery(t.q, t.codes, p.dk, levels(p)));
   }
+}
+
+/** tile f32 [n, d] = factor times n f16 rows, each eight as even, odd. */
+function widenHalfRows(rows: usize, stride: usize, tile: usize, n: i32, d: i32, factor: f32): void {
+  for (let i = 0; i < n; ++i) {
+    widenRow(rows, F16, tile, d, factor);
+    splitEights(tile, d);
+    rows += stride;
+    tile += (<usize>d) << 2;
+  }
+}
+
+/** Whether keys and values are f32 of one width, those of a head in one run: what is read next is then loaded ahead. */
+// @ts-ignore: decorator
+@inline
+function inRuns(p: DecodeParams, t: Tiles): bool {
+  return (
+    t.kMode == DIRECT &&
+    t.vMode == DIRECT &&
+    t.rows == 1 &&
+    p.dk == p.dv &&
+    p.kStrideT == p.dk &&
+    p.vStrideT == p.dv &&
+    !p.pageTable
+  );
 }
 
 /** Scores of keys [j, j + n), contiguous by stride, into column `from` of the tile. */
@@ -131,6 +186,13 @@ function scoreRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32
   if (t.kMode == NARROW) {
     if (p.kType == BF16) {
       scoreBf16(t.q, rows, stride, out, n, p.dk);
+    } else if (p.kType == F16) {
+      if (!t.widenKeys && plainHalves(rows, stride, n, p.dk)) {
+        scoreF16(t.q, rows, stride, out, n, p.dk);
+      } else {
+        widenHalfRows(rows, stride, t.kTile, n, p.dk, t.widenKeys ? 1 : 1 / HALF_UNIT);
+        scoreF32(t.q, t.kTile, (<usize>p.dk) << 2, out, n, p.dk, 0);
+      }
     } else {
       if (ASC_FEATURE_RELAXED_SIMD && p.relaxedDot) scoreI8Dot(t.codes, load<f32>(t.unit), rows, stride, out, n, p.dk);
       else scoreI8(t.codes, load<f32>(t.unit), rows, stride, out, n, p.dk);
@@ -154,7 +216,8 @@ function scoreRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32
     stride = rowBytes;
   }
   if (t.rows == 1) {
-    scoreF32(t.q, rows, stride, out, n, t.dk4);
+    const ahead = inRuns(p, t) ? p.v + (keyOffset(p, s, j, h, p.vStrideB, p.vStrideT, p.vStrideH) << 2) : 0;
+    t.touched += scoreF32(t.q, rows, stride, out, n, t.dk4, ahead);
     return;
   }
   for (let r = 0; r < t.rows; r += 4) {
@@ -171,6 +234,17 @@ function mixRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, 
   if (t.vMode == NARROW) {
     if (p.vType == BF16) {
       mixBf16(weights, rows, stride, t.acc, n, p.dv);
+    } else if (p.vType == F16) {
+      const plain = plainHalves(rows, stride, n, p.dv);
+      const factor = f32x4.splat(plain ? HALF_WEIGHT : 1 / HALF_OUTPUT);
+      for (let i: usize = 0; i < (<usize>n) << 2; i += 16)
+        v128.store(t.scales + i, f32x4.mul(v128.load(weights + i), factor));
+      if (plain) {
+        mixF16(t.scales, rows, stride, t.acc, n, p.dv);
+      } else {
+        widenHalfRows(rows, stride, t.vTile, n, p.dv, 1);
+        mixF32(t.scales, t.vTile, (<usize>p.dv) << 2, t.acc, n, p.dv, 0);
+      }
     } else {
       const padded = (n + 7) & ~7;
       gatherScales(p, s, p.vScale, j, n, h, t.scales);
@@ -197,7 +271,7 @@ function mixRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, 
     d = t.dv8;
   }
   if (t.rows == 1) {
-    mixF32(weights, rows, stride, t.acc, n, d);
+    t.touched += mixF32(weights, rows, stride, t.acc, n, d, t.next);
     return;
   }
   for (let r = 0; r < t.rows; r += 4) {
@@ -246,7 +320,7 @@ function partialFloats(p: DecodeParams): i32 {
 /** Address of a row of partials. */
 // @ts-ignore: decorator
 @inline
-function partialAt(p: DecodeParams, sequence: i32, h: i32, split: i32, row: i32): usize {
+export function partialAt(p: DecodeParams, sequence: i32, h: i32, split: i32, row: i32): usize {
   const index = ((sequence * p.kvHeads + h) * p.splits + split) * p.rows + row;
   return p.partials + <usize>index * ((<usize>partialFloats(p)) << 2);
 }
@@ -285,13 +359,26 @@ export function decode(params: usize, begin: i32, end: i32, scratch: usize): voi
 
     const low = max(split * p.splitKeys, firstKey(p, s, 0)) & ~7;
     const high = min((split + 1) * p.splitKeys, endKey(p, s, s.qLength - 1));
+    const runs = inRuns(p, t);
     for (let first = low; first < high;) {
       const n = min(high - first, BLOCK_K - (first & (BLOCK_K - 1)));
+      // the next block, or where this is the last one the first of the next head: n whole rows of them
+      const same = first + n < high;
+      const from = same ? first + n : low;
+      const head = same ? h : h + 1;
+      t.next =
+        runs && head < p.kvHeads && from + n <= s.kLength
+          ? p.k + (keyOffset(p, s, from, head, p.kStrideB, p.kStrideT, p.kStrideH) << 2)
+          : 0;
       attendKeys(p, s, t, h, live, first, n);
       first += n;
     }
-    const joined = t.vMode == NARROW && p.vType == BF16;
-    if (joined) joinEights(t.acc, t.dv8);
+    if (t.vMode == NARROW && p.vType != I8) joinEights(t.acc, t.dv8);
+    if (t.vMode == NARROW && p.vType == F16) {
+      const factor = f32x4.splat(HALF_OUTPUT);
+      for (let i: usize = 0; i < (<usize>t.dv8) << 2; i += 16)
+        v128.store(t.acc + i, f32x4.mul(v128.load(t.acc + i), factor));
+    }
     for (let r = 0; r < live; ++r) {
       const out = partialAt(p, sequence, h, split, r);
       memory.copy(out, t.acc + <usize>(r * t.dv8) * 4, (<usize>t.dv8) << 2);

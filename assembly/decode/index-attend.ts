@@ -77,9 +77,7 @@ function openLists(p: IndexAttendParams, s: Sequence, t: Tiles, list: i32, q0: i
   for (let i = 0; i < queries; ++i) {
     const row = s.qStart + q0 + i;
     const at =
-      <usize>s.batch * <usize>p.indexStrideB +
-      <usize>list * <usize>p.indexStrideL +
-      <usize>row * <usize>p.indexStrideT;
+      <usize>s.batch * <usize>p.indexStrideB + <usize>list * <usize>p.indexStrideL + <usize>row * <usize>p.indexStrideT;
     const count = s.batch * p.countStrideB + list * p.countStrideL + row * p.countStrideT;
     const entries = p.indices + (at << 2);
     const left = t.left + ((<usize>i) << 3);
@@ -171,7 +169,8 @@ function touchSpan(p: IndexAttendParams, s: Sequence, t: Tiles, h: i32, first: i
 function touchList(t: Tiles, left: usize): void {
   let at = load<usize>(left);
   let sum = 0;
-  for (const end = min(load<usize>(left, 4), at + ((<usize>LIST_BLOCK) << 2)); at < end; at += LINE) sum += load<i32>(at);
+  for (const end = min(load<usize>(left, 4), at + ((<usize>LIST_BLOCK) << 2)); at < end; at += LINE)
+    sum += load<i32>(at);
   t.touched = sum;
 }
 

@@ -1,4 +1,4 @@
-import { ONES_8, UPPER_16 } from '../simd/constants';
+import { HALF_FIELDS, HALF_MAGNITUDES, ONES_8, UPPER_16 } from '../simd/constants';
 import { fma } from '../simd/fma';
 import { maxOrNaN4, sum4, sum4x4 } from '../simd/reduce';
 
@@ -8,12 +8,18 @@ const ROW: usize = 256;
 /**
  * out[j] = q k_j for n keys, one query.
  *
- *   q  f32 [d]      d a multiple of 4
- *   k  f32 [n, d]   rows `stride` bytes apart
+ *   q      f32 [d]      d a multiple of 4
+ *   k      f32 [n, d]   rows `stride` bytes apart
+ *   ahead  as many bytes as k that are read next, if they lie in one run: a byte of each line is loaded while k is computed with; or 0
+ *
+ * Returns a sum of those bytes, which nobody needs.
  */
-export function scoreF32(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
+export function scoreF32(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32, ahead: usize): i32 {
   const bytes = (<usize>d) << 2;
+  let sum = 0;
   let j = 0;
+  const pace: usize = ahead ? 64 : 0;
+  if (!ahead) ahead = q;
   for (; j + 4 <= n; j += 4) {
     const k1 = k + stride;
     const k2 = k1 + stride;
@@ -24,10 +30,12 @@ export function scoreF32(q: usize, k: usize, stride: usize, out: usize, n: i32, 
     let s3 = s0;
     for (let i: usize = 0; i < bytes; i += 16) {
       const x = v128.load(q + i);
+      sum += <i32>load<u8>(ahead);
       s0 = fma(x, v128.load(k + i), s0);
       s1 = fma(x, v128.load(k1 + i), s1);
       s2 = fma(x, v128.load(k2 + i), s2);
       s3 = fma(x, v128.load(k3 + i), s3);
+      ahead += pace;
     }
     v128.store(out, sum4x4(s0, s1, s2, s3));
     out += 16;
@@ -40,6 +48,7 @@ export function scoreF32(q: usize, k: usize, stride: usize, out: usize, n: i32, 
     out += 4;
     k += stride;
   }
+  return sum;
 }
 
 /** Stores lane r at row r of the score tile. */
@@ -122,15 +131,52 @@ export function splitEights(x: usize, d: i32): void {
   }
 }
 
+/** Even and odd elements of eight 16-bit floats as f32: halves are 2^112 too small. */
+// @ts-ignore: decorator
+@inline
+export function evenOf(x: v128, fields: v128, half: bool): v128 {
+  return half ? v128.and(i32x4.shr_s(i32x4.shl(x, 16), 3), fields) : i32x4.shl(x, 16);
+}
+
+// @ts-ignore: decorator
+@inline
+export function oddOf(x: v128, fields: v128, half: bool): v128 {
+  return v128.and(half ? i32x4.shr_s(x, 3) : x, fields);
+}
+
 /**
- * out[j] = q k_j for n bfloat16 keys, one query.
+ * Whether every half of n rows is zero or a normal number, so that it can be shifted into place: f32 would take subnormals shifted so for
+ * denormals, which are slow, and infinities and NaN for large numbers.
  *
- *   q  f32 [d]       d a multiple of 8; each eight as [even four, odd four]
- *   k  bf16 [n, d]   rows `stride` bytes apart
+ *   x  f16 [n, d]   d a multiple of 8, rows `stride` bytes apart
  */
-export function scoreBf16(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
+export function plainHalves(x: usize, stride: usize, n: i32, d: i32): bool {
+  let bytes = (<usize>d) << 1;
+  if (stride == bytes) {
+    bytes *= <usize>n;
+    n = 1;
+  }
+  const magnitude = v128.load(HALF_MAGNITUDES);
+  let least = i32x4.splat(-1);
+  let most = i32x4.splat(0);
+  for (; n > 0; --n) {
+    for (let at = x, end = x + bytes; at < end; at += 16) {
+      const m = v128.and(v128.load(at), magnitude);
+      // zero comes out as the largest
+      least = i16x8.min_u(least, i16x8.add(m, i32x4.splat(-1)));
+      most = i16x8.max_s(most, m);
+    }
+    x += stride;
+  }
+  const subnormal = i16x8.lt_u(least, i16x8.splat(0x3ff));
+  return !v128.any_true(v128.or(subnormal, i16x8.gt_s(most, i16x8.splat(0x7bff))));
+}
+
+// @ts-ignore: decorator
+@inline
+function scoreEights(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32, half: bool): void {
   const bytes = (<usize>d) << 1;
-  const high = v128.load(UPPER_16);
+  const fields = v128.load(half ? HALF_FIELDS : UPPER_16);
   let j = 0;
   for (; j + 4 <= n; j += 4) {
     const k1 = k + stride;
@@ -148,17 +194,17 @@ export function scoreBf16(q: usize, k: usize, stride: usize, out: usize, n: i32,
       const qEven = v128.load(q + (i << 1));
       const qOdd = v128.load(q + (i << 1), 16);
       let x = v128.load(k + i);
-      even0 = fma(qEven, i32x4.shl(x, 16), even0);
-      odd0 = fma(qOdd, v128.and(x, high), odd0);
+      even0 = fma(qEven, evenOf(x, fields, half), even0);
+      odd0 = fma(qOdd, oddOf(x, fields, half), odd0);
       x = v128.load(k1 + i);
-      even1 = fma(qEven, i32x4.shl(x, 16), even1);
-      odd1 = fma(qOdd, v128.and(x, high), odd1);
+      even1 = fma(qEven, evenOf(x, fields, half), even1);
+      odd1 = fma(qOdd, oddOf(x, fields, half), odd1);
       x = v128.load(k2 + i);
-      even2 = fma(qEven, i32x4.shl(x, 16), even2);
-      odd2 = fma(qOdd, v128.and(x, high), odd2);
+      even2 = fma(qEven, evenOf(x, fields, half), even2);
+      odd2 = fma(qOdd, oddOf(x, fields, half), odd2);
       x = v128.load(k3 + i);
-      even3 = fma(qEven, i32x4.shl(x, 16), even3);
-      odd3 = fma(qOdd, v128.and(x, high), odd3);
+      even3 = fma(qEven, evenOf(x, fields, half), even3);
+      odd3 = fma(qOdd, oddOf(x, fields, half), odd3);
     }
     v128.store(
       out,
@@ -171,13 +217,28 @@ export function scoreBf16(q: usize, k: usize, stride: usize, out: usize, n: i32,
     let s = i32x4.splat(0);
     for (let i: usize = 0; i < bytes; i += 16) {
       const x = v128.load(k + i);
-      s = fma(v128.load(q + (i << 1)), i32x4.shl(x, 16), s);
-      s = fma(v128.load(q + (i << 1), 16), v128.and(x, high), s);
+      s = fma(v128.load(q + (i << 1)), evenOf(x, fields, half), s);
+      s = fma(v128.load(q + (i << 1), 16), oddOf(x, fields, half), s);
     }
     store<f32>(out, sum4(s));
     out += 4;
     k += stride;
   }
+}
+
+/**
+ * out[j] = q k_j for n bfloat16 keys, one query.
+ *
+ *   q  f32 [d]       d a multiple of 8; each eight as [even four, odd four]
+ *   k  bf16 [n, d]   rows `stride` bytes apart
+ */
+export function scoreBf16(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
+  scoreEights(q, k, stride, out, n, d, false);
+}
+
+/** As scoreBf16 for f16 keys that are `plainHalves`: q is to be 2^112 times as large. */
+export function scoreF16(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
+  scoreEights(q, k, stride, out, n, d, true);
 }
 
 /** Sums of four vectors of integers, as floats. */

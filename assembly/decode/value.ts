@@ -1,7 +1,10 @@
-import { UPPER_16 } from '../simd/constants';
+import { HALF_FIELDS, ROUND_INTEGER, UPPER_16 } from '../simd/constants';
 import { fma } from '../simd/fma';
-import { maxOrNaN4 } from '../simd/reduce';
-import { roundEight, storeLevels } from './score';
+import { max4, sum4 } from '../simd/reduce';
+import { evenOf, oddOf, storeLevels } from './score';
+
+/** Weights of no larger magnitude count as zeros: their unit would be no normal number. */
+const LEAST: f32 = 1e-30;
 
 /** Scores of one row of the tile of 64, in bytes. */
 const ROW: usize = 256;
@@ -12,9 +15,13 @@ const ROW: usize = 256;
  *   p    f32 [n]
  *   v    f32 [n, d]   d a multiple of 4, rows `stride` bytes apart
  *   acc  f32 [d]
+ *   ahead, result  as in scoreF32
  */
-export function mixF32(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32): void {
+export function mixF32(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32, ahead: usize): i32 {
   const bytes = (<usize>d) << 2;
+  let sum = 0;
+  const pace: usize = ahead ? 64 : 0;
+  if (!ahead) ahead = p;
   let j = 0;
   for (; j + 8 <= n; j += 8) {
     const p0 = v128.load_splat<f32>(p);
@@ -38,6 +45,10 @@ export function mixF32(p: usize, v: usize, stride: usize, acc: usize, n: i32, d:
       x = fma(p1, v128.load(v1 + i), x);
       x = fma(p2, v128.load(v2 + i), x);
       x = fma(p3, v128.load(v3 + i), x);
+      sum += <i32>load<u8>(ahead);
+      ahead += pace;
+      sum += <i32>load<u8>(ahead);
+      ahead += pace;
       x = fma(p4, v128.load(v4 + i), x);
       x = fma(p5, v128.load(v5 + i), x);
       x = fma(p6, v128.load(v6 + i), x);
@@ -53,6 +64,7 @@ export function mixF32(p: usize, v: usize, stride: usize, acc: usize, n: i32, d:
     p += 4;
     v += stride;
   }
+  return sum;
 }
 
 /**
@@ -104,16 +116,11 @@ export function mixF32x4(p: usize, v: usize, stride: usize, acc: usize, accStrid
   }
 }
 
-/**
- * acc += sum_j p_j v_j for n bfloat16 values, one query.
- *
- *   p    f32 [n]
- *   v    bf16 [n, d]   d a multiple of 8, rows `stride` bytes apart
- *   acc  f32 [d]       each eight as [even four, odd four]
- */
-export function mixBf16(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32): void {
+// @ts-ignore: decorator
+@inline
+function mixEights(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32, half: bool): void {
   const bytes = (<usize>d) << 1;
-  const high = v128.load(UPPER_16);
+  const fields = v128.load(half ? HALF_FIELDS : UPPER_16);
   let j = 0;
   for (; j + 4 <= n; j += 4) {
     const p0 = v128.load_splat<f32>(p);
@@ -127,17 +134,17 @@ export function mixBf16(p: usize, v: usize, stride: usize, acc: usize, n: i32, d
       let even = v128.load(acc + (i << 1));
       let odd = v128.load(acc + (i << 1), 16);
       let x = v128.load(v + i);
-      even = fma(p0, i32x4.shl(x, 16), even);
-      odd = fma(p0, v128.and(x, high), odd);
+      even = fma(p0, evenOf(x, fields, half), even);
+      odd = fma(p0, oddOf(x, fields, half), odd);
       x = v128.load(v1 + i);
-      even = fma(p1, i32x4.shl(x, 16), even);
-      odd = fma(p1, v128.and(x, high), odd);
+      even = fma(p1, evenOf(x, fields, half), even);
+      odd = fma(p1, oddOf(x, fields, half), odd);
       x = v128.load(v2 + i);
-      even = fma(p2, i32x4.shl(x, 16), even);
-      odd = fma(p2, v128.and(x, high), odd);
+      even = fma(p2, evenOf(x, fields, half), even);
+      odd = fma(p2, oddOf(x, fields, half), odd);
       x = v128.load(v3 + i);
-      even = fma(p3, i32x4.shl(x, 16), even);
-      odd = fma(p3, v128.and(x, high), odd);
+      even = fma(p3, evenOf(x, fields, half), even);
+      odd = fma(p3, oddOf(x, fields, half), odd);
       v128.store(acc + (i << 1), even);
       v128.store(acc + (i << 1), odd, 16);
     }
@@ -149,12 +156,28 @@ export function mixBf16(p: usize, v: usize, stride: usize, acc: usize, n: i32, d
     for (let i: usize = 0; i < bytes; i += 16) {
       const x = v128.load(v + i);
       const at = acc + (i << 1);
-      v128.store(at, fma(weight, i32x4.shl(x, 16), v128.load(at)));
-      v128.store(at, fma(weight, v128.and(x, high), v128.load(at, 16)), 16);
+      v128.store(at, fma(weight, evenOf(x, fields, half), v128.load(at)));
+      v128.store(at, fma(weight, oddOf(x, fields, half), v128.load(at, 16)), 16);
     }
     p += 4;
     v += stride;
   }
+}
+
+/**
+ * acc += sum_j p_j v_j for n bfloat16 values, one query.
+ *
+ *   p    f32 [n]
+ *   v    bf16 [n, d]   d a multiple of 8, rows `stride` bytes apart
+ *   acc  f32 [d]       each eight as [even four, odd four]
+ */
+export function mixBf16(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32): void {
+  mixEights(p, v, stride, acc, n, d, false);
+}
+
+/** As mixBf16 for f16 values that are `plainHalves`: what is added is 2^-112 times as large. */
+export function mixF16(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32): void {
+  mixEights(p, v, stride, acc, n, d, true);
 }
 
 /**
@@ -166,17 +189,28 @@ export function mixBf16(p: usize, v: usize, stride: usize, acc: usize, n: i32, d
  */
 export function quantiseWeights(x: usize, dst: usize, n: i32, levels: bool): f32 {
   const steps: f32 = levels ? 16383 : 32767;
+  const end = (<usize>n) << 2;
   let highest = i32x4.splat(0);
-  for (let i: usize = 0; i < (<usize>n) << 2; i += 16) highest = f32x4.max(highest, v128.load(x + i));
-  const most = maxOrNaN4(highest);
-  const usable = most > 0 && most < Infinity;
-  const factor = f32x4.splat(usable ? steps / most : 0);
-  for (let i: usize = 0; i < <usize>n; i += 8) {
-    const p = roundEight(x + (i << 2), factor);
-    if (levels) storeLevels(dst + i, 64, p);
-    else v128.store(dst + (i << 1), p);
+  let sum = highest;
+  for (let i: usize = 0; i < end; i += 16) {
+    const p = v128.load(x + i);
+    highest = f32x4.pmax(highest, p);
+    sum = f32x4.add(sum, p);
   }
-  return usable ? most / steps : most;
+  const most = max4(highest);
+  const total = sum4(sum);
+  const usable = most > LEAST && most < Infinity;
+  const factor = f32x4.splat(usable ? steps / most : 0);
+  // adding 1.5 * 2^23 leaves the whole number in the low bits
+  const magic = v128.load(ROUND_INTEGER);
+  for (let i: usize = 0; i < end; i += 32) {
+    const low = i32x4.sub(fma(v128.load(x + i), factor, magic), magic);
+    const high = i32x4.sub(fma(v128.load(x + i, 16), factor, magic), magic);
+    const p = i16x8.narrow_i32x4_s(low, high);
+    if (levels) storeLevels(dst + (i >> 2), 64, p);
+    else v128.store(dst + (i >> 1), p);
+  }
+  return total != total ? total : usable ? most / steps : most == Infinity ? NaN : 0;
 }
 
 /** acc[16] += factor * the sums of 16 dimensions. */

@@ -1,7 +1,7 @@
 import { RopeParams } from '../params';
 
 /** Pairs (x[i], x[i + half]) by the angles of one position. */
-function rotateHalves(x: usize, o: usize, cos: usize, sin: usize, half: i32): void {
+export function rotateHalves(x: usize, o: usize, cos: usize, sin: usize, half: i32): void {
   const second = (<usize>half) << 2;
   let i: usize = 0;
   for (const whole = (<usize>(half & ~3)) << 2; i < whole; i += 16) {

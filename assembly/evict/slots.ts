@@ -84,7 +84,7 @@ function attendHead(p: SlotParams, s: Space, batch: i32, h: i32, i: i32, n: i32,
     const scale = p.kScale ? p.kScale + scaleOffset(p, batch, h, first) : 0;
     const keys = rowsOf(p, s, keySlot(p, batch, h, first), p.kType, p.kStrideT, scale, count);
     if (s.rows == 1) {
-      scoreF32(s.q, keys, kBytes, scores, count, p.kStrideT);
+      scoreF32(s.q, keys, kBytes, scores, count, p.kStrideT, 0);
     } else {
       for (let r: usize = 0; r < <usize>s.rows; r += 4) {
         scoreF32x4(s.q + r * kBytes, keys, kBytes, scores + r * BLOCK_ROW, count, p.kStrideT);
@@ -105,7 +105,7 @@ function attendHead(p: SlotParams, s: Space, batch: i32, h: i32, i: i32, n: i32,
     const scale = p.vScale ? p.vScale + scaleOffset(p, batch, h, first) : 0;
     const values = rowsOf(p, s, valueSlot(p, batch, h, first), p.vType, p.vStrideT, scale, count);
     if (s.rows == 1) {
-      mixF32(scores, values, vBytes, s.acc, count, p.vStrideT);
+      mixF32(scores, values, vBytes, s.acc, count, p.vStrideT, 0);
     } else {
       for (let r: usize = 0; r < <usize>s.rows; r += 4) {
         mixF32x4(scores + r * BLOCK_ROW, values, vBytes, s.acc + r * vBytes, vBytes, count, p.vStrideT);

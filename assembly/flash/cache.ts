@@ -31,6 +31,14 @@ export function keyOffset(
 export function gatherScales(p: CacheParams, s: Sequence, scales: usize, j: i32, n: i32, h: i32, dst: usize): void {
   let src = scales + (keyOffset(p, s, j, h, p.scaleStrideB, p.scaleStrideT, p.scaleStrideH) << 2);
   const stride = (<usize>p.scaleStrideT) << 2;
+  if (stride == 4) {
+    // up to three numbers more than there are: dst has room, and so has what is behind a tensor
+    for (const end = dst + ((<usize>n) << 2); dst < end; dst += 16) {
+      v128.store(dst, v128.load(src));
+      src += 16;
+    }
+    return;
+  }
   for (const end = dst + ((<usize>n) << 2); dst < end; dst += 4) {
     store<f32>(dst, load<f32>(src));
     src += stride;

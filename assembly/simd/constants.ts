@@ -41,6 +41,8 @@ const BITS: usize = memory.data<u32>([
   0x01010101, 0x01010101, 0x01010101, 0x01010101,
   // eight ones
   0x00010001, 0x00010001, 0x00010001, 0x00010001,
+  // all bits but the signs of two halves
+  0x7fff7fff, 0x7fff7fff, 0x7fff7fff, 0x7fff7fff,
 ], 16);
 
 // prettier-ignore
@@ -234,6 +236,7 @@ export const HALF_EXPONENTS: usize = BITS + 32;
 
 export const ONES_8: usize = BITS + 48;
 export const ONES_16: usize = BITS + 64;
+export const HALF_MAGNITUDES: usize = BITS + 80;
 
 export const ROUND: usize = TABLE;
 export const EXP2_1: usize = TABLE + 16;

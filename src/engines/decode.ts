@@ -15,7 +15,7 @@ import { sequenceTable } from './sequences.ts';
 const MOST_QUERIES = 16;
 const MOST_ROWS = 128;
 /** Keys of one work item: K and V of all heads stay in the second-level cache, and long caches make items for all threads. */
-const SPLIT_KEYS = 512;
+export const SPLIT_KEYS = 512;
 
 /** Whether a call is for the decode engine. */
 export function suitsDecode(call: AttentionCall): boolean {
@@ -53,18 +53,27 @@ export function decodeAttend(b: Builder, call: AttentionCall): void {
     scratchBytes: b.runtime.scratchBytes('decodeScratchBytes', params),
     flops,
   });
-  b.dispatch({
-    kernel: 'decodeMerge',
-    params,
-    items: count * kvHeads * rows,
-    scratchBytes: Math.ceil(dv / 8) * 32 + 16,
-    flops: count * heads * longestQ * splits * dv * 2,
-  });
+  mergeSplits(b, params, { count, kvHeads, rows, splits, dv });
   b.note(
     () =>
       `decode engine: ${splits} splits of ${SPLIT_KEYS} keys, ${rows} query rows share each key/value head, ` +
       `${k.dtype} keys, ${v.dtype} values${pages ? `, pages of ${pages.size}` : ''}`,
   );
+}
+
+/** Adds the merge of the partial results of all splits. */
+export function mergeSplits(
+  b: Builder,
+  params: Int32Array,
+  { count, kvHeads, rows, splits, dv }: { count: number; kvHeads: number; rows: number; splits: number; dv: number },
+): void {
+  b.dispatch({
+    kernel: 'decodeMerge',
+    params,
+    items: count * kvHeads * rows,
+    scratchBytes: Math.ceil(dv / 8) * 32 + 16,
+    flops: count * kvHeads * rows * splits * dv * 2,
+  });
 }
 
 /** Adds the merge of two results over disjoint keys. */

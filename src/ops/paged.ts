@@ -43,6 +43,31 @@ export type PagedAttentionOptions = Omit<AttentionOptions, 'blockMask'>;
 const OP = 'pagedAttention';
 const INPUTS = ['q', 'kCache', 'vCache', 'blockTable', 'seqLens', 'kScale', 'vScale', 'alibiSlopes', 'sinks'];
 
+/** @throws ShapeError if sequences are longer than their pages, or their pages are none of `pages`. */
+export function expectPages(
+  op: string,
+  blockTable: Tensor,
+  lengths: Int32Array,
+  maxPages: number,
+  pageSize: number,
+  pages: number,
+): void {
+  const table = integers(op, 'blockTable', blockTable);
+  lengths.forEach((length, batch) => {
+    if (length < 0 || length > maxPages * pageSize) {
+      throw new ShapeError(
+        `${op}: seqLens[${batch}] is ${length}, expected 0 to maxPages * pageSize = ${maxPages * pageSize}`,
+      );
+    }
+    for (let i = 0; i * pageSize < length; ++i) {
+      const page = table[batch * maxPages + i]!;
+      if (page < 0 || page >= pages) {
+        throw new ShapeError(`${op}: blockTable[${batch}, ${i}] is ${page}, expected a page from 0 to ${pages - 1}`);
+      }
+    }
+  });
+}
+
 /** Lays out the call. */
 export function planPaged(b: Builder, inputs: PagedAttentionInputs, options: PagedAttentionOptions): AttentionResult {
   expectNames(OP, 'input', inputs, INPUTS);
@@ -85,20 +110,7 @@ export function planPaged(b: Builder, inputs: PagedAttentionInputs, options: Pag
     }
   }
   const lengths = integers(OP, 'seqLens', seqLens);
-  const table = integers(OP, 'blockTable', blockTable);
-  lengths.forEach((length, batch) => {
-    if (length < 0 || length > maxPages * pageSize) {
-      throw new ShapeError(
-        `${OP}: seqLens[${batch}] is ${length}, expected 0 to maxPages * pageSize = ${maxPages * pageSize}`,
-      );
-    }
-    for (let i = 0; i * pageSize < length; ++i) {
-      const page = table[batch * maxPages + i]!;
-      if (page < 0 || page >= pages) {
-        throw new ShapeError(`${OP}: blockTable[${batch}, ${i}] is ${page}, expected a page from 0 to ${pages - 1}`);
-      }
-    }
-  });
+  expectPages(OP, blockTable, lengths, maxPages, pageSize, pages);
   const call = {
     q,
     k: kCache,

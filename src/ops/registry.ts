@@ -108,6 +108,13 @@ import { paroAttention, planParo } from './paro.ts';
 import { pathAttn, planPath } from './path.ts';
 import { performer, planPerformer } from './performer.ts';
 import { planPrecond, precondGatedDeltaRule, precondKda } from './precond-delta.ts';
+import { dequantizeKv, planDequantizeKv, planQuantizeKv, quantizeKv } from './quantize-kv.ts';
+import {
+  planQuantizedAttention,
+  QUANTIZED_INPUTS,
+  QUANTIZED_OPTIONS,
+  quantizedAttention,
+} from './quantized-attention.ts';
 import { planQuest, planQuestPages, quest, questPages } from './quest.ts';
 import { planRadial, radialAttention } from './radial.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
@@ -292,6 +299,35 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: MASKING,
     outputs: ['o', 'lse'],
     ...calls(pagedAttention, planPaged),
+  },
+  {
+    name: 'quantizedAttention',
+    doc: 'Attention on keys and values that are codes of 4 or 2 bits, and on f32 rows behind them.',
+    paper: 'KIVI, Liu 2024; KVQuant, Hooper 2024',
+    inputs: QUANTIZED_INPUTS.map((name) =>
+      ['q', 'kCodes', 'kScale', 'vCodes', 'vScale'].includes(name) ? name : `${name}?`,
+    ),
+    attributes: QUANTIZED_OPTIONS,
+    outputs: ['o', 'lse'],
+    ...calls(quantizedAttention, planQuantizedAttention),
+  },
+  {
+    name: 'quantizeKv',
+    doc: 'Codes of 4 or 2 bits for rows of keys or values.',
+    paper: 'KIVI, Liu 2024; KVQuant, Hooper 2024',
+    inputs: ['x', 'codebook?', 'scale?', 'offset?'],
+    attributes: ['of', 'bits', 'axis', 'group', 'symmetric', 'outliers'],
+    outputs: ['codes', 'scale', 'offset', 'outlierIndex', 'outlierValue'],
+    ...calls(quantizeKv, planQuantizeKv),
+  },
+  {
+    name: 'dequantizeKv',
+    doc: 'The rows that codes stand for.',
+    paper: 'KIVI, Liu 2024',
+    inputs: ['codes', 'scale', 'offset?', 'codebook?', 'outlierIndex?', 'outlierValue?'],
+    attributes: ['of', 'bits', 'axis', 'group', 'dim', 'tokens'],
+    outputs: ['o'],
+    ...calls(dequantizeKv, planDequantizeKv),
   },
   {
     name: 'mla',

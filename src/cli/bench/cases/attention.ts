@@ -1,5 +1,13 @@
 import { ProbeParams } from '../../../generated/params.ts';
-import { attention, type Runtime, type Tensor } from '../../../index.ts';
+import {
+  attention,
+  type CodedTensors,
+  dequantizeKvSync,
+  quantizedAttention,
+  quantizeKvSync,
+  type Runtime,
+  type Tensor,
+} from '../../../index.ts';
 import { encode } from '../../../runtime/params.ts';
 import { bytesOf } from '../../../tensor.ts';
 import { type BenchCase, type Entry, fmaProbe, type Goal, peerEntries, READ_PEAK } from '../case.ts';
@@ -131,6 +139,74 @@ function copyingAttentionEntry(rt: Runtime, problem: AttentionProblem, bytes?: n
     run: output,
     output,
   };
+}
+
+/** How codes of an entry are made. */
+interface CodeForm {
+  bits: 4 | 2;
+  axis: 'token' | 'channel';
+  symmetric?: boolean;
+}
+
+/** An entry on codes of keys and values, checked against attention on what they stand for. */
+function codedEntry(
+  rt: Runtime,
+  name: string,
+  given: AttentionProblem,
+  { bits, axis, symmetric = false }: CodeForm,
+): Entry {
+  const { heads, queries, keys, dim, causal, scale } = given;
+  const q = rt.tensor(given.q, [1, queries, heads, dim]);
+  const rows = rt.scope(() => {
+    const made = (of: 'keys' | 'values') => {
+      const format = { of, bits, axis: of === 'keys' ? axis : 'token', group: 32 } as const;
+      const x = rt.tensor(of === 'keys' ? given.k : given.v, [1, keys, heads, dim]);
+      const coded = quantizeKvSync({ x }, { ...format, symmetric });
+      return { coded, data: dequantizeKvSync(coded, { ...format, dim, tokens: keys }).o.dataSync() as Float32Array };
+    };
+    return { k: made('keys'), v: made('values') };
+  }) as { k: Made; v: Made };
+  const { codes: kCodes, scale: kScale, offset: kOffset } = rows.k.coded;
+  const { codes: vCodes, scale: vScale, offset: vOffset } = rows.v.coded;
+  const inputs = {
+    q,
+    kCodes,
+    kScale,
+    vCodes,
+    vScale,
+    ...(kOffset && { kOffset }),
+    ...(vOffset && { vOffset }),
+  };
+  const options = { kBits: bits, vBits: bits, kAxis: axis, causal, scale };
+  const problem = { ...given, k: rows.k.data, v: rows.v.data };
+  const once = async <T>(read: (o: Tensor) => T): Promise<T> => {
+    const { o, lse } = await quantizedAttention(inputs, options);
+    const result = read(o);
+    o.dispose();
+    lse.dispose();
+    return result;
+  };
+  return {
+    name,
+    problem,
+    flops: flopsOf(problem),
+    bytes: [kCodes, kScale, vCodes, vScale, kOffset, vOffset].reduce(
+      (sum, x) => sum + (x ? x.size * bytesOf(x.dtype) : 0),
+      0,
+    ),
+    relative: 1e-3,
+    run: () => once(() => {}),
+    output: () => once((o) => o.dataSync() as Float32Array),
+    dispose() {
+      for (const tensor of Object.values(inputs)) tensor.dispose();
+    },
+  };
+}
+
+/** Coded rows and what they stand for. */
+interface Made {
+  coded: CodedTensors;
+  data: Float32Array;
 }
 
 /** Bytes of K and V, which one decoding step reads once. */
@@ -274,6 +350,42 @@ export const attentionCases: BenchCase[] = [
         goals: [
           { of: 'wattn, bf16 cache', against: 'wattn, f32 cache', floor: 1.2 },
           { of: 'wattn, int8 cache', against: 'wattn, f32 cache', floor: 1.8 },
+        ],
+      };
+    },
+  },
+  {
+    op: 'attention',
+    name: 'caches-64k',
+    title: 'decode, 1 query, 65536 keys, H8 D64, cache types, heads first',
+    async prepare({ rt }) {
+      const problem = onCacheGrid(attentionProblem({ heads: 8, queries: 1, keys: 65536, dim: 64 }));
+      const stored = (dtype: 'f32' | 'bf16' | 'f16' | 'i8', bytes: number) =>
+        attentionEntry(rt, `wattn, ${dtype === 'i8' ? 'int8' : dtype} cache`, problem, {
+          dtype,
+          bytes: cacheBytes(problem, bytes),
+          headsFirst: true,
+          ...(dtype === 'i8' ? { relative: 1e-3 } : {}),
+        });
+      const f32 = stored('f32', 4);
+      const against = 'wattn, f32 cache';
+      return {
+        entries: [
+          f32,
+          stored('bf16', 2),
+          stored('f16', 2),
+          stored('i8', 1),
+          codedEntry(rt, 'wattn, int4 cache', problem, { bits: 4, axis: 'token', symmetric: true }),
+          codedEntry(rt, 'wattn, KIVI 4 bits', problem, { bits: 4, axis: 'channel' }),
+          codedEntry(rt, 'wattn, KIVI 2 bits', problem, { bits: 2, axis: 'channel' }),
+        ],
+        probes: [readProbe(rt, f32)],
+        goals: [
+          { of: against, against: { peak: 'read' }, floor: 0.9 },
+          { of: 'wattn, bf16 cache', against, floor: 1.25 },
+          { of: 'wattn, f16 cache', against, floor: 1 },
+          { of: 'wattn, int8 cache', against, floor: { relaxed: 2.2, simd: 1.4 } },
+          { of: 'wattn, int4 cache', against, floor: { relaxed: 2, simd: 1.6 } },
         ],
       };
     },
