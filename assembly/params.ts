@@ -2091,6 +2091,9 @@ export class SlotParams extends CacheParams {
   oStrideH: i32;
   positions: usize;
   sums: usize;
+  /** f32 [B, Hkv, slots, width]: room for slots of another type in f32; absent: they are widened for every query. */
+  wideK: usize;
+  wideV: usize;
   /** Slots that there are, and those in use before the first new token. */
   slots: i32;
   held: i32;

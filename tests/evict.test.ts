@@ -4,6 +4,7 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import {
   attention,
+  createRuntime,
   DTypeError,
   h2o,
   h2oSync,
@@ -279,4 +280,39 @@ test('options and operands that do not fit are named', () => {
     assert.throws(() => snapkvSync(inputs, { window: 2 } as never), /capacity is NaN/);
     assert.throws(() => pyramidBudgets({ layers: 0, capacity: 40 }), /layers is 0/);
   });
+});
+
+test('threads change no bit', async () => {
+  const inputs = operands({ seed: 3, batch: 1, t: 300, hkv: 4, group: 2, d: 64, dv: 64, std: 1 });
+  const [rt] = runtimes;
+  using several = await createRuntime({ variant: rt!.variant, threads: 3 });
+  for (const op of [
+    (x: never) => h2o(x, { heavy: 40, recent: 40 }),
+    (x: never) => tova(x, { budget: 80, perHead: true }),
+    (x: never) => snapkv(x, { capacity: 100 }),
+  ]) {
+    const want = await call(rt!, op, inputs);
+    const got = await call(several, op, inputs);
+    assertSameBits(got.o, want.o, 'o');
+    assertSameBits(got.kept, want.kept, 'kept');
+  }
+});
+
+test('a key that is not a number goes no further than its head, and is never let go for its weight', async () => {
+  const inputs = operands({ seed: 4, batch: 1, t: 20, hkv: 2, group: 1, d: 18, dv: 20, std: 1 });
+  // head 1 of token 3
+  inputs.k.data[(3 * 2 + 1) * 18] = Number.NaN;
+  for (const rt of runtimes) {
+    const { o, kept } = await call(rt, (x: never) => h2o(x, { heavy: 4, recent: 4 }), inputs);
+    for (let n = 0; n < o.data.length; n++) {
+      const [t, h] = [Math.floor(n / 40), Math.floor(n / 20) % 2];
+      if (h === 0 || t < 3) assert.ok(Number.isFinite(o.data[n]), `${rt.variant}: token ${t}, head ${h}`);
+      else if (t < 9) assert.ok(Number.isNaN(o.data[n]), `${rt.variant}: token ${t}, head ${h}`);
+    }
+    const tokens = Array.from(kept.data);
+    for (const own of [tokens.slice(0, 8), tokens.slice(8)]) {
+      assert.deepEqual(own.slice(4), [16, 17, 18, 19]);
+      assert.equal(new Set(own).size, 8);
+    }
+  }
 });

@@ -233,6 +233,27 @@ test('a softcap is that of attention', () => {
   }
 });
 
+test('rows that are not finite are kept as such, and leave the others alone', () => {
+  for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
+    const prompt = promptOf(11, 12, 2, 1, 18);
+    // head 1 of token 5
+    prompt.v.data[(5 * 2 + 1) * 18 + 2] = value;
+    for (const rt of runtimes) {
+      for (const dtype of ['f32', 'f16', 'bf16', 'i8'] as const) {
+        const layer = slotLayer(rt, sizeFor(prompt, 40), { policy: { kind: 'tova', budget: 6 }, dtype });
+        const { data } = feed(rt, layer, prompt, 0, 12);
+        layer.dispose();
+        for (let n = 0; n < data.length; n++) {
+          const [t, h, c] = [Math.floor(n / 36), Math.floor(n / 18) % 2, n % 18];
+          const what = `${rt.variant} ${dtype}: token ${t}, head ${h}`;
+          if (h === 0 || t < 5) assert.ok(Number.isFinite(data[n]), what);
+          else if (t === 5 && c === 2) assert.ok(!Number.isFinite(data[n]), what);
+        }
+      }
+    }
+  }
+});
+
 test('forks go their own ways, and what is saved goes on as if nothing had been', () => {
   const prompt = promptOf(3, 60, 2, 2, 18);
   const other = promptOf(4, 60, 2, 2, 18);
@@ -267,6 +288,45 @@ test('forks go their own ways, and what is saved goes on as if nothing had been'
         for (const layer of [undisturbed, restored, aside, again]) layer.dispose();
       });
     }
+  }
+});
+
+test('tokens that wait for their queries are forked, saved and taken back too', () => {
+  const prompt = promptOf(12, 60, 2, 2, 18);
+  const [rt] = runtimes;
+  for (const name of ['h2o', 'tova']) {
+    leavingNothing(rt!, () => {
+      const [size, options] = [sizeFor(prompt, 64), layers[name]!];
+      const [layer, straight] = [1, 2].map(() => slotLayer(rt!, size, options)) as [LayerCache, LayerCache];
+      for (const each of [layer, straight]) feedParts(rt!, each, prompt, [20]);
+      const [q, k, v] = [prompt.q, prompt.k, prompt.v].map((x) => {
+        const { data, shape } = { data: x.data.slice(20 * x.shape[2]! * 18), shape: [1, 40, x.shape[2]!, 18] };
+        return rt!.tensor(data, shape);
+      }) as [Tensor, Tensor, Tensor];
+      const append = (from: number, to: number) => {
+        const part = { k: k.slice(1, from, to), v: v.slice(1, from, to) };
+        layer.reserve(to - from);
+        runSync('append', part, (b) => layer.append(b, part.k, part.v)).commit();
+      };
+      append(0, 5);
+      append(5, 40);
+      assert.deepEqual([layer.length, layer.held], [60, 49]);
+      layer.truncate(50);
+      const want = feed(rt!, straight, prompt, 20, 50);
+      const fork = layer.fork();
+      const restored = restoreSlotLayer(rt!, size, options, layer.save());
+      for (const each of [layer, fork, restored]) {
+        rt!.scope(() => {
+          const query = { q: q.slice(1, 0, 30), scale: 18 ** -0.5, softcap: 0 };
+          const done = runSync('attend', query, (b) => each.attend(b, query));
+          done.commit?.();
+          assertSameBits({ shape: done.o.shape, data: done.o.dataSync() }, want, name);
+        });
+        assert.deepEqual(heldBy(each, 1), heldBy(straight, 1));
+      }
+      for (const tensor of [q, k, v]) tensor.dispose();
+      for (const each of [layer, straight, fork, restored]) each.dispose();
+    });
   }
 });
 

@@ -72,6 +72,38 @@ function rowsOf(p: SlotParams, s: Space, at: usize, type: i32, width: i32, scale
   return s.tile;
 }
 
+/** Address of slot j of key/value head h among those in f32. */
+// @ts-ignore: decorator
+@inline
+function wideSlot(p: SlotParams, wide: usize, width: i32, batch: i32, h: i32, j: i32): usize {
+  return wide + <usize>((batch * p.kvHeads + h) * p.slots + j) * ((<usize>width) << 2);
+}
+
+/** Writes slots [from, to) of key/value head h in f32. */
+function widenSlots(p: SlotParams, batch: i32, h: i32, from: i32, to: i32): void {
+  for (let j = from; j < to; ++j) {
+    const scale = scaleOffset(p, batch, h, j);
+    const k = wideSlot(p, p.wideK, p.kStrideT, batch, h, j);
+    widenRow(keySlot(p, batch, h, j), p.kType, k, p.kStrideT, p.kScale ? load<f32>(p.kScale + scale) : 1);
+    const v = wideSlot(p, p.wideV, p.vStrideT, batch, h, j);
+    widenRow(valueSlot(p, batch, h, j), p.vType, v, p.vStrideT, p.vScale ? load<f32>(p.vScale + scale) : 1);
+  }
+}
+
+/** Keys of slots [first, first + n) in f32. */
+function keysOf(p: SlotParams, s: Space, batch: i32, h: i32, first: i32, n: i32): usize {
+  if (p.wideK) return wideSlot(p, p.wideK, p.kStrideT, batch, h, first);
+  const scale = p.kScale ? p.kScale + scaleOffset(p, batch, h, first) : 0;
+  return rowsOf(p, s, keySlot(p, batch, h, first), p.kType, p.kStrideT, scale, n);
+}
+
+/** Values of slots [first, first + n) in f32. */
+function valuesOf(p: SlotParams, s: Space, batch: i32, h: i32, first: i32, n: i32): usize {
+  if (p.wideV) return wideSlot(p, p.wideV, p.vStrideT, batch, h, first);
+  const scale = p.vScale ? p.vScale + scaleOffset(p, batch, h, first) : 0;
+  return rowsOf(p, s, valueSlot(p, batch, h, first), p.vType, p.vStrideT, scale, n);
+}
+
 /** Attention of query i of the heads that share key/value head h to the n slots that are held; weights are added to sums. */
 function attendHead(p: SlotParams, s: Space, batch: i32, h: i32, i: i32, n: i32, sums: usize): void {
   const kBytes = (<usize>p.kStrideT) << 2;
@@ -81,8 +113,7 @@ function attendHead(p: SlotParams, s: Space, batch: i32, h: i32, i: i32, n: i32,
   let scores = s.scores;
   for (let first = 0; first < n; first += BLOCK) {
     const count = min(BLOCK, n - first);
-    const scale = p.kScale ? p.kScale + scaleOffset(p, batch, h, first) : 0;
-    const keys = rowsOf(p, s, keySlot(p, batch, h, first), p.kType, p.kStrideT, scale, count);
+    const keys = keysOf(p, s, batch, h, first, count);
     if (s.rows == 1) {
       scoreF32(s.q, keys, kBytes, scores, count, p.kStrideT, 0);
     } else {
@@ -102,8 +133,7 @@ function attendHead(p: SlotParams, s: Space, batch: i32, h: i32, i: i32, n: i32,
   scores = s.scores;
   for (let first = 0; first < n; first += BLOCK) {
     const count = min(BLOCK, n - first);
-    const scale = p.vScale ? p.vScale + scaleOffset(p, batch, h, first) : 0;
-    const values = rowsOf(p, s, valueSlot(p, batch, h, first), p.vType, p.vStrideT, scale, count);
+    const values = valuesOf(p, s, batch, h, first, count);
     if (s.rows == 1) {
       mixF32(scores, values, vBytes, s.acc, count, p.vStrideT, 0);
     } else {
@@ -129,6 +159,7 @@ function attendHead(p: SlotParams, s: Space, batch: i32, h: i32, i: i32, n: i32,
  *   k          f32, f16, bf16 or i8 [B, slots, Hkv, width]   width = kStrideT, dk rounded up to a multiple of 8: zeros behind dk
  *   v          likewise                                       width = vStrideT
  *   kScale, vScale  f32 [B, slots, Hkv]    i8 only
+ *   wideK, wideV    f32 [B, Hkv, slots, width]   room for slots of another type, widened once for all tokens
  *   positions  i32 [B, units, slots]       of the tokens held; contiguous
  *   sums       f32 [B, units, slots]       weights that each has got; contiguous
  *   o          f32 [B, queries, H, dv]     any strides, last axis contiguous; nothing may alias
@@ -152,9 +183,13 @@ export function slotAttend(params: usize, begin: i32, end: i32, scratch: usize):
     const positions = p.positions + table;
     const sums = p.sums + table;
     let n = p.held;
+    if (p.wideK) for (let h = firstHead; h < endHead; ++h) widenSlots(p, batch, h, 0, n);
     for (let t = 0; t < p.tokens; ++t) {
       // a row that comes in needs room in the tile only where slots are not f32
-      for (let h = firstHead; h < endHead; ++h) putToken(p, batch, h, t, n, s.tile);
+      for (let h = firstHead; h < endHead; ++h) {
+        putToken(p, batch, h, t, n, s.tile);
+        if (p.wideK) widenSlots(p, batch, h, n, n + 1);
+      }
       store<i32>(positions + ((<usize>n) << 2), p.start + t);
       store<f32>(sums + ((<usize>n) << 2), 0);
       ++n;
@@ -167,7 +202,10 @@ export function slotAttend(params: usize, begin: i32, end: i32, scratch: usize):
       const victim = victimOf(sums, positions, n, p.start + t - p.recent);
       --n;
       if (victim == n) continue;
-      for (let h = firstHead; h < endHead; ++h) moveSlot(p, batch, h, n, victim);
+      for (let h = firstHead; h < endHead; ++h) {
+        moveSlot(p, batch, h, n, victim);
+        if (p.wideK) widenSlots(p, batch, h, victim, victim + 1);
+      }
       store<i32>(positions + ((<usize>victim) << 2), load<i32>(positions + ((<usize>n) << 2)));
       store<f32>(sums + ((<usize>victim) << 2), load<f32>(sums + ((<usize>n) << 2)));
     }

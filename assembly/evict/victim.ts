@@ -28,15 +28,21 @@ function leastSum(sums: usize, positions: usize, n: i32, last: i32): f32 {
  */
 export function victimOf(sums: usize, positions: usize, n: i32, last: i32): i32 {
   const least = leastSum(sums, positions, n, last);
+  const wanted = f32x4.splat(least);
   let victim = -1;
   let earliest = i32.MAX_VALUE;
-  for (let j = 0; j < n; ++j) {
-    const at = (<usize>j) << 2;
-    if (!(load<f32>(sums + at) == least)) continue;
-    const position = load<i32>(positions + at);
-    if (position <= last && position < earliest) {
-      earliest = position;
-      victim = j;
+  for (let first = 0; first < n; first += 4) {
+    const from = (<usize>first) << 2;
+    // sums behind the last slot are read, but not looked at
+    if (!v128.any_true(f32x4.eq(v128.load(sums + from), wanted))) continue;
+    const end = min(n, first + 4);
+    for (let j = first; j < end; ++j) {
+      const at = (<usize>j) << 2;
+      const position = load<i32>(positions + at);
+      if (load<f32>(sums + at) == least && position <= last && position < earliest) {
+        earliest = position;
+        victim = j;
+      }
     }
   }
   if (victim >= 0) return victim;

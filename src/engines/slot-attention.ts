@@ -123,7 +123,12 @@ export function slotAttend(b: Builder, slots: Slots, tokens: NewTokens, queries:
   const { values, places } = slotParams(slots, tokens);
   const { kvHeads, dk, dv, held } = values;
   const [batch, heads] = [q.shape[0]!, q.shape[2]!];
+  // a single token widens what it reads block by block, where it stays in the first-level cache
+  const widened = slots.k.dtype !== 'f32' && values.tokens > 1;
+  const wide = (x: Tensor) => (widened ? b.temporary([batch, kvHeads, values.slots, x.strides[1]!]).address : 0);
   const params = encode(SlotParams, values, {
+    wideK: wide(slots.k),
+    wideV: wide(slots.v),
     qType: storageOf(q),
     queries: q.shape[1]!,
     budget,
