@@ -41,7 +41,7 @@ export { fftConv, fftConvScratchBytes } from './fft/convolve';
 export { nplrKernel, nplrKernelScratchBytes } from './fft/nplr';
 export { flash, flashScratchBytes } from './flash/flash';
 export { flashPack } from './flash/pack';
-export { flashPackQuantised, flashQuantiseScratchBytes } from './flash/pack-quantised';
+export { flashPackQuantised } from './flash/pack-quantised';
 export { flashStatistics } from './flash/statistics';
 export { adaptiveGate, adaptiveGateScratchBytes, adaptivePool } from './gate/adaptive';
 export { gemm } from './gemm/gemm';

@@ -51,6 +51,8 @@ export {
   type AttentionResult,
   attention,
   attentionSync,
+  type QuantizationKind,
+  type QuantizationOptions,
 } from './ops/attention.ts';
 export {
   type BasedInputs,

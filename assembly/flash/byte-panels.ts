@@ -11,20 +11,15 @@ export function bytePanelBytes(k: i32): usize {
   return PANEL_HEAD + ((<usize>((k + 7) & ~7)) << 3);
 }
 
-/** c (+)= s * column * row, eight columns. */
+/** c = s * column * row + c, eight columns; `keep` has no bits where what c held counts for nothing. */
 // @ts-ignore: decorator
 @inline
-function finishRow(c: usize, s0: v128, s1: v128, column0: v128, column1: v128, unit: usize, add: bool): void {
+function finishRow(c: usize, s0: v128, s1: v128, column0: v128, column1: v128, unit: usize, keep: v128): void {
   const row = v128.load32_splat(unit);
   const x0 = f32x4.mul(f32x4.convert_i32x4_s(s0), column0);
   const x1 = f32x4.mul(f32x4.convert_i32x4_s(s1), column1);
-  if (add) {
-    v128.store(c, fma(x0, row, v128.load(c)));
-    v128.store(c, fma(x1, row, v128.load(c, 16)), 16);
-  } else {
-    v128.store(c, f32x4.mul(x0, row));
-    v128.store(c, f32x4.mul(x1, row), 16);
-  }
+  v128.store(c, fma(x0, row, v128.and(v128.load(c), keep)));
+  v128.store(c, fma(x1, row, v128.and(v128.load(c, 16), keep)), 16);
 }
 
 /** Sums of two neighbouring products, x 7 bits without a sign. */
@@ -84,11 +79,12 @@ function dotTile(
     a2 += 8;
     b += 64;
   }
+  const keep = i32x4.splat(add ? -1 : 0);
   const column0 = v128.load(head, 32);
   const column1 = v128.load(head, 48);
-  finishRow(c, s00, s01, column0, column1, units, add);
-  finishRow(c + cStride, s10, s11, column0, column1, units + 4, add);
-  finishRow(c + cStride * 2, s20, s21, column0, column1, units + 8, add);
+  finishRow(c, s00, s01, column0, column1, units, keep);
+  finishRow(c + cStride, s10, s11, column0, column1, units + 4, keep);
+  finishRow(c + cStride * 2, s20, s21, column0, column1, units + 8, keep);
 }
 
 /** Sums of neighbours: [low 0 + 1, low 2 + 3, high 0 + 1, high 2 + 3]. */
@@ -140,10 +136,11 @@ function productTile(
     a1 += 4;
     b += 32;
   }
+  const keep = i32x4.splat(add ? -1 : 0);
   const column0 = v128.load(head, 32);
   const column1 = v128.load(head, 48);
-  finishRow(c, joinPairs(s00, s01), joinPairs(s02, s03), column0, column1, units, add);
-  finishRow(c + cStride, joinPairs(s10, s11), joinPairs(s12, s13), column0, column1, units + 4, add);
+  finishRow(c, joinPairs(s00, s01), joinPairs(s02, s03), column0, column1, units, keep);
+  finishRow(c + cStride, joinPairs(s10, s11), joinPairs(s12, s13), column0, column1, units + 4, keep);
 }
 
 /**

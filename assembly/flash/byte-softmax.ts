@@ -28,10 +28,10 @@ function integers4(x: v128, magic: v128): v128 {
  * One online-softmax step of `rows` rows over n (a multiple of 8) new scores each, whose weights become codes up to 127 of the row's
  * largest weight among them.
  *
- *   s      f32 [rows][64]          log2 scores, -Infinity where hidden; what lies up to 8 behind n is overwritten
+ *   s      f32 [rows][64]          log2 scores, -Infinity where hidden
  *   m, l   f32 [rows], [rows][4]   as in softmaxStep; l sums weights before they are rounded
  *   acc    f32 [rows][strips][8]   as in softmaxStep
- *   codes  u8 [rows][64]           up to 8 behind n are written
+ *   codes  u8 [rows][64]
  *   units  f32 [rows]              a weight is code * unit, relative to m
  */
 export function softmaxBytes(
@@ -67,21 +67,14 @@ export function softmaxBytes(
     store<f32>(units, unit);
     const shift = f32x4.splat(seen ? LOG2_MOST - highest : 0);
     let sum = i32x4.splat(0);
-    if (n & 8) {
-      v128.store(s + bytes, f32x4.splat(-Infinity));
-      v128.store(s + bytes, f32x4.splat(-Infinity), 16);
-    }
     let to = codes;
-    for (let at = s, end = s + bytes; at < end; at += 64) {
+    for (let at = s, end = s + bytes; at < end; at += 32) {
       const p0 = weights4(f32x4.add(v128.load(at), shift), least, round, w1, w2, w3, one);
       const p1 = weights4(f32x4.add(v128.load(at, 16), shift), least, round, w1, w2, w3, one);
-      const p2 = weights4(f32x4.add(v128.load(at, 32), shift), least, round, w1, w2, w3, one);
-      const p3 = weights4(f32x4.add(v128.load(at, 48), shift), least, round, w1, w2, w3, one);
-      sum = f32x4.add(sum, f32x4.add(f32x4.add(p0, p1), f32x4.add(p2, p3)));
-      const low = i16x8.narrow_i32x4_s(integers4(p0, magic), integers4(p1, magic));
-      const high = i16x8.narrow_i32x4_s(integers4(p2, magic), integers4(p3, magic));
-      v128.store(to, i8x16.narrow_i16x8_s(low, high));
-      to += 16;
+      sum = f32x4.add(sum, f32x4.add(p0, p1));
+      const narrow = i16x8.narrow_i32x4_s(integers4(p0, magic), integers4(p1, magic));
+      v128.store_lane<u64>(to, i8x16.narrow_i16x8_s(narrow, narrow), 0);
+      to += 8;
     }
     v128.store(l, fma(sum, f32x4.splat(unit), v128.load(l)));
     s += SCORE_ROW;

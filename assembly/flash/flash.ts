@@ -6,7 +6,7 @@ import { elementBytes } from '../simd/storage';
 import { attendBlock } from './attend';
 import { attendLive, beginLive, carveLive, LiveRows, openLive, PART, takeAll, takeTile } from './live-rows';
 import { closeRow, joinRow, outGain, outputRow, RowEnd, writeLse, writeOutput, writeStrips } from './output';
-import { sequenceNumber, statisticsAt } from './pack-quantised';
+import { statisticsAt } from './pack-quantised';
 import { quantiseQueries } from './quantise-queries';
 import { endKey, firstKey, keyBiasBase, loadKeyBias, scoreFactor } from './rows';
 import { sequenceAt, sequenceOfItem } from './sequence';
@@ -23,7 +23,7 @@ export function flashScratchBytes(params: usize, scratch: usize): i32 {
 /** The score, in natural units, of row i of a query block with what was taken off all keys. */
 function meanScore(p: FlashParams, s: Sequence, t: Tiles, h: i32, i: i32): f64 {
   const kvHeads = p.heads / p.group;
-  let mean = statisticsAt(p.kMeans, sequenceNumber(p.sequences, s), kvHeads, h / p.group, p.dk);
+  let mean = statisticsAt(p.kMeans, p.sequences, s, kvHeads, h / p.group, p.dk);
   let row = t.raw + ((<usize>(i * p.dk)) << 2);
   let sum: f64 = 0;
   for (const end = row + ((<usize>p.dk) << 2); row < end; row += 4) {
@@ -36,7 +36,7 @@ function meanScore(p: FlashParams, s: Sequence, t: Tiles, h: i32, i: i32): f64 {
 /** Adds to the unnormalised output of row i what was taken off all values. */
 function addValueMean(p: FlashParams, s: Sequence, t: Tiles, h: i32, i: i32, acc: usize): void {
   const kvHeads = p.heads / p.group;
-  const mean = statisticsAt(p.vMeans, sequenceNumber(p.sequences, s), kvHeads, h / p.group, p.dv);
+  const mean = statisticsAt(p.vMeans, p.sequences, s, kvHeads, h / p.group, p.dv);
   const weight = sum4(v128.load(t.l + ((<usize>i) << 4)));
   for (let c = 0; c < p.dv; ++c) {
     const at = acc + <usize>(c >> 3) * STRIP + ((<usize>(c & 7)) << 2);

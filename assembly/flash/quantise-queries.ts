@@ -1,19 +1,8 @@
 import { MR } from '../gemm/panel';
 import { FlashParams } from '../params';
-import {
-  codes4,
-  factorOf,
-  FP8,
-  INT8,
-  mostCode,
-  mostOf,
-  QUERY_OFFSET,
-  SAGE2,
-  SAGE3,
-  scoresInBytes,
-  unitOf,
-} from './quantization';
-import { roundE4m3, roundFp4, turnHadamard } from './round';
+import { codes4, factorOf, FP8, INT8, mostCode, mostOf, QUERY_OFFSET, scoresInBytes, unitOf } from './quantization';
+import { turnHadamard } from './round';
+import { roundedWidth, roundRows } from './round-rows';
 import { rowGroups } from './tile';
 import { Tiles } from './tiles';
 
@@ -43,13 +32,8 @@ function queryCodes(p: FlashParams, t: Tiles, rows: i32): void {
   const offset = !shared && p.relaxedDot ? QUERY_OFFSET : 0;
   const row = t.padded;
   memory.fill(row, 0, (<usize>width) << 2);
-  let most: f32 = 0;
-  if (shared) {
-    for (let i = 0; i < rows; ++i) {
-      memory.copy(row, t.raw + ((<usize>(i * p.dk)) << 2), (<usize>p.dk) << 2);
-      most = max<f32>(most, mostOf(row, width));
-    }
-  }
+  // past the last row are zeros
+  let most = mostOf(t.raw, (rows * p.dk + 3) & ~3);
   for (let i = 0; i < padded; ++i) {
     memory.copy(row, t.raw + ((<usize>(i * p.dk)) << 2), (<usize>p.dk) << 2);
     if (!shared) most = mostOf(row, width);
@@ -67,45 +51,6 @@ function meanOfRows(x: usize, rows: i32, d: i32, mean: usize): void {
   }
 }
 
-/** Number of the group of 128 queries' rows that share a scale in SageAttention2: four rows of 32, eight apart. */
-// @ts-ignore: decorator
-@inline
-function groupOfRow(i: i32): i32 {
-  return ((i >> 5) << 3) + (i & 7);
-}
-
-/** x[d] times `factor`. */
-function multiply(x: usize, d: i32, factor: f32): void {
-  for (let i: usize = 0; i < (<usize>d) << 2; i += 4) store<f32>(x + i, load<f32>(x + i) * factor);
-}
-
-/** x[n] as codes of int8, times their unit; n a multiple of 4. */
-export function roundInt8(x: usize, n: i32, most: f32): void {
-  const factor = f32x4.splat(factorOf(most, 127));
-  const unit = f32x4.splat(unitOf(most, 127));
-  for (const end = x + ((<usize>n) << 2); x < end; x += 16) {
-    v128.store(x, f32x4.mul(f32x4.convert_i32x4_s(codes4(v128.load(x), factor)), unit));
-  }
-}
-
-/** Rounds a row by the numbers that it shares a scale with, or by its own groups; `padded` has room for it. */
-function roundRow(quantization: i32, row: usize, d: i32, most: f32, padded: usize): void {
-  const width = (d + 3) & ~3;
-  memory.fill(padded, 0, (<usize>width) << 2);
-  memory.copy(padded, row, (<usize>d) << 2);
-  if (quantization == SAGE2) roundInt8(padded, width, most);
-  else if (quantization == SAGE3) roundFp4(padded, width);
-  else roundE4m3(padded, width, most);
-  memory.copy(row, padded, (<usize>d) << 2);
-}
-
-/** Largest magnitude of f32 [d], d any; NaN if any value is. */
-function mostOfRow(row: usize, d: i32): f32 {
-  let most: f32 = 0;
-  for (let i: usize = 0; i < (<usize>d) << 2; i += 4) most = max<f32>(most, abs<f32>(load<f32>(row + i)));
-  return most;
-}
-
 /**
  * The query rows of a block as rounded floats, then times `factor`.
  *
@@ -115,31 +60,28 @@ function mostOfRow(row: usize, d: i32): f32 {
  *   t.units f32 [groups * MR]          scratch
  */
 function roundQueries(p: FlashParams, t: Tiles, rows: i32, factor: f32): void {
-  const kind = p.quantization;
   const rowBytes = (<usize>p.depth) << 2;
   const dBytes = (<usize>p.dk) << 2;
-  const width = kind == FP8 ? p.depth : p.dk;
-  const smooth = kind != FP8;
+  const width = roundedWidth(p.quantization, p.depth);
+  const smooth = p.quantization != FP8;
   const mean = t.codes;
-  memory.fill(t.q, 0, <usize>(rowGroups(rows) * MR) * rowBytes);
-  memory.fill(t.units, 0, (<usize>(rowGroups(rows) * MR)) << 2);
+  const padded = <usize>(rowGroups(rows) * MR);
+  memory.fill(t.q, 0, padded * rowBytes);
   if (smooth) meanOfRows(t.raw, rows, p.dk, mean);
   for (let i = 0; i < rows; ++i) {
     const row = t.q + <usize>i * rowBytes;
-    memory.copy(row, t.raw + <usize>i * dBytes, dBytes);
-    if (smooth) {
-      for (let c: usize = 0; c < dBytes; c += 4) store<f32>(row + c, load<f32>(row + c) - load<f32>(mean + c));
-      memory.copy(row + dBytes, mean, dBytes);
-      multiply(row + dBytes, p.dk, factor);
-    } else if (p.hadamard) turnHadamard(row, width);
-    const shared = t.units + (kind == SAGE2 ? (<usize>groupOfRow(i)) << 2 : 0);
-    store<f32>(shared, max<f32>(load<f32>(shared), mostOfRow(row, width)));
+    const raw = t.raw + <usize>i * dBytes;
+    for (let c: usize = 0; c < dBytes; c += 4) {
+      const off = smooth ? load<f32>(mean + c) : 0;
+      store<f32>(row + c, load<f32>(raw + c) - off);
+      if (smooth) store<f32>(row + ((<usize>width) << 2) + c, off);
+    }
+    if (p.hadamard) turnHadamard(row, p.dk);
   }
-  for (let i = 0; i < rows; ++i) {
-    const row = t.q + <usize>i * rowBytes;
-    const shared = t.units + (kind == SAGE2 ? (<usize>groupOfRow(i)) << 2 : 0);
-    roundRow(kind, row, width, load<f32>(shared), t.padded);
-    multiply(row, width, factor);
+  roundRows(p.quantization, false, rows, t.q, rowBytes, width, t.units);
+  const factors = f32x4.splat(factor);
+  for (let at = t.q, end = t.q + padded * rowBytes; at < end; at += 16) {
+    v128.store(at, f32x4.mul(v128.load(at), factors));
   }
 }
 

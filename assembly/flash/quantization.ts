@@ -23,22 +23,16 @@ export function mostCode(quantization: i32): f32 {
 export const QUERY_OFFSET: i32 = 64;
 
 /** The unit of codes up to `steps` for magnitudes up to `most`: 0 where all of them count as zero, NaN where one is not finite. */
-// @ts-ignore: decorator
-@inline
 export function unitOf(most: f32, steps: f32): f32 {
   return most < Infinity ? (most > 1e-30 ? most / steps : 0) : NaN;
 }
 
 /** What numbers are multiplied by to become codes. */
-// @ts-ignore: decorator
-@inline
 export function factorOf(most: f32, steps: f32): f32 {
   return most > 1e-30 && most < Infinity ? steps / most : 0;
 }
 
 /** Four codes round(x factor), halves away from zero, as i32; 0 for NaN. */
-// @ts-ignore: decorator
-@inline
 export function codes4(x: v128, factor: v128): v128 {
   const scaled = f32x4.mul(x, factor);
   const half = v128.or(v128.and(scaled, f32x4.splat(-0.0)), f32x4.splat(0.5));

@@ -1,4 +1,4 @@
-import { factorOf, mostOf, unitOf } from './quantization';
+import { codes4, factorOf, mostOf, unitOf } from './quantization';
 
 /** Largest numbers of e4m3 and of e2m1. */
 export const E4M3_MOST: f32 = 448;
@@ -12,8 +12,6 @@ export const FP4_GROUP: i32 = 16;
  *   least   bits of the least normal power of two
  *   magic   (23 - mantissa bits) << 23: a number 1.5 * 2^that above x leaves no digits behind the last one kept
  */
-// @ts-ignore: decorator
-@inline
 function roundFloat(x: v128, least: i32, magic: i32, most: f32): v128 {
   const magnitude = f32x4.pmin(f32x4.abs(x), f32x4.splat(most));
   const power = i32x4.max_s(v128.and(magnitude, i32x4.splat(0x7f800000)), i32x4.splat(least));
@@ -24,31 +22,28 @@ function roundFloat(x: v128, least: i32, magic: i32, most: f32): v128 {
 }
 
 /** Nearest e4m3: 3 bits of mantissa, least normal 2^-6. */
-// @ts-ignore: decorator
-@inline
 export function e4m3(x: v128): v128 {
   return roundFloat(x, 0x3c800000, 20 << 23, E4M3_MOST);
 }
 
 /** Nearest e2m1: 0, 0.5, 1, 1.5, 2, 3, 4, 6 with a sign. */
-// @ts-ignore: decorator
-@inline
 export function e2m1(x: v128): v128 {
   return roundFloat(x, 0x3f800000, 22 << 23, E2M1_MOST);
 }
 
-/** x[n] as e4m3 of x / unit, times unit; n a multiple of 4. */
-export function roundE4m3(x: usize, n: i32, most: f32): void {
-  const factor = f32x4.splat(factorOf(most, E4M3_MOST));
-  const unit = f32x4.splat(unitOf(most, E4M3_MOST));
+/** x[n] as e4m3, or int8 codes, of x / unit, times unit; n a multiple of 4. */
+export function roundScaled(x: usize, n: i32, most: f32, integers: bool): void {
+  const steps: f32 = integers ? 127 : E4M3_MOST;
+  const factor = f32x4.splat(factorOf(most, steps));
+  const unit = f32x4.splat(unitOf(most, steps));
   for (const end = x + ((<usize>n) << 2); x < end; x += 16) {
-    v128.store(x, f32x4.mul(e4m3(f32x4.mul(v128.load(x), factor)), unit));
+    const y = v128.load(x);
+    const rounded = integers ? f32x4.convert_i32x4_s(codes4(y, factor)) : e4m3(f32x4.mul(y, factor));
+    v128.store(x, f32x4.mul(rounded, unit));
   }
 }
 
 /** Scale of a group in NVFP4; NaN where a number of it is not finite. */
-// @ts-ignore: decorator
-@inline
 export function fp4Scale(most: f32): f32 {
   if (!(most < Infinity)) return NaN;
   return f32x4.extract_lane(e4m3(f32x4.splat(most / E2M1_MOST)), 0);
@@ -75,10 +70,11 @@ function signOf(i: i32): f32 {
   return (<u32>i * 0x9e3779b1) >> 31 ? -1 : 1;
 }
 
-/** x[n] turned by D H / sqrt(n), H the Hadamard matrix and D signs; n a power of two. Products of two rows stay as they are. */
-export function turnHadamard(x: usize, n: i32): void {
+/** x[d], with zeros up to the next power of two n, turned by H D / sqrt(n), H the Hadamard matrix and D signs: products of rows stay. */
+export function turnHadamard(x: usize, d: i32): void {
+  const n = 1 << (32 - <i32>clz(d - 1));
   const scale: f32 = 1 / sqrt<f32>(<f32>n);
-  for (let i = 0; i < n; ++i) {
+  for (let i = 0; i < d; ++i) {
     const at = x + ((<usize>i) << 2);
     store<f32>(at, load<f32>(at) * signOf(i) * scale);
   }

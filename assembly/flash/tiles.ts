@@ -67,8 +67,6 @@ export function carve(p: FlashParams, at: usize): Tiles {
   t.s = p.r ? t.r + qBytes : t.r;
   t.s2 = t.s + <usize>MR * SCORE_ROW;
   t.o = p.r ? t.s2 + <usize>MR * SCORE_ROW : t.s2;
-  // a step of the softmax may write eight scores past the last row
-  if (p.quantization) t.o += 32;
   t.m = t.o + rows * <usize>t.strips * 32;
   t.l = t.m + ((rows * 4 + 15) & ~15);
   t.qNorms = t.l + rows * 16;
@@ -85,8 +83,7 @@ export function carve(p: FlashParams, at: usize): Tiles {
 function carveQuantised(p: FlashParams, t: Tiles, rows: usize): void {
   const width = <usize>roundUpNR(max(p.dk, p.depth));
   t.weights = t.end;
-  // and eight weights past the last row of codes
-  t.weightUnits = t.weights + <usize>MR * 64 + 16;
+  t.weightUnits = t.weights + <usize>MR * 64;
   t.units = t.weightUnits + 32;
   t.codes = t.units + ((rows * 4 + 15) & ~15);
   t.padded = t.codes + ((max(rows, 4) * width + 15) & ~15);

@@ -126,7 +126,7 @@ export class Bench {
 }
 
 /** |got - want| / |want| of each head of [1, T, heads, size]; a head of zeros must be zeros. */
-function headErrors(got: Float32Array, want: Float32Array, heads: number, size: number): number[] {
+export function headErrors(got: Float32Array, want: Float32Array, heads: number, size: number): number[] {
   const difference = new Float64Array(heads);
   const norm = new Float64Array(heads);
   for (let at = 0; at < want.length; ++at) {

@@ -14,11 +14,11 @@ export function qualityTable(found: readonly Quality[]): string {
   return aligned([['method', 'setting', 'density', 'error', 'worst head'], ...rows]);
 }
 
-/** Rows in columns of equal width, the first row the head; numbers to the right. */
-function aligned(rows: readonly (readonly string[])[]): string {
+/** Rows in columns of equal width, the first row the head; numbers, which begin behind `texts` columns, to the right. */
+export function aligned(rows: readonly (readonly string[])[], texts = 2): string {
   const head = rows[0]!;
   const widths = head.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const isNumber = (column: number) => column >= 2;
+  const isNumber = (column: number) => column >= texts;
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   const [first, ...rest] = rows.map((row) =>
     line(row.map((cell, c) => (isNumber(c) ? cell.padStart(widths[c]!) : cell.padEnd(widths[c]!)))),

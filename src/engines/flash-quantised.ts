@@ -30,12 +30,12 @@ export function quantisedRows({ kind }: Quantization): number | undefined {
   return kind === 'int8' ? undefined : SHARED_ROWS;
 }
 
-/** Rounded numbers of a key in kPack, for kinds whose products are f32: 0 for codes. */
+/** Numbers of a key in kPack, for kinds whose products are f32: 0 for codes. */
 function depthOf({ kind, hadamard }: Quantization, dk: number): number {
   if (kind === 'int8' || kind === 'sage') return 0;
-  // the products of the queries' mean with unrounded keys are further terms of the sum
-  if (kind === 'sage2' || kind === 'sage3') return 2 * dk;
-  return hadamard ? 2 ** Math.ceil(Math.log2(dk)) : dk;
+  const width = Math.ceil((hadamard ? 2 ** Math.ceil(Math.log2(dk)) : dk) / 8) * 8;
+  // the products of the queries' mean with keys that are not rounded are further terms of the sum
+  return kind === 'fp8' ? width : 2 * width;
 }
 
 const panelBytes = (terms: number) => PANEL_HEAD + Math.ceil(terms / 8) * 64;
@@ -75,7 +75,8 @@ export function packQuantised(
     depth,
     hadamard: quantization.hadamard ? 1 : 0,
   });
-  const scratchBytes = b.runtime.scratchBytes('flashQuantiseScratchBytes', params);
+  const width = Math.max(depth, Math.ceil(Math.max(dk, dv) / 8) * 8);
+  const scratchBytes = BLOCK_K * (10 + width) * 4;
   const elements = blocks * kvHeads * BLOCK_K;
   if (kMeans || vMost) {
     b.dispatch({

@@ -3,6 +3,7 @@ import {
   attention,
   type CodedTensors,
   dequantizeKvSync,
+  type QuantizationKind,
   quantizedAttention,
   quantizeKvSync,
   type Runtime,
@@ -46,6 +47,7 @@ export function attentionEntry(
     threads,
     headsFirst = false,
     window = [-1, -1],
+    quantization,
   }: {
     dtype?: 'f32' | 'f16' | 'bf16' | 'i8';
     bytes?: number;
@@ -54,6 +56,7 @@ export function attentionEntry(
     /** keys and values lie as [B, H, T, D]: each head's cache is one run of memory */
     headsFirst?: boolean;
     window?: readonly [left: number, right: number];
+    quantization?: QuantizationKind;
   } = {},
 ): Entry {
   const { heads, queries, keys, dim, causal, scale } = problem;
@@ -80,6 +83,7 @@ export function attentionEntry(
     v: tokensFirst(caches[1]),
     ...(dtype === 'i8' ? { kScale: steps(), vScale: steps() } : {}),
   };
+  const options = { causal, scale, window, ...(quantization && { quantization }) };
   return {
     name,
     problem,
@@ -89,12 +93,12 @@ export function attentionEntry(
     ...(relative === undefined ? {} : { relative }),
     ...(threads === undefined ? {} : { threads }),
     async run() {
-      const { o, lse } = await attention(inputs, { causal, scale, window });
+      const { o, lse } = await attention(inputs, options);
       o.dispose();
       lse.dispose();
     },
     async output() {
-      const { o, lse } = await attention(inputs, { causal, scale, window });
+      const { o, lse } = await attention(inputs, options);
       const data = (await o.data()) as Float32Array;
       o.dispose();
       lse.dispose();
@@ -387,6 +391,22 @@ export const attentionCases: BenchCase[] = [
           { of: 'wattn, int8 cache', against, floor: { relaxed: 2.2, simd: 1.4 } },
           { of: 'wattn, int4 cache', against, floor: { relaxed: 2, simd: 1.6 } },
         ],
+      };
+    },
+  },
+  {
+    op: 'attention',
+    name: 'int8-prefill',
+    title: 'rounded to int8, one thread, H2 N2048 D128',
+    async prepare({ runtime, probes }) {
+      const problem = attentionProblem({ heads: 2, queries: 2048, dim: 128 });
+      const one = await runtime(1);
+      const rounded = (quantization: QuantizationKind) =>
+        attentionEntry(one, `wattn, ${quantization}`, problem, { threads: 1, quantization, relative: 0.1 });
+      return {
+        entries: [rounded('int8'), rounded('sage'), attentionEntry(one, 'wattn, f32', problem, { threads: 1 })],
+        probes: [fmaProbe(probes)],
+        goals: [{ of: 'wattn, int8', against: 'wattn, f32', floor: { relaxed: 1.5, simd: 1.2 } }],
       };
     },
   },
