@@ -227,6 +227,8 @@ export class DecodeParams extends AttentionParams {
 /** Attention on keys and values that are sums of outer products, see decode/tensor-product.ts. k and v are their row factors. */
 @unmanaged
 export class TensorProductParams extends DecodeParams {
+  /** Queries of the longest sequence. */
+  queries: i32;
   /** Ranks of queries, keys and values. */
   rankQ: i32;
   rankK: i32;

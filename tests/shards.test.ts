@@ -24,7 +24,7 @@ import { assertAccurate, assertNear, assertSameBits, expected } from './accuracy
 import { type CallInputs, call } from './call.ts';
 import { assertMet, property, sometimes } from './property.ts';
 import { type AttentionOptions, attention as attentionReference } from './reference/attention.ts';
-import { cascadeAttention as cascadeReference, ringAttention as ringReference } from './reference/shards.ts';
+import { cascadeAttention as cascadeReference, ringAttention as ringReference, tokensOf } from './reference/shards.ts';
 import { availableVariants, variants } from './runtimes.ts';
 import {
   type FloatSample,
@@ -283,6 +283,44 @@ test('shards that arrive one by one, in any order, are joined in place', async (
   }
 });
 
+test('a ring of devices that hold zigzag or striped queries and pass their keys on', async () => {
+  const [t, devices] = [50, 3];
+  const random = randomFrom(10);
+  const sample = (heads: number, d: number) => normal(random, [2, t, heads, d]);
+  const inputs = { q: sample(4, 18), k: sample(2, 18), v: sample(2, 6) };
+  for (const layout of ['zigzag', 'striped'] as const) {
+    const shards = shardTokens({ shards: devices, layout }, t);
+    const options = { causal: true, window: [30, -1] as const };
+    const whole = attentionReference(inputs, options);
+    for (const each of runtimes) {
+      await each.scope(async () => {
+        const held = shards.map((tokens) => {
+          const rows = (x: FloatSample) => {
+            const own = tokensOf(x, tokens);
+            return each.tensor(own.data, [...own.shape], 'f32');
+          };
+          const places = each.tensor(Int32Array.from(tokens), [tokens.length]);
+          return { q: rows(inputs.q), k: rows(inputs.k), v: rows(inputs.v), places };
+        });
+        for (const [rank, { q, places }] of held.entries()) {
+          let result: { o: Tensor; lse: Tensor } | undefined;
+          for (let step = 0; step < devices; step++) {
+            const from = held[(rank - step + devices) % devices]!;
+            const shard = { k: from.k, v: from.v, qPositions: places, kPositions: from.places };
+            result = await joinShard({ q, ...shard, ...result }, options);
+          }
+          for (const name of ['o', 'lse'] as const) {
+            const shape = [...result![name].shape, 1, 1].slice(0, 4);
+            const want = { ...whole[name], shape: [...whole[name].shape, 1, 1].slice(0, 4) };
+            const got = { shape, data: await result![name].data() };
+            assertNear(got, tokensOf(want, shards[rank]!), 2e-6, `${each.variant}, ${layout}, ${name} of ${rank}`);
+          }
+        }
+      });
+    }
+  }
+});
+
 test('a shard that shows nothing leaves o and lse as they are, bit by bit', async () => {
   const random = randomFrom(6);
   const sample = (...shape: number[]) => normal(random, shape);
@@ -352,6 +390,25 @@ test('one shard and no prefix are attention itself', async () => {
     const parts = await call(rt, cascadeOf(2), { q: cut.q, k: cut.k, v: cut.v, ...levels }, { causal: true });
     assertNear(parts.o, whole.o, 1e-5, 'levels');
   });
+});
+
+test('a ring needs room for one packed shard, not for all', async () => {
+  const room = async (shards: number, layout: RingOptions['layout']) => {
+    using own = await createRuntime({ variant: 'simd', threads: 1 });
+    const q = own.zeros([1, 2048, 1, 32]);
+    // scratch is there from the first call on
+    ringAttentionSync({ q: q.slice(1, 0, 32), k: q.slice(1, 0, 64), v: q.slice(1, 0, 64) }, { shards: 1 });
+    const before = own.memory().used;
+    ringAttentionSync({ q, k: q, v: q }, { shards, layout: layout!, causal: true });
+    return own.memory().peak - before;
+  };
+  const results = 4 * 2048 * 33;
+  const packed = (await room(1, 'contiguous')) - results;
+  assert.ok(packed >= 4 * 2048 * 64, `${packed} bytes of packed keys and values`);
+  for (const layout of ['contiguous', 'zigzag', 'striped'] as const) {
+    const eighth = (await room(8, layout)) - results;
+    assert.ok(eighth < packed / 5, `${layout}: ${eighth} bytes beside the results, one shard has ${packed}`);
+  }
 });
 
 test('explain tells what is read once and what is skipped', () => {
@@ -433,6 +490,8 @@ test('what does not fit is refused by name, and nothing is written', async () =>
     [{ o: q, lse }, {}, /q lies in the memory of o or lse/],
     [{ o, lse }, { kStart: -1 }, /kStart is -1/],
     [{ o, lse }, { kStart: 0.5 }, /kStart is 0.5/],
+    [{ o, lse, kPositions: i32(1, 2) }, {}, /kPositions has shape \[2\]/],
+    [{ o, lse, qPositions: f32(2) }, { causal: true }, /qPositions is f32, expected i32/],
   ];
   for (const [inputs, options, says] of shard) {
     assert.throws(() => joinShardSync({ q, k, v, ...inputs }, options), says);

@@ -56,15 +56,14 @@ function direct(p: TensorProductParams): bool {
 
 function carve(p: TensorProductParams, at: usize): Tiles {
   const t = changetype<Tiles>(at);
-  const queries = p.rows / p.heads;
   const rows = <usize>p.rows;
   const heads4 = <usize>((p.heads + 3) & ~3);
-  t.rowsQ = (queries * p.rankQ + 3) & ~3;
+  t.rowsQ = (p.queries * p.rankQ + 3) & ~3;
   t.dk4 = (p.dk + 3) & ~3;
   t.dv8 = roundUpNR(p.dv);
   t.q = at + TILES_BYTES;
   t.aQ = t.q + ((<usize>(t.rowsQ * t.dk4)) << 2);
-  t.g = t.aQ + (p.aQ ? (<usize>(queries * p.rankQ) * heads4) << 2 : 0);
+  t.g = t.aQ + (p.aQ ? (<usize>(p.queries * p.rankQ) * heads4) << 2 : 0);
   t.s = t.g + <usize>t.rowsQ * SCORE_ROW;
   t.w = t.s + rows * SCORE_ROW;
   t.a = t.w + rows * SCORE_ROW;

@@ -18,7 +18,10 @@ export interface Shard {
   readonly v: Tensor;
   /** Place of query 0 less that of key 0. */
   readonly offset: number;
-  /** Places of keys that do not follow one another, rising, in which case `offset` is not looked at; i32 [1, n], and [1, Tq]. */
+  /**
+   * Places of keys that do not follow one another, and of queries, in which case `offset` is not looked at; i32 [1, n] and [1, Tq]. Rows before
+   * `firstRow` see none.
+   */
   readonly places?: { readonly q: Tensor; readonly k: Tensor; readonly firstRow: number } | undefined;
 }
 

@@ -80,6 +80,7 @@ export function tensorProductAttend(b: Builder, call: TensorProductCall): void {
       heads,
       group: heads,
       kvHeads: 1,
+      queries: longestQ,
       splitKeys: SPLIT_KEYS,
       splits,
       rows,

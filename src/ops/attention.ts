@@ -279,7 +279,9 @@ export function planAttention(
 /**
  * Exact softmax attention: o_i = sum_j softmax_j(softcap(scale q_i k_j) + biases) v_j over the keys that row i sees.
  *
- * A row that sees no key gives zeros and lse = -Infinity. Blocks of keys that a block mask hides cost nothing.
+ * A row that sees no key gives zeros and lse = -Infinity. Blocks of keys that a block mask hides cost nothing. Query heads share keys and
+ * values by the number of heads of k and v: Hq of them is multi-head attention, fewer grouped-query (Ainslie 2023), one multi-query
+ * attention (Shazeer 2019); what is shared is read once.
  *
  * Source: FlashAttention-2 (Dao 2023); reference implementation flash-attention.
  *

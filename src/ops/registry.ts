@@ -1594,7 +1594,7 @@ export const OPS: readonly PlannedOpEntry[] = [
     name: 'joinShard',
     doc: 'One step of ring attention: attention to a shard of keys and values, joined with the result over others.',
     paper: 'Ring Attention, Liu 2023',
-    inputs: ['q', 'k', 'v', 'o?', 'lse?'],
+    inputs: ['q', 'k', 'v', 'o?', 'lse?', 'qPositions?', 'kPositions?'],
     attributes: [...MASKING, 'qStart', 'kStart'],
     outputs: ['o', 'lse'],
     ...calls(joinShard, planJoinShard),

@@ -54,6 +54,9 @@ export interface JoinShardInputs extends RingInputs {
   readonly o?: Tensor;
   /** f32 [B, Tq, Hq]: -Infinity in rows that have seen no key; their o is not read. */
   readonly lse?: Tensor;
+  /** i32 [Tq] and [n]: places of queries and keys that do not follow one another, as in striped shards; in place of qStart and kStart. */
+  readonly qPositions?: Tensor;
+  readonly kPositions?: Tensor;
 }
 
 /** Options of `joinShard`. */
@@ -201,9 +204,33 @@ function noteSteps(
   });
 }
 
+/** The places of a shard's queries and keys, if those of either are given. */
+function placesOf(
+  b: Builder,
+  { qPositions, kPositions }: JoinShardInputs,
+  { Tq, Tk }: Sizes,
+  qStart: number,
+  kStart: number,
+): Shard['places'] {
+  matchShapes(JOIN, { qPositions, kPositions }, { qPositions: `?${Tq}`, kPositions: `?${Tk}` });
+  expectTypes(JOIN, { qPositions, kPositions }, ['i32']);
+  expectContiguous(JOIN, { qPositions, kPositions });
+  if (!qPositions && !kPositions) return undefined;
+  const run = (start: number, n: number) =>
+    b.constant(
+      Int32Array.from({ length: n }, (_, i) => start + i),
+      [1, n],
+    );
+  return {
+    q: qPositions?.reshape([1, Tq]) ?? run(qStart, Tq),
+    k: kPositions?.reshape([1, Tk]) ?? run(kStart, Tk),
+    firstRow: 0,
+  };
+}
+
 /** Lays out the call. */
 export function planJoinShard(b: Builder, inputs: JoinShardInputs, options: JoinShardOptions): AttentionResult {
-  expectNames(JOIN, 'input', inputs, ['q', 'k', 'v', 'o', 'lse']);
+  expectNames(JOIN, 'input', inputs, ['q', 'k', 'v', 'o', 'lse', 'qPositions', 'kPositions']);
   expectNames(JOIN, 'option', options, [...COMMON, 'qStart', 'kStart']);
   const sizes = sizesOf(JOIN, inputs);
   const { B, Tq, Hq, Dv } = sizes;
@@ -232,7 +259,10 @@ export function planJoinShard(b: Builder, inputs: JoinShardInputs, options: Join
   };
   const qStart = whole(JOIN, 'qStart', options.qStart, 0, 0, 2 ** 30);
   const kStart = whole(JOIN, 'kStart', options.kStart, 0, 0, 2 ** 30);
-  const rows = attendShard(b, call, { k: inputs.k, v: inputs.v, offset: qStart - kStart }, o === undefined);
+  const places = placesOf(b, inputs, sizes, qStart, kStart);
+  const limited = call.window[0] >= 0 || call.window[1] >= 0;
+  const shard = { k: inputs.k, v: inputs.v, offset: qStart - kStart, places: limited ? places : undefined };
+  const rows = attendShard(b, call, shard, o === undefined);
   b.note(() => `${rows} of ${Tq} rows see this shard${rows === 0 ? ', which is skipped' : ''}`);
   return { o: call.o, lse: call.lse };
 }
@@ -262,7 +292,7 @@ export function ringAttentionSync(inputs: RingInputs, options: RingOptions): Att
 /**
  * One step of ring attention: attention of q to one shard of keys and values, joined with o and lse, which hold the result over other keys
  * and are written over. Shards may come in any order and one by one; q, o and lse are all that is kept between them. Places say which keys a
- * row sees: query i is at qStart + i and key j at kStart + j. Without o and lse the result over this shard alone is returned.
+ * row sees: query i is at qStart + i and key j at kStart + j, or where positions say. Without o and lse the result over this shard alone is returned.
  *
  * Shapes: q [B, Tq, Hq, D], k [B, n, Hkv, D], v [B, n, Hkv, Dv], o [B, Tq, Hq, Dv], lse [B, Tq, Hq] -> o, lse.
  *
