@@ -41,7 +41,10 @@ test('one query against f16 keys and values: subnormals are exact', async () => 
     const wanted = expected((round) => reference(inputs, {}, round));
     for (const rt of runtimes) {
       await rt.scope(async () => {
-        const [k, v] = [rt.tensor(inputs.k.data, inputs.k.shape, 'f16'), rt.tensor(inputs.v.data, inputs.v.shape, 'f16')];
+        const [k, v] = [
+          rt.tensor(inputs.k.data, inputs.k.shape, 'f16'),
+          rt.tensor(inputs.v.data, inputs.v.shape, 'f16'),
+        ];
         assertAccurate(await call(rt, attention, { q: inputs.q, k, v }), wanted, `${rt.variant}, D ${d}, q ${std}`);
       });
     }
