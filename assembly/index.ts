@@ -90,3 +90,7 @@ export { roundOutward, splitSigns } from './select/signs';
 export { channelScores, sparqBlend, sparqQueries } from './select/sparq';
 export { heavyChannels, takeChannels } from './select/channels';
 export { principalDirections, principalScratchBytes } from './select/principal';
+export { hammingScores } from './select/hamming';
+export { centreRows, collisionScores, samplingBias } from './select/collisions';
+export { labelTokens, listScores, listScoresScratchBytes, pickListed } from './select/listed';
+export { int4Keys, int4Scores } from './select/int4';

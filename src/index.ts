@@ -243,6 +243,15 @@ export {
   simpleGlaStep,
   simpleGlaSync,
 } from './ops/gla.ts';
+export {
+  type HashAttentionInputs,
+  type HashSignaturesInputs,
+  type HashSignaturesResult,
+  hashAttention,
+  hashAttentionSync,
+  hashSignatures,
+  hashSignaturesSync,
+} from './ops/hash-attention.ts';
 export { type HgrnInputs, type HgrnResult, type HgrnStepInputs, hgrn, hgrnStep, hgrnSync } from './ops/hgrn.ts';
 export { type KdaInputs, kda, kdaStep, kdaSync } from './ops/kda.ts';
 export {
@@ -318,6 +327,17 @@ export {
   lshAttention,
   lshAttentionSync,
 } from './ops/lsh.ts';
+export {
+  type MagicPigInputs,
+  type MagicPigOptions,
+  type MagicPigTablesInputs,
+  type MagicPigTablesOptions,
+  type MagicPigTablesResult,
+  magicPig,
+  magicPigSync,
+  magicPigTables,
+  magicPigTablesSync,
+} from './ops/magic-pig.ts';
 export {
   type Mamba3Inputs,
   type Mamba3Result,
@@ -472,6 +492,17 @@ export {
   retentionStep,
   retentionSync,
 } from './ops/retention.ts';
+export {
+  type RetrievalAttentionInputs,
+  type RetrievalAttentionOptions,
+  type RetrievalIndexInputs,
+  type RetrievalIndexOptions,
+  type RetrievalIndexResult,
+  retrievalAttention,
+  retrievalAttentionSync,
+  retrievalIndex,
+  retrievalIndexSync,
+} from './ops/retrieval-attention.ts';
 export {
   type RgLruInputs,
   type RgLruOptions,
@@ -707,6 +738,16 @@ export {
   tttMlpStep,
   tttMlpSync,
 } from './ops/ttt.ts';
+export {
+  type TwilightInputs,
+  type TwilightKeysInputs,
+  type TwilightKeysResult,
+  type TwilightOptions,
+  twilight,
+  twilightKeys,
+  twilightKeysSync,
+  twilightSync,
+} from './ops/twilight.ts';
 export { type VmobaInputs, type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
 export { type VsaInputs, type VsaOptions, type VsaResult, vsa, vsaSync } from './ops/vsa.ts';
 export { type XAttentionOptions, xAttention, xAttentionSync } from './ops/xattention.ts';

@@ -68,6 +68,7 @@ import { forgettingAttn, planForgetting } from './forgetting.ts';
 import { gatedOja, planGatedOja } from './gated-oja.ts';
 import { gdn2, planGdn2 } from './gdn2.ts';
 import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
+import { hashAttention, hashSignatures, planHashAttention, planHashSignatures } from './hash-attention.ts';
 import { hgrn, planHgrn } from './hgrn.ts';
 import { kda, planKda } from './kda.ts';
 import { lact, planLact } from './lact.ts';
@@ -80,6 +81,7 @@ import { logsparseAttention, planLogsparse } from './logsparse.ts';
 import { loki, lokiBasis, lokiKeys, planLoki, planLokiBasis, planLokiKeys } from './loki.ts';
 import { longformer, planLongformer } from './longformer.ts';
 import { lshAttention, planLsh } from './lsh.ts';
+import { magicPig, magicPigTables, planMagicPig, planMagicPigTables } from './magic-pig.ts';
 import { mamba3, planMamba3 } from './mamba3.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
@@ -105,6 +107,12 @@ import { planPrecond, precondGatedDeltaRule, precondKda } from './precond-delta.
 import { planQuest, planQuestPages, quest, questPages } from './quest.ts';
 import { planRadial, radialAttention } from './radial.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
+import {
+  planRetrievalAttention,
+  planRetrievalIndex,
+  retrievalAttention,
+  retrievalIndex,
+} from './retrieval-attention.ts';
 import { planRgLru, rgLru } from './rg-lru.ts';
 import { planRodimus, rodimus } from './rodimus.ts';
 import { planRope, rope } from './rope.ts';
@@ -135,6 +143,7 @@ import { planTitansLayer, titansLayer } from './titans-layer.ts';
 import { planTopKAttention, planTopPAttention, topKAttention, topPAttention } from './top-attention.ts';
 import { planTriSolve, triSolve } from './tri-solve.ts';
 import { planTttLinear, planTttMlp, tttLinear, tttMlp } from './ttt.ts';
+import { planTwilight, planTwilightKeys, twilight, twilightKeys } from './twilight.ts';
 import { planVmoba, vmoba } from './vmoba.ts';
 import { planVsa, vsa } from './vsa.ts';
 import { planXAttention, xAttention } from './xattention.ts';
@@ -616,6 +625,78 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['kBasis'],
     ...calls(lokiKeys, planLokiKeys),
+  },
+  {
+    name: 'hashAttention',
+    doc: 'Causal attention on the tokens whose signatures agree best with those of the queries.',
+    paper: 'HashAttention, Desai 2024',
+    inputs: ['q', 'k', 'v', 'qBits', 'kBits'],
+    attributes: ['topk', 'bits', 'sinks', 'recent', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(hashAttention, planHashAttention),
+  },
+  {
+    name: 'hashSignatures',
+    doc: 'Signatures of rows by planes, or by planes behind a hidden layer.',
+    paper: 'HashAttention, Desai 2024',
+    inputs: ['x', 'planes', 'w?', 'bias?'],
+    attributes: [],
+    outputs: ['bits'],
+    ...calls(hashSignatures, planHashSignatures),
+  },
+  {
+    name: 'retrievalAttention',
+    doc: 'Causal attention on the tokens that a flat index or an inverted file of the keys finds.',
+    paper: 'RetrievalAttention, Liu 2024',
+    inputs: ['q', 'k', 'v', 'centroids?', 'labels?'],
+    attributes: ['topk', 'nprobe', 'sinks', 'recent', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(retrievalAttention, planRetrievalAttention),
+  },
+  {
+    name: 'retrievalIndex',
+    doc: 'An inverted file of keys: clusters by k-means.',
+    paper: 'RetrievalAttention, Liu 2024',
+    inputs: ['k'],
+    attributes: ['clusters', 'iterations'],
+    outputs: ['centroids', 'labels'],
+    ...calls(retrievalIndex, planRetrievalIndex),
+  },
+  {
+    name: 'twilight',
+    doc: 'Causal attention on the fewest candidates that hold a share of the softmax by keys in four bits.',
+    paper: 'Twilight, Lin 2025',
+    inputs: ['q', 'k', 'v', 'indices?', 'counts?', 'codes?', 'range?'],
+    attributes: ['p', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(twilight, planTwilight),
+  },
+  {
+    name: 'twilightKeys',
+    doc: 'Keys in four bits, each with a range of its own.',
+    paper: 'Twilight, Lin 2025',
+    inputs: ['k'],
+    attributes: [],
+    outputs: ['codes', 'range'],
+    ...calls(twilightKeys, planTwilightKeys),
+  },
+  {
+    name: 'magicPig',
+    doc: 'Causal attention on tokens sampled by tables of hashes, weighed by how likely that was.',
+    paper: 'MagicPIG, Chen 2024',
+    inputs: ['q', 'k', 'v', 'planes', 'hashes?', 'mean?'],
+    attributes: ['sinks', 'recent', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(magicPig, planMagicPig),
+  },
+  {
+    name: 'magicPigTables',
+    doc: 'Random directions, and hashes of centred keys by them.',
+    paper: 'MagicPIG, Chen 2024',
+    inputs: ['k'],
+    attributes: ['tables', 'bits', 'seed'],
+    outputs: ['planes', 'hashes', 'mean'],
+    ...calls(magicPigTables, planMagicPigTables),
   },
   {
     name: 'nsa',
