@@ -2284,3 +2284,38 @@ export class LabelTokensParams extends MapParams {
   first: i32;
   last: i32;
 }
+
+/** What stands for blocks, see select/far-tokens.ts. */
+@unmanaged
+export class RepresentativesParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  scores: usize;
+  o: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+  /** Keys before the first block, of a block, and of those the ones that count; blocks. */
+  first: i32;
+  block: i32;
+  count: i32;
+  blocks: i32;
+}
+
+/** Keys beyond a window, see select/far-tokens.ts. */
+@unmanaged
+export class FarTokensParams {
+  bits: usize;
+  words: i32;
+  o: usize;
+  capacity: i32;
+  counts: usize;
+  rows: i32;
+  columns: i32;
+  first: i32;
+  block: i32;
+  window: i32;
+}

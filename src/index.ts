@@ -253,6 +253,19 @@ export {
   hashSignaturesSync,
 } from './ops/hash-attention.ts';
 export { type HgrnInputs, type HgrnResult, type HgrnStepInputs, hgrn, hgrnStep, hgrnSync } from './ops/hgrn.ts';
+export {
+  type InfLlmBlockOptions,
+  type InfLlmBlocksInputs,
+  type InfLlmBlocksOptions,
+  type InfLlmBlocksResult,
+  type InfLlmInputs,
+  type InfLlmOptions,
+  type InfLlmResult,
+  infLlm,
+  infLlmBlocks,
+  infLlmBlocksSync,
+  infLlmSync,
+} from './ops/inf-llm.ts';
 export { type KdaInputs, kda, kdaStep, kdaSync } from './ops/kda.ts';
 export {
   type LactInputs,

@@ -70,6 +70,7 @@ import { gdn2, planGdn2 } from './gdn2.ts';
 import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.ts';
 import { hashAttention, hashSignatures, planHashAttention, planHashSignatures } from './hash-attention.ts';
 import { hgrn, planHgrn } from './hgrn.ts';
+import { infLlm, infLlmBlocks, planInfLlm, planInfLlmBlocks } from './inf-llm.ts';
 import { kda, planKda } from './kda.ts';
 import { lact, planLact } from './lact.ts';
 import { lightnet, planLightnet } from './lightnet.ts';
@@ -697,6 +698,24 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['tables', 'bits', 'seed'],
     outputs: ['planes', 'hashes', 'mean'],
     ...calls(magicPigTables, planMagicPigTables),
+  },
+  {
+    name: 'infLlm',
+    doc: 'Causal attention on a window, sinks and blocks of memory, which a few of their keys stand for.',
+    paper: 'InfLLM, Xiao 2024',
+    inputs: ['q', 'k', 'v', 'reps?'],
+    attributes: ['block', 'sinks', 'window', 'topk', 'theta', 'interleaved', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'blocks'],
+    ...calls(infLlm, planInfLlm),
+  },
+  {
+    name: 'infLlmBlocks',
+    doc: 'What stands for blocks of keys: the mean of those that got most attention.',
+    paper: 'InfLLM, Xiao 2024',
+    inputs: ['k', 'scores?'],
+    attributes: ['block', 'sinks', 'reprTopk'],
+    outputs: ['reps'],
+    ...calls(infLlmBlocks, planInfLlmBlocks),
   },
   {
     name: 'nsa',
