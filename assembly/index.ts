@@ -95,3 +95,4 @@ export { centreRows, collisionScores, samplingBias } from './select/collisions';
 export { labelTokens, listScores, listScoresScratchBytes, pickListed } from './select/listed';
 export { int4Keys, int4Scores } from './select/int4';
 export { farTokens, representatives } from './select/far-tokens';
+export { tailFit, tailFitScratchBytes } from './select/tail-fit';

@@ -2319,3 +2319,34 @@ export class FarTokensParams {
   block: i32;
   window: i32;
 }
+
+/** Prefixes of tokens by cluster, see select/tail-fit.ts. */
+@unmanaged
+export class TailFitParams extends MapParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  order: usize;
+  offsets: usize;
+  bits: usize;
+  words: i32;
+  /** Tokens. */
+  length: i32;
+  group: i32;
+  d: i32;
+  scale: f32;
+  share: f32;
+  /** Places whose weights are known, and of those past them. */
+  exact: i32;
+  samples: i32;
+  /** Tokens at the start and at the end of what a row sees that are taken in any case. */
+  first: i32;
+  last: i32;
+}

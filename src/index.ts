@@ -697,6 +697,7 @@ export {
   swinAttention,
   swinAttentionSync,
 } from './ops/swin.ts';
+export { type TacticInputs, type TacticOptions, tactic, tacticSync } from './ops/tactic.ts';
 export {
   type TitansInputs,
   type TitansLinearInputs,

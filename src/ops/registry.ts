@@ -139,6 +139,7 @@ import { planSparseVideoGen2, sparseVideoGen2 } from './sparse-videogen2.ts';
 import { planSsd, ssd } from './ssd.ts';
 import { planStreamingLlm, streamingLlm } from './streaming-llm.ts';
 import { planSwin, swinAttention } from './swin.ts';
+import { planTactic, tactic } from './tactic.ts';
 import { planTitans, planTitansLinear, titans, titansLinear } from './titans.ts';
 import { planTitansLayer, titansLayer } from './titans-layer.ts';
 import { planTopKAttention, planTopPAttention, topKAttention, topPAttention } from './top-attention.ts';
@@ -716,6 +717,15 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: ['block', 'sinks', 'reprTopk'],
     outputs: ['reps'],
     ...calls(infLlmBlocks, planInfLlmBlocks),
+  },
+  {
+    name: 'tactic',
+    doc: 'Causal attention on clusters of tokens, as few as hold a share of the softmax by a fitted curve.',
+    paper: 'Tactic, Zhu 2025',
+    inputs: ['q', 'k', 'v', 'centroids', 'labels'],
+    attributes: ['p', 'exact', 'samples', 'sinks', 'recent', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(tactic, planTactic),
   },
   {
     name: 'nsa',
