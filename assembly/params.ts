@@ -294,6 +294,8 @@ export class IndexAttendParams extends AttentionParams {
   spanKeys: i32;
   /** Queries with keys in a span from which on it is read whole before it is used; 0: never. */
   readWhole: i32;
+  /** f32 like indices, added to the scores of the entries; 0: none. */
+  entryBias: usize;
 }
 
 /** Sums of branches by gates, see elementwise/blend.ts. */
@@ -2412,4 +2414,228 @@ export class CodeDecodeParams extends DecodeParams {
   sin: usize;
   rotated: i32;
   interleaved: i32;
+}
+
+/** Signatures that agree, see select/hamming.ts. */
+@unmanaged
+export class HammingParams extends MapParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideH: i32;
+  qStrideT: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideH: i32;
+  group: i32;
+  bits: i32;
+}
+
+/** Tables in which hashes are the same, see select/collisions.ts. */
+@unmanaged
+export class CollisionParams extends MapParams {
+  q: usize;
+  k: usize;
+  kStrideB: i32;
+  kStrideL: i32;
+  tables: i32;
+  group: i32;
+}
+
+/** Rows less a mean, see select/collisions.ts. */
+@unmanaged
+export class CentreParams {
+  x: usize;
+  xStrideB: i32;
+  xStrideT: i32;
+  xStrideH: i32;
+  xType: i32;
+  mean: usize;
+  o: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+}
+
+/** Lists of keys for rows of queries, see select/listed.ts. */
+@unmanaged
+export class ListedParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  indices: usize;
+  counts: usize;
+  o: usize;
+  lists: i32;
+  rows: i32;
+  /** Query heads that share a key head. */
+  group: i32;
+  d: i32;
+  /** Keys. */
+  columns: i32;
+  scale: f32;
+  /** Keys at the start and at the end of what a query sees that are taken in any case. */
+  first: i32;
+  last: i32;
+}
+
+/** Scores at lists, see select/listed.ts. */
+@unmanaged
+export class ListScoreParams extends ListedParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  /** Entries of a list. */
+  width: i32;
+}
+
+/** Importance of sampled keys, see select/collisions.ts. */
+@unmanaged
+export class SamplingBiasParams extends ListScoreParams {
+  mean: usize;
+  bits: i32;
+  tables: i32;
+}
+
+/** Scores at lists by codes, see select/int4.ts. */
+@unmanaged
+export class Int4ScoreParams extends ListedParams {
+  codes: usize;
+  codesStrideB: i32;
+  codesStrideT: i32;
+  codesStrideH: i32;
+  range: usize;
+  rangeStrideB: i32;
+  rangeStrideT: i32;
+  rangeStrideH: i32;
+  /** Bytes of a key's codes, a multiple of 8; entries of a list. */
+  width: i32;
+  entries: i32;
+}
+
+/** Keys in four bits, see select/int4.ts. */
+@unmanaged
+export class Int4KeyParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  codes: usize;
+  codesStrideB: i32;
+  codesStrideT: i32;
+  codesStrideH: i32;
+  range: usize;
+  rangeStrideB: i32;
+  rangeStrideT: i32;
+  rangeStrideH: i32;
+  length: i32;
+  heads: i32;
+  d: i32;
+  width: i32;
+}
+
+/** Entries of lists, see select/listed.ts. */
+@unmanaged
+export class PickParams {
+  indices: usize;
+  width: i32;
+  bits: usize;
+  words: i32;
+  o: usize;
+  capacity: i32;
+  counts: usize;
+  /** i32 [B, L, Tq]: how many entries of the lists count. */
+  listCounts: usize;
+  rows: i32;
+  columns: i32;
+  first: i32;
+  last: i32;
+}
+
+/** Tokens of labels, see select/listed.ts. */
+@unmanaged
+export class LabelTokensParams extends MapParams {
+  chosen: usize;
+  labelWords: i32;
+  /** Labels. */
+  count: i32;
+  labels: usize;
+  labelsStrideB: i32;
+  labelsStrideH: i32;
+  bits: usize;
+  words: i32;
+  group: i32;
+  /** Tokens at the start and at the end of what a row sees that are taken in any case. */
+  first: i32;
+  last: i32;
+}
+
+/** What stands for blocks, see select/far-tokens.ts. */
+@unmanaged
+export class RepresentativesParams {
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  scores: usize;
+  o: usize;
+  length: i32;
+  heads: i32;
+  d: i32;
+  /** Keys before the first block, of a block, and of those the ones that count; blocks. */
+  first: i32;
+  block: i32;
+  count: i32;
+  blocks: i32;
+}
+
+/** Keys beyond a window, see select/far-tokens.ts. */
+@unmanaged
+export class FarTokensParams {
+  bits: usize;
+  words: i32;
+  o: usize;
+  capacity: i32;
+  counts: usize;
+  rows: i32;
+  columns: i32;
+  first: i32;
+  block: i32;
+  window: i32;
+}
+
+/** Prefixes of tokens by cluster, see select/tail-fit.ts. */
+@unmanaged
+export class TailFitParams extends MapParams {
+  q: usize;
+  qStrideB: i32;
+  qStrideT: i32;
+  qStrideH: i32;
+  qType: i32;
+  k: usize;
+  kStrideB: i32;
+  kStrideT: i32;
+  kStrideH: i32;
+  kType: i32;
+  order: usize;
+  offsets: usize;
+  bits: usize;
+  words: i32;
+  /** Tokens. */
+  length: i32;
+  group: i32;
+  d: i32;
+  scale: f32;
+  share: f32;
+  /** Places whose weights are known, and of those past them. */
+  exact: i32;
+  samples: i32;
+  /** Tokens at the start and at the end of what a row sees that are taken in any case. */
+  first: i32;
+  last: i32;
 }

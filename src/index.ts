@@ -287,7 +287,29 @@ export {
   tova,
   tovaSync,
 } from './ops/h2o.ts';
+export {
+  type HashAttentionInputs,
+  type HashSignaturesInputs,
+  type HashSignaturesResult,
+  hashAttention,
+  hashAttentionSync,
+  hashSignatures,
+  hashSignaturesSync,
+} from './ops/hash-attention.ts';
 export { type HgrnInputs, type HgrnResult, type HgrnStepInputs, hgrn, hgrnStep, hgrnSync } from './ops/hgrn.ts';
+export {
+  type InfLlmBlockOptions,
+  type InfLlmBlocksInputs,
+  type InfLlmBlocksOptions,
+  type InfLlmBlocksResult,
+  type InfLlmInputs,
+  type InfLlmOptions,
+  type InfLlmResult,
+  infLlm,
+  infLlmBlocks,
+  infLlmBlocksSync,
+  infLlmSync,
+} from './ops/inf-llm.ts';
 export { type KdaInputs, kda, kdaStep, kdaSync } from './ops/kda.ts';
 export {
   type LactInputs,
@@ -362,6 +384,17 @@ export {
   lshAttention,
   lshAttentionSync,
 } from './ops/lsh.ts';
+export {
+  type MagicPigInputs,
+  type MagicPigOptions,
+  type MagicPigTablesInputs,
+  type MagicPigTablesOptions,
+  type MagicPigTablesResult,
+  magicPig,
+  magicPigSync,
+  magicPigTables,
+  magicPigTablesSync,
+} from './ops/magic-pig.ts';
 export {
   type Mamba3Inputs,
   type Mamba3Result,
@@ -533,6 +566,17 @@ export {
   retentionStep,
   retentionSync,
 } from './ops/retention.ts';
+export {
+  type RetrievalAttentionInputs,
+  type RetrievalAttentionOptions,
+  type RetrievalIndexInputs,
+  type RetrievalIndexOptions,
+  type RetrievalIndexResult,
+  retrievalAttention,
+  retrievalAttentionSync,
+  retrievalIndex,
+  retrievalIndexSync,
+} from './ops/retrieval-attention.ts';
 export {
   type RgLruInputs,
   type RgLruOptions,
@@ -737,6 +781,7 @@ export {
   swinAttention,
   swinAttentionSync,
 } from './ops/swin.ts';
+export { type TacticInputs, type TacticOptions, tactic, tacticSync } from './ops/tactic.ts';
 export {
   type TitansInputs,
   type TitansLinearInputs,
@@ -792,6 +837,16 @@ export {
   tttMlpStep,
   tttMlpSync,
 } from './ops/ttt.ts';
+export {
+  type TwilightInputs,
+  type TwilightKeysInputs,
+  type TwilightKeysResult,
+  type TwilightOptions,
+  twilight,
+  twilightKeys,
+  twilightKeysSync,
+  twilightSync,
+} from './ops/twilight.ts';
 export { type VmobaInputs, type VmobaOptions, vmoba, vmobaSync } from './ops/vmoba.ts';
 export { type VsaInputs, type VsaOptions, type VsaResult, vsa, vsaSync } from './ops/vsa.ts';
 export { type XAttentionOptions, xAttention, xAttentionSync } from './ops/xattention.ts';

@@ -10,6 +10,8 @@ import {
   CacheDataError,
   CacheFullError,
   doubleSparsitySync,
+  hashAttentionSync,
+  hashSignaturesSync,
   lokiSync,
   OptionError,
   questSync,
@@ -47,6 +49,7 @@ function policies(rt: Runtime): Record<string, { policy: ChoosingPolicy; op: (in
   const channels = rt.tensor(Int32Array.of(0, 3, 7, 17, 1, 2, 4, 9), [kvHeads, 4]);
   const basis = rt.tensor(normal(randomFrom(5), [kvHeads, 5, headDim]).data, [kvHeads, 5, headDim]);
   const taken = { topk: 9, sinks: 2, recent: 3 };
+  const net = { planes: rt.tensor(normal(randomFrom(6), [1, headDim, 20]).data, [1, headDim, 20]) };
   return {
     quest: {
       policy: { kind: 'quest', topk: 3, pageSize: 7 },
@@ -59,6 +62,16 @@ function policies(rt: Runtime): Record<string, { policy: ChoosingPolicy; op: (in
     doubleSparsity: {
       policy: { kind: 'doubleSparsity', channels, ...taken },
       op: (inputs) => doubleSparsitySync({ ...inputs, channels }, taken),
+    },
+    hashAttention: {
+      policy: { kind: 'hashAttention', q: net, k: net, ...taken },
+      op(inputs) {
+        const [qBits, kBits] = [inputs.q, inputs.k].map((x) => hashSignaturesSync({ x, ...net }).bits) as [
+          Tensor,
+          Tensor,
+        ];
+        return hashAttentionSync({ ...inputs, qBits, kBits }, { ...taken, bits: 20 });
+      },
     },
     loki: { policy: { kind: 'loki', basis, ...taken }, op: (inputs) => lokiSync({ ...inputs, basis }, taken) },
   };
@@ -146,14 +159,13 @@ const steps = fc.array(
   { minLength: 8, maxLength: 22 },
 );
 
-for (const [name] of Object.entries({ quest: 0, sparq: 0, doubleSparsity: 0, loki: 0 })) {
+for (const name of ['quest', 'sparq', 'doubleSparsity', 'loki', 'hashAttention']) {
   test(`${name}: appends, truncations, forks and restored bytes attend as the operation does on the rows`, async () => {
     let chosen = 0;
     await property(fc.record({ seed: fc.nat(), steps }), 12, async ({ seed, steps: commands }) => {
-      for (const rt of runtimes) {
+      const check = (rt: Runtime) => {
         const random = randomFrom(seed);
-        const methods = policies(rt);
-        const { policy, op } = methods[name]!;
+        const { policy, op } = policies(rt)[name]!;
         const { blocks } = rt.memory();
         let layers = [{ layer: choosingLayer(rt, size, policy), fed: { k: [], v: [] } as Fed }];
         for (const command of commands as { do: string; count?: number; together?: boolean; share?: number }[]) {
@@ -194,13 +206,8 @@ for (const [name] of Object.entries({ quest: 0, sparq: 0, doubleSparsity: 0, lok
         }
         for (const { layer } of layers) layer.dispose();
         assert.equal(rt.memory().blocks, blocks, 'blocks of memory');
-        const given = [
-          methods.doubleSparsity!.policy as { channels?: Tensor },
-          methods.loki!.policy as { basis?: Tensor },
-        ];
-        for (const { channels, basis } of given as { channels?: Tensor; basis?: Tensor }[])
-          (channels ?? basis)?.dispose();
-      }
+      };
+      for (const rt of runtimes) rt.scope(() => check(rt));
     });
     assertMet(chosen > 30, `only ${chosen} queries chose`);
   });
@@ -216,6 +223,7 @@ test('bytes are those of the rows and tables of the tokens, and saved bytes thos
       sparq: (n) => n * 4 * rowNumbers + Math.ceil(n / 64) * 4 * rowNumbers,
       doubleSparsity: (n) => n * 4 * 4 * kvHeads,
       loki: (n) => n * 5 * 4 * kvHeads,
+      hashAttention: (n) => n * 4 * kvHeads,
     };
     for (const [name, { policy }] of Object.entries(methods)) {
       const layer = choosingLayer(rt, size, policy);
@@ -271,6 +279,7 @@ test('past its capacity, of other bytes, of policies that do not fit: errors by 
     { kind: 'sparq', topk: 3, r: headDim + 1 },
     { kind: 'other', topk: 3 },
     { ...doubleSparsity!.policy, sinks: -1 },
+    { kind: 'hashAttention', topk: 3 },
   ]) {
     assert.throws(
       () => choosingLayer(rt, size, policy as ChoosingPolicy),

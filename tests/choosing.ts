@@ -42,7 +42,7 @@ export function assertTopK(
   const [, , R, C] = scores.shape as [number, number, number, number];
   for (let row = 0; row * C < scores.data.length; row++) {
     const n = seen(visible, row % R, C);
-    let [count, free, least, most, largest] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0];
+    let [count, free, barred, least, most, largest] = [0, 0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0];
     for (let j = 0; j < C; j++) {
       const [taken, score] = [chosen.data[row * C + j] === 1, scores.data[row * C + j]!];
       if (j >= n) assert.ok(!taken, `${what}: row ${row} chose ${j}, of ${n} that it sees`);
@@ -53,11 +53,17 @@ export function assertTopK(
         assert.ok(taken, `${what}: row ${row} left ${j} out, which it must have`);
         continue;
       }
+      // what is no candidate scores -Infinity
+      if (score === Number.NEGATIVE_INFINITY) {
+        assert.ok(!taken, `${what}: row ${row} chose ${j}, which is no candidate`);
+        barred++;
+        continue;
+      }
       free++;
       if (taken) least = Math.min(least, score);
       else most = Math.max(most, score);
     }
-    const unfree = n - free;
+    const unfree = n - free - barred;
     const want = unfree + Math.min(free, Math.max(0, forced === 'counted' ? k - unfree : k));
     assert.equal(count, want, `${what}: row ${row} of [${scores.shape}] chose ${count}`);
     assert.ok(least >= most - MARGIN * largest, `${what}: row ${row} took ${least} and left ${most}`);

@@ -231,8 +231,17 @@ function gatherKeys(p: IndexAttendParams, s: Sequence, t: Tiles, h: i32, entries
   return n;
 }
 
-/** The n keys at hand for query i of the block. */
-function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
+/** row += bias of n entries, which is in natural units. */
+function addBias(row: usize, bias: usize, n: i32): void {
+  for (; n > 0; --n) {
+    store<f32>(row, load<f32>(row) + load<f32>(bias) * LOG2E);
+    row += 4;
+    bias += 4;
+  }
+}
+
+/** The n keys at hand for query i of the block, entries of a list from `entries` on. */
+function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32, entries: usize): void {
   const rows = p.rows;
   const padded = roundUpNR(n);
   const first = <usize>(i * rows);
@@ -245,6 +254,10 @@ function attendKeys(p: IndexAttendParams, t: Tiles, i: i32, n: i32): void {
   if (even < rows) scoreListed(q + odd * t.qBytes, t.keys, t.s + odd * LIST_ROW, padded, dk);
   if (p.softcap != 0) {
     for (let r = 0; r < rows; ++r) capRow(t.s + <usize>r * LIST_ROW, padded, p.softcap * LOG2E);
+  }
+  if (p.entryBias) {
+    const bias = p.entryBias + (entries - p.indices);
+    for (let r = 0; r < rows; ++r) addBias(t.s + <usize>r * LIST_ROW, bias, n);
   }
   if (n < padded) {
     for (let r = 0; r < rows; ++r) {
@@ -284,6 +297,7 @@ function nothingOf(p: IndexAttendParams, s: Sequence, head: i32): bool {
  *   kScale, vScale  f32 [B, Tk, Hkv], or by pages; i8 only
  *   indices  i32 [B, L, Tq, K]    keys of each list, ascending; L divides H, and head h has list h / (H / L)
  *   counts   i32 [B, L, Tq]       how many of a list's entries count, 0 to K
+ *   entryBias  f32 as indices     added to the scores of the entries; may be absent
  *   sinks    f32 [H], outScale f32 [H] or [B, H]: what is added of heads of 0 costs nothing where lse is not asked for
  *   o        f32 [B, Tq, H, dv], lse f32 [B, Tq, H]; neither may alias an input
  *
@@ -346,7 +360,7 @@ export function indexAttend(params: usize, begin: i32, end: i32, scratch: usize)
             if (!t.kTile) t.touched = touchListed(t.keys, n, (<usize>p.dk) << 2);
             if (!t.vTile) t.touched += touchListed(t.values, n, (<usize>p.dv) << 2);
           }
-          attendKeys(p, t, i, n);
+          attendKeys(p, t, i, n, entries);
           entries += (<usize>n) << 2;
         }
         store<usize>(left, entries);

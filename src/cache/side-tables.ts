@@ -3,14 +3,16 @@
  *
  * @module
  */
-import { copyRows } from '../engines/copy.ts';
+import { copyIntegers, copyRows } from '../engines/copy.ts';
 import { takeChannels } from '../engines/select/channels.ts';
+import { type SignatureNet, signatures } from '../engines/select/hamming.ts';
 import { pageBounds } from '../engines/select/page-bounds.ts';
 import { poolBlocks } from '../engines/select/pool.ts';
 import { expectTypes, whole } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import type { OpenChoice } from '../ops/chosen-tokens.ts';
 import { attendLabels, expectChannels } from '../ops/double-sparsity.ts';
+import { attendHashes, expectNet } from '../ops/hash-attention.ts';
 import { alongBasis, attendAlong, expectBasis } from '../ops/loki.ts';
 import { attendPages } from '../ops/quest.ts';
 import { attendSparq } from '../ops/sparq.ts';
@@ -31,7 +33,8 @@ export type ChoosingPolicy =
   | { readonly kind: 'quest'; readonly topk: number; readonly pageSize?: number; readonly dtype?: 'f32' | 'bf16' }
   | { readonly kind: 'sparq'; readonly topk: number; readonly r: number; readonly local?: number }
   | ({ readonly kind: 'doubleSparsity'; readonly channels: Tensor } & Taken)
-  | ({ readonly kind: 'loki'; readonly basis: Tensor } & Taken);
+  | ({ readonly kind: 'loki'; readonly basis: Tensor } & Taken)
+  | ({ readonly kind: 'hashAttention'; readonly q: SignatureNet; readonly k: SignatureNet } & Taken);
 
 /** The tables of one method. */
 export interface SideTables {
@@ -122,20 +125,25 @@ function sparqTables(rt: Runtime, size: LayerSize, policy: ChoosingPolicy & { ki
   };
 }
 
+/** What a choice takes, checked. */
+function takenOf({ topk, sinks, recent }: Taken): Required<Taken> {
+  return {
+    topk: whole(OP, 'topk', topk, 0, 0),
+    sinks: whole(OP, 'sinks', sinks, 0, 0),
+    recent: whole(OP, 'recent', recent, 0, 0),
+  };
+}
+
 /** Rows of r numbers a token, heads one after another. */
 function rowTables(
   rt: Runtime,
   { kvHeads, capacity }: LayerSize,
   r: number,
-  { topk, sinks, recent }: Taken,
+  policy: Taken,
   update: (b: Builder, k: Tensor, into: Tensor) => void,
   attend: (b: Builder, open: OpenChoice, rows: Tensor) => void,
 ): SideTables {
-  const taken = {
-    topk: whole(OP, 'topk', topk, 0, 0),
-    sinks: whole(OP, 'sinks', sinks, 0, 0),
-    recent: whole(OP, 'recent', recent, 0, 0),
-  };
+  const taken = takenOf(policy);
   const table = rt.empty([1, kvHeads, capacity, r]);
   const tokens = table.permute([0, 2, 1, 3]);
   return {
@@ -145,6 +153,32 @@ function rowTables(
     live: (length) => heads(table.slice(2, 0, length)),
     update: (b, k, _, from, to) => update(b, k.slice(1, from, to), tokens.slice(1, from, to)),
     attend: (b, open) => attend(b, open, tokens.slice(1, 0, open.call.k.shape[1]!)),
+  };
+}
+
+/** Signatures of keys. */
+function hashTables(rt: Runtime, size: LayerSize, policy: ChoosingPolicy & { kind: 'hashAttention' }): SideTables {
+  const { kvHeads, headDim, capacity } = size;
+  const taken = takenOf(policy);
+  for (const name of ['q', 'k'] as const) {
+    if (!policy[name])
+      throw new OptionError(`${OP}: ${name} is missing, expected planes that its signatures are made by`);
+  }
+  expectNet(OP, policy.k, kvHeads, headDim);
+  const bits = policy.k.planes.shape[2]!;
+  const table = rt.empty([1, kvHeads, capacity], 'i32');
+  return {
+    tables: [table],
+    taken,
+    settled: (length) => length,
+    live: (length) => heads(table.slice(2, 0, length)),
+    update: (b, k, _, from, to) =>
+      copyIntegers(b, signatures(b, k.slice(1, from, to), policy.k), table.slice(2, from, to)),
+    attend(b, open) {
+      const { q, k } = open.call;
+      expectNet(OP, policy.q, q.shape[2]!, headDim);
+      attendHashes(b, open, signatures(b, q, policy.q), table.slice(2, 0, k.shape[1]!), bits);
+    },
   };
 }
 
@@ -193,9 +227,11 @@ export function sideTables(rt: Runtime, size: LayerSize, policy: ChoosingPolicy)
         copyRows(b, alongBasis(b, k, basis).permute([0, 2, 1, 3]), into);
       return rowTables(rt, size, r, policy, update, (b, open, rows) => void attendAlong(b, open, basis, rows));
     }
+    case 'hashAttention':
+      return hashTables(rt, size, policy);
     default: {
       const kind = (policy as { kind?: unknown }).kind;
-      throw new OptionError(`${OP}: kind is ${kind}, expected quest, sparq, doubleSparsity or loki`);
+      throw new OptionError(`${OP}: kind is ${kind}, expected quest, sparq, doubleSparsity, loki or hashAttention`);
     }
   }
 }

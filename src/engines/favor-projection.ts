@@ -31,7 +31,7 @@ function ln(x: number): number {
 }
 
 /** Normal numbers by the polar method (Marsaglia 1964). */
-function normalFrom(uniform: () => number): () => number {
+export function normalFrom(uniform: () => number): () => number {
   let spare: number | undefined;
   return () => {
     if (spare !== undefined) {

@@ -19,6 +19,8 @@ export interface IndexLists {
   readonly indices: Tensor;
   /** i32 [B, L, Tq]: how many entries of each list count. */
   readonly counts: Tensor;
+  /** f32 of the shape and strides of indices, added to the scores of the entries. */
+  readonly bias?: Tensor | undefined;
 }
 
 /** Most heads of a work item, and bytes of the queries and sums of one. */
@@ -59,7 +61,7 @@ function greatestDivisor(a: number, b: number): number {
 }
 
 /** Adds attention of every query on its own list of keys; what the call hides otherwise must be out of the lists already. */
-export function indexAttend(b: Builder, asked: AttentionCall, { indices, counts }: IndexLists): void {
+export function indexAttend(b: Builder, asked: AttentionCall, { indices, counts, bias: entryBias }: IndexLists): void {
   const { bias, mask, keyBias, alibiSlopes, scores } = asked;
   if (bias || mask || keyBias || alibiSlopes || scores) {
     throw new OptionError('attention on lists of keys takes no biases and masks: the lists say what is visible');
@@ -97,6 +99,7 @@ export function indexAttend(b: Builder, asked: AttentionCall, { indices, counts 
     countStrideB: counts.strides[0]!,
     countStrideL: counts.strides[1]!,
     countStrideT: counts.strides[2]!,
+    entryBias: entryBias?.address ?? 0,
     listGroup,
     rows,
     blockQ,

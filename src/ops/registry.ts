@@ -73,7 +73,9 @@ import { gla, hgrn2, planGla, planHgrn2, planSimpleGla, simpleGla } from './gla.
 import { groupedLatentAttention, planGroupedLatent } from './grouped-latent.ts';
 import { gta, planGta } from './gta.ts';
 import { h2o, planH2o, planTova, tova } from './h2o.ts';
+import { hashAttention, hashSignatures, planHashAttention, planHashSignatures } from './hash-attention.ts';
 import { hgrn, planHgrn } from './hgrn.ts';
+import { infLlm, infLlmBlocks, planInfLlm, planInfLlmBlocks } from './inf-llm.ts';
 import { kda, planKda } from './kda.ts';
 import { lact, planLact } from './lact.ts';
 import { lightnet, planLightnet } from './lightnet.ts';
@@ -85,6 +87,7 @@ import { logsparseAttention, planLogsparse } from './logsparse.ts';
 import { loki, lokiBasis, lokiKeys, planLoki, planLokiBasis, planLokiKeys } from './loki.ts';
 import { longformer, planLongformer } from './longformer.ts';
 import { lshAttention, planLsh } from './lsh.ts';
+import { magicPig, magicPigTables, planMagicPig, planMagicPigTables } from './magic-pig.ts';
 import { mamba3, planMamba3 } from './mamba3.ts';
 import { matmul, planMatmul } from './matmul.ts';
 import { mergeState, planMerge } from './merge.ts';
@@ -118,6 +121,12 @@ import {
 import { planQuest, planQuestPages, quest, questPages } from './quest.ts';
 import { planRadial, radialAttention } from './radial.ts';
 import { lightningAttn, planLightning, planRetention, retention } from './retention.ts';
+import {
+  planRetrievalAttention,
+  planRetrievalIndex,
+  retrievalAttention,
+  retrievalIndex,
+} from './retrieval-attention.ts';
 import { planRgLru, rgLru } from './rg-lru.ts';
 import { joinShard, planJoinShard, planRing, ringAttention } from './ring.ts';
 import { planRodimus, rodimus } from './rodimus.ts';
@@ -145,12 +154,14 @@ import { planSparseVideoGen2, sparseVideoGen2 } from './sparse-videogen2.ts';
 import { planSsd, ssd } from './ssd.ts';
 import { planStreamingLlm, streamingLlm } from './streaming-llm.ts';
 import { planSwin, swinAttention } from './swin.ts';
+import { planTactic, tactic } from './tactic.ts';
 import { planTitans, planTitansLinear, titans, titansLinear } from './titans.ts';
 import { planTitansLayer, titansLayer } from './titans-layer.ts';
 import { planTopKAttention, planTopPAttention, topKAttention, topPAttention } from './top-attention.ts';
 import { planTpa, tpa } from './tpa.ts';
 import { planTriSolve, triSolve } from './tri-solve.ts';
 import { planTttLinear, planTttMlp, tttLinear, tttMlp } from './ttt.ts';
+import { planTwilight, planTwilightKeys, twilight, twilightKeys } from './twilight.ts';
 import { planVmoba, vmoba } from './vmoba.ts';
 import { planVsa, vsa } from './vsa.ts';
 import { planXAttention, xAttention } from './xattention.ts';
@@ -715,6 +726,105 @@ export const OPS: readonly PlannedOpEntry[] = [
     attributes: [],
     outputs: ['kBasis'],
     ...calls(lokiKeys, planLokiKeys),
+  },
+  {
+    name: 'hashAttention',
+    doc: 'Causal attention on the tokens whose signatures agree best with those of the queries.',
+    paper: 'HashAttention, Desai 2024',
+    inputs: ['q', 'k', 'v', 'qBits', 'kBits'],
+    attributes: ['topk', 'bits', 'sinks', 'recent', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(hashAttention, planHashAttention),
+  },
+  {
+    name: 'hashSignatures',
+    doc: 'Signatures of rows by planes, or by planes behind a hidden layer.',
+    paper: 'HashAttention, Desai 2024',
+    inputs: ['x', 'planes', 'w?', 'bias?'],
+    attributes: [],
+    outputs: ['bits'],
+    ...calls(hashSignatures, planHashSignatures),
+  },
+  {
+    name: 'retrievalAttention',
+    doc: 'Causal attention on the tokens that a flat index or an inverted file of the keys finds.',
+    paper: 'RetrievalAttention, Liu 2024',
+    inputs: ['q', 'k', 'v', 'centroids?', 'labels?'],
+    attributes: ['topk', 'nprobe', 'sinks', 'recent', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(retrievalAttention, planRetrievalAttention),
+  },
+  {
+    name: 'retrievalIndex',
+    doc: 'An inverted file of keys: clusters by k-means.',
+    paper: 'RetrievalAttention, Liu 2024',
+    inputs: ['k'],
+    attributes: ['clusters', 'iterations'],
+    outputs: ['centroids', 'labels'],
+    ...calls(retrievalIndex, planRetrievalIndex),
+  },
+  {
+    name: 'twilight',
+    doc: 'Causal attention on the fewest candidates that hold a share of the softmax by keys in four bits.',
+    paper: 'Twilight, Lin 2025',
+    inputs: ['q', 'k', 'v', 'indices?', 'counts?', 'codes?', 'range?'],
+    attributes: ['p', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(twilight, planTwilight),
+  },
+  {
+    name: 'twilightKeys',
+    doc: 'Keys in four bits, each with a range of its own.',
+    paper: 'Twilight, Lin 2025',
+    inputs: ['k'],
+    attributes: [],
+    outputs: ['codes', 'range'],
+    ...calls(twilightKeys, planTwilightKeys),
+  },
+  {
+    name: 'magicPig',
+    doc: 'Causal attention on tokens sampled by tables of hashes, weighed by how likely that was.',
+    paper: 'MagicPIG, Chen 2024',
+    inputs: ['q', 'k', 'v', 'planes', 'hashes?', 'mean?'],
+    attributes: ['sinks', 'recent', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(magicPig, planMagicPig),
+  },
+  {
+    name: 'magicPigTables',
+    doc: 'Random directions, and hashes of centred keys by them.',
+    paper: 'MagicPIG, Chen 2024',
+    inputs: ['k'],
+    attributes: ['tables', 'bits', 'seed'],
+    outputs: ['planes', 'hashes', 'mean'],
+    ...calls(magicPigTables, planMagicPigTables),
+  },
+  {
+    name: 'infLlm',
+    doc: 'Causal attention on a window, sinks and blocks of memory, which a few of their keys stand for.',
+    paper: 'InfLLM, Xiao 2024',
+    inputs: ['q', 'k', 'v', 'reps?'],
+    attributes: ['block', 'sinks', 'window', 'topk', 'theta', 'interleaved', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'blocks'],
+    ...calls(infLlm, planInfLlm),
+  },
+  {
+    name: 'infLlmBlocks',
+    doc: 'What stands for blocks of keys: the mean of those that got most attention.',
+    paper: 'InfLLM, Xiao 2024',
+    inputs: ['k', 'scores?'],
+    attributes: ['block', 'sinks', 'reprTopk'],
+    outputs: ['reps'],
+    ...calls(infLlmBlocks, planInfLlmBlocks),
+  },
+  {
+    name: 'tactic',
+    doc: 'Causal attention on clusters of tokens, as few as hold a share of the softmax by a fitted curve.',
+    paper: 'Tactic, Zhu 2025',
+    inputs: ['q', 'k', 'v', 'centroids', 'labels'],
+    attributes: ['p', 'exact', 'samples', 'sinks', 'recent', 'scale', 'returnSelection'],
+    outputs: ['o', 'lse', 'indices', 'counts'],
+    ...calls(tactic, planTactic),
   },
   {
     name: 'nsa',

@@ -149,3 +149,101 @@ export function sparq(
   }
   return { o, lse };
 }
+
+/** Bits of signatures i32 [B, H, T] that agree, less those that do not: [B, Hq, Tq, Tk]. */
+export function hammingScores(q: NdArray, k: NdArray, bits: number): Result {
+  const [B, Hq, Tq] = q.shape as [number, number, number];
+  const [, Hkv, Tk] = k.shape as [number, number, number];
+  const map = zeros([B, Hq, Tq, Tk]);
+  for (let at = 0; at < map.data.length; at++) {
+    const [j, row] = [at % Tk, Math.floor(at / Tk)];
+    const [h, b] = [Math.floor(row / Tq) % Hq, Math.floor(row / Tq / Hq)];
+    const differing = q.data[row]! ^ k.data[(b * Hkv + Math.floor((h * Hkv) / Hq)) * Tk + j]!;
+    let count = 0;
+    for (let n = 0; n < 32; n++) count += (differing >>> n) & 1;
+    map.data[at] = bits - 2 * count;
+  }
+  return map;
+}
+
+/** Tables in which hashes [B, Hq * tables, Tq] and [B, Hkv * tables, Tk] are the same, [B, Hq, Tq, Tk]. */
+export function collisions(q: NdArray, k: NdArray, tables: number): Result {
+  const [B, Lq, Tq] = q.shape as [number, number, number];
+  const [, Lk, Tk] = k.shape as [number, number, number];
+  const [Hq, Hkv] = [Lq / tables, Lk / tables];
+  const map = zeros([B, Hq, Tq, Tk]);
+  for (let at = 0; at < map.data.length; at++) {
+    const [j, i, h, b] = [
+      at % Tk,
+      Math.floor(at / Tk) % Tq,
+      Math.floor(at / Tk / Tq) % Hq,
+      Math.floor(at / Tk / Tq / Hq),
+    ];
+    const kv = Math.floor((h * Hkv) / Hq);
+    for (let t = 0; t < tables; t++) {
+      const same = q.data[((b * Hq + h) * tables + t) * Tq + i] === k.data[((b * Hkv + kv) * tables + t) * Tk + j];
+      if (same) map.data[at]!++;
+    }
+  }
+  return map;
+}
+
+/** MagicPIG (arXiv 2410.16179), given what was sampled. */
+export function magicPig(
+  { q, k, v }: Inputs,
+  { bits, tables, sinks = 0, recent = 0 }: { bits: number; tables: number; sinks?: number; recent?: number },
+  chosen: NdArray,
+  round: Round = float64,
+): { o: Result; lse: Result } {
+  const [B, Tq, Hq, D] = q.shape as [number, number, number, number];
+  const [, Tk, Hkv, Dv] = v.shape as [number, number, number, number];
+  const o = zeros([B, Tq, Hq, Dv]);
+  const lse = zeros([B, Tq, Hq]);
+  const scale = round(D ** -0.5);
+  for (let row = 0; row < lse.data.length; row++) {
+    const [h, i, b] = [row % Hq, Math.floor(row / Hq) % Tq, Math.floor(row / Hq / Tq)];
+    const kv = Math.floor((h * Hkv) / Hq);
+    const n = Math.max(0, i + Tk - Tq + 1);
+    const logits: number[] = [];
+    const keys: number[] = [];
+    const mean = Array.from({ length: D }, (_, c) => {
+      let sum = 0;
+      for (let j = 0; j < Tk; j++) sum += k.data[((b * Tk + j) * Hkv + kv) * D + c]!;
+      return sum / Tk;
+    });
+    for (let j = 0; j < n; j++) {
+      if (!chosen.data[((b * Hq + h) * Tq + i) * Tk + j]) continue;
+      const key = (b * Tk + j) * Hkv + kv;
+      let [dot, centred, ofQ, ofK] = [0, 0, 0, 0];
+      for (let c = 0; c < D; c++) {
+        const [x, y] = [q.data[row * D + c]!, k.data[key * D + c]!];
+        const z = round(y - mean[c]!);
+        dot = round(dot + round(round(scale * x) * y));
+        centred = round(centred + round(x * z));
+        ofQ = round(ofQ + round(x * x));
+        ofK = round(ofK + round(z * z));
+      }
+      const norm = round(Math.sqrt(round(ofQ * ofK)));
+      const cos = norm > 0 ? Math.max(-1, Math.min(1, round(centred / norm))) : 0;
+      const p = round(1 - round(Math.acos(cos) / Math.PI));
+      const one = round(p ** bits);
+      const u = Math.max(
+        0,
+        round(1 - round((1 - one) ** tables) - round(tables * one * round((1 - one) ** (tables - 1)))),
+      );
+      const bias = j < sinks || j >= n - recent ? 0 : -round(Math.log(round(u + 1e-4)));
+      logits.push(round(dot + bias));
+      keys.push(key);
+    }
+    const most = Math.max(...logits);
+    const weights = logits.map((x) => round(Math.exp(round(x - most))));
+    const sum = weights.reduce((a, x) => round(a + x), 0);
+    lse.data[row] = keys.length === 0 ? Number.NEGATIVE_INFINITY : round(most + round(Math.log(sum)));
+    keys.forEach((key, m) => {
+      for (let c = 0; c < Dv; c++) {
+        o.data[row * Dv + c] = round(o.data[row * Dv + c]! + round(round(weights[m]! / sum) * v.data[key * Dv + c]!));
+      }
+    });
+  }
+  return { o, lse };
+}
