@@ -12,6 +12,18 @@ export {
   type MaskSource,
   type PictureOptions,
 } from './block-mask.ts';
+export {
+  type CacheAttendOptions,
+  type CacheQueries,
+  type CacheRows,
+  KVCache,
+  type KVCacheOptions,
+  type RestoreOptions,
+} from './cache/kv-cache.ts';
+export type { CachePolicy, CacheType } from './cache/layer-kinds.ts';
+export { PagePool, type PagePoolOptions, type PageType } from './cache/page-pool.ts';
+export type { DuoPolicy, FullPolicy, StreamingPolicy, WindowPolicy } from './cache/paged-kinds.ts';
+export type { SlotRope } from './cache/paged-layer.ts';
 export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
 export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
 export type { Activation } from './engines/gemm.ts';

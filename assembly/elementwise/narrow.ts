@@ -2,7 +2,7 @@ import { NarrowParams } from '../params';
 import { elementBytes, F16, f32ToBf16, f32ToHalf } from '../simd/storage';
 
 /** dst[n] = src[n] rounded to the nearest 16-bit float. */
-function narrowRow(src: usize, dst: usize, type: i32, n: i32): void {
+export function narrowRow(src: usize, dst: usize, type: i32, n: i32): void {
   for (let i: usize = 0; i < <usize>n; ++i) {
     const x = load<f32>(src + (i << 2));
     store<u16>(dst + (i << 1), type == F16 ? f32ToHalf(x) : f32ToBf16(x));
