@@ -26,12 +26,16 @@ export function keyOffset(
   return <usize>s.batch * <usize>strideB + <usize>(s.kStart + j) * <usize>strideT + <usize>(h * strideH);
 }
 
-/** The scales of n keys from j on, which lie one stride apart. */
+/** The scales of n keys from j on. */
 export function gatherScales(p: CacheParams, s: Sequence, scales: usize, j: i32, n: i32, h: i32, dst: usize): void {
-  let src = scales + (keyOffset(p, s, j, h, p.scaleStrideB, p.scaleStrideT, p.scaleStrideH) << 2);
   const stride = (<usize>p.scaleStrideT) << 2;
-  for (const end = dst + ((<usize>n) << 2); dst < end; dst += 4) {
-    store<f32>(dst, load<f32>(src));
-    src += stride;
+  for (const last = j + n; j < last;) {
+    const run = runLength(p, j, last - j);
+    let src = scales + (keyOffset(p, s, j, h, p.scaleStrideB, p.scaleStrideT, p.scaleStrideH) << 2);
+    for (const end = dst + ((<usize>run) << 2); dst < end; dst += 4) {
+      store<f32>(dst, load<f32>(src));
+      src += stride;
+    }
+    j += run;
   }
 }
