@@ -85,6 +85,8 @@ interface PoolHold {
 }
 
 const OP = 'KVCache';
+/** Calls of more tokens give their temporaries back: those of a long prompt are of no use to the tokens after it. */
+const MOST_KEPT_TOKENS = 16;
 const OPTIONS = ['layers', 'kvHeads', 'headDim', 'capacity', 'dtype', 'pageSize', 'policy', 'pool'];
 
 /** Checks options. @throws OptionError, UnsupportedError, RuntimeMismatchError */
@@ -150,6 +152,7 @@ function makeLayers(count: number, hold: PoolHold, make: (layer: number) => Laye
 /** What a call lays out: programs, run one after another; each ends with what `commit` notes. */
 interface Call<R> {
   readonly layer: LayerCache;
+  readonly tokens: number;
   readonly inputs: object;
   readonly programs: readonly ((b: Builder, commits: (() => void)[]) => R)[];
 }
@@ -512,8 +515,9 @@ export class KVCache {
     const rows = `1 T ${kvHeads} ${headDim}`;
     this.#expect(op, inputs, { k: rows, v: rows }, ['k', 'v']);
     this.#expectTurn(op, index, inputs.k.shape[1]!);
-    layer.reserve(inputs.k.shape[1]!);
-    return { layer, inputs, programs: [(b, commits) => layAppend(b, layer, inputs, commits)] };
+    const tokens = inputs.k.shape[1]!;
+    layer.reserve(tokens);
+    return { layer, tokens, inputs, programs: [(b, commits) => layAppend(b, layer, inputs, commits)] };
   }
 
   #attendCall(index: number, inputs: CacheQueries, options: CacheAttendOptions): Call<{ o: Tensor }> {
@@ -521,11 +525,13 @@ export class KVCache {
     const layer = this.#layer(op, index);
     this.#expect(op, inputs, { q: `1 T Hq ${this.headDim}` }, ['q', 'o']);
     const attend = this.#attendProgram(op, layer, inputs, options);
-    const T = inputs.q.shape[1]!;
-    if (T > layer.length) {
-      throw new ShapeError(`${op}: q has ${T} tokens, layer ${index} holds ${layer.length}. Append their keys first.`);
+    const tokens = inputs.q.shape[1]!;
+    if (tokens > layer.length) {
+      throw new ShapeError(
+        `${op}: q has ${tokens} tokens, layer ${index} holds ${layer.length}. Append their keys first.`,
+      );
     }
-    return { layer, inputs, programs: [attend] };
+    return { layer, tokens, inputs, programs: [attend] };
   }
 
   #extendCall(index: number, inputs: CacheRows & CacheQueries, options: CacheAttendOptions): Call<{ o: Tensor }> {
@@ -535,15 +541,16 @@ export class KVCache {
     const rows = `1 T ${kvHeads} ${headDim}`;
     this.#expect(op, inputs, { k: rows, v: rows, q: `1 T Hq ${headDim}` }, ['q', 'k', 'v', 'o']);
     const attend = this.#attendProgram(op, layer, inputs, options);
-    this.#expectTurn(op, index, inputs.k.shape[1]!);
-    layer.reserve(inputs.k.shape[1]!);
+    const tokens = inputs.k.shape[1]!;
+    this.#expectTurn(op, index, tokens);
+    layer.reserve(tokens);
     const append = (b: Builder, commits: (() => void)[]) => layAppend(b, layer, inputs, commits);
-    if (!layer.joined) return { layer, inputs, programs: [append as never, attend] };
+    if (!layer.joined) return { layer, tokens, inputs, programs: [append as never, attend] };
     const both = (b: Builder, commits: (() => void)[]) => {
       append(b, commits);
       return attend(b, commits);
     };
-    return { layer, inputs, programs: [both] };
+    return { layer, tokens, inputs, programs: [both] };
   }
 
   /** Checks queries and options, and lays attention out. */
@@ -583,13 +590,14 @@ export class KVCache {
         await before;
         this.#check(what);
       }
-      const { layer, inputs, programs } = lay();
+      const { layer, tokens, inputs, programs } = lay();
       const { length } = layer;
+      const workspace = tokens <= MOST_KEPT_TOKENS ? this.#workspace : undefined;
       try {
         let result!: R;
         for (const program of programs) {
           const commits: (() => void)[] = [];
-          result = await run(`${OP}.${what}`, inputs, (b) => program(b, commits), this.#workspace);
+          result = await run(`${OP}.${what}`, inputs, (b) => program(b, commits), workspace);
           for (const commit of commits) commit();
         }
         return result;
@@ -606,13 +614,14 @@ export class KVCache {
 
   #runSync<R>(what: string, lay: () => Call<R>): R {
     this.#idle(what);
-    const { layer, inputs, programs } = lay();
+    const { layer, tokens, inputs, programs } = lay();
     const { length } = layer;
+    const workspace = tokens <= MOST_KEPT_TOKENS ? this.#workspace : undefined;
     try {
       let result!: R;
       for (const program of programs) {
         const commits: (() => void)[] = [];
-        result = runSync(`${OP}.${what}`, inputs, (b) => program(b, commits), this.#workspace);
+        result = runSync(`${OP}.${what}`, inputs, (b) => program(b, commits), workspace);
         for (const commit of commits) commit();
       }
       return result;

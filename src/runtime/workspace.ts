@@ -6,9 +6,6 @@
 import type { Block } from '../tensor.ts';
 import type { Runtime } from './runtime.ts';
 
-/** Larger blocks go back after their call: those of a long prompt are of no use to the tokens after it. */
-const MOST_KEPT = 2 ** 20;
-
 interface Kept {
   readonly block: Block;
   readonly bytes: number;
@@ -49,10 +46,7 @@ export class Workspace {
 
   /** Takes everything back at the end of a call. */
   collect(): void {
-    for (const each of this.#kept) {
-      if (each.lent && each.bytes > MOST_KEPT) this.#release(each);
-      each.lent = false;
-    }
+    for (const each of this.#kept) each.lent = false;
   }
 
   dispose(): void {
