@@ -646,6 +646,8 @@ export class StorePagesParams {
   pageSize: i32;
   /** Slot of the first token. */
   first: i32;
+  /** f32 [H, d] that is taken from every key. */
+  shift: usize;
 }
 
 /** An expression of every element of a map, see elementwise/expression.ts. */

@@ -1,9 +1,14 @@
 import { StorePagesParams } from '../params';
+import { sum4 } from '../simd/reduce';
 import { elementBytes, F32, I8 } from '../simd/storage';
 import { narrowRow } from './narrow';
 
 /** Rows whose largest number is below 2^-100 are zeros: 127 over it would overflow, and products with it be denormal. */
 const LEAST: f32 = reinterpret<f32>(0x0d800000);
+
+/** Units that are tried for a row, and how they grow. */
+const TRIALS = 33;
+const STEP: f32 = 1.0 / 64;
 
 /** Largest |x| of n values; NaN where one is. */
 function largest(x: usize, n: i32): f32 {
@@ -25,18 +30,58 @@ function codes4(x: usize, inverse: v128): v128 {
 }
 
 /**
- * codes[n] = x / scale, scale = max |x| / 127. A row that holds NaN or an infinity has such a scale, so that it does not come back
- * as a number.
+ * The unit in which the codes of n numbers miss them least, of units from max |x| / 127 up to half as much again.
  *
- * @returns scale
+ * With codes c = round(x / unit) the best scale is x c / c c, and what is missed is x x - (x c)^2 / c c. Short rows gain most: all of
+ * their numbers may happen to lie near multiples of one unit.
+ *
+ * @param scale address of an f32: the scale that goes with the unit.
  */
-export function quantiseRow(x: usize, codes: usize, n: i32): f32 {
-  const most = largest(x, n);
-  if (most < LEAST) {
-    memory.fill(codes, 0, n);
-    return 0;
+function bestUnit(x: usize, n: i32, most: f32, scale: usize): f32 {
+  let unit = most / 127;
+  let best: f32 = -1;
+  for (let trial = 0; trial < TRIALS; ++trial) {
+    const tried = (most / 127) * (1 + <f32>trial * STEP);
+    const inverse = f32x4.splat(1 / tried);
+    let xc = f32x4.splat(0);
+    let cc = f32x4.splat(0);
+    let at = x;
+    for (let left = n >> 2; left > 0; --left) {
+      const c = f32x4.nearest(f32x4.mul(v128.load(at), inverse));
+      xc = f32x4.add(xc, f32x4.mul(c, v128.load(at)));
+      cc = f32x4.add(cc, f32x4.mul(c, c));
+      at += 16;
+    }
+    let sumX = sum4(xc);
+    let sumC = sum4(cc);
+    for (let left = n & 3; left > 0; --left) {
+      const c = nearest(load<f32>(at) / tried);
+      sumX += c * load<f32>(at);
+      sumC += c * c;
+      at += 4;
+    }
+    const hit = (sumX / sumC) * sumX;
+    if (hit > best) {
+      best = hit;
+      unit = tried;
+      store<f32>(scale, sumX / sumC);
+    }
   }
-  const inverse = f32x4.splat(127 / most);
+  return unit;
+}
+
+/**
+ * Codes of n numbers in 8 bits and the scale that they are to be multiplied by. A row that holds NaN or an infinity has such a scale, so
+ * that it does not come back as a number.
+ */
+export function quantiseRow(x: usize, codes: usize, scale: usize, n: i32): void {
+  const most = largest(x, n);
+  if (!(most >= LEAST && most < Infinity)) {
+    memory.fill(codes, most < LEAST ? 0 : 1, n);
+    store<f32>(scale, most < LEAST ? 0 : most);
+    return;
+  }
+  const inverse = f32x4.splat(1 / bestUnit(x, n, most, scale));
   for (let left = n >> 4; left > 0; --left) {
     const low = i16x8.narrow_i32x4_s(codes4(x, inverse), codes4(x + 16, inverse));
     const high = i16x8.narrow_i32x4_s(codes4(x + 32, inverse), codes4(x + 48, inverse));
@@ -50,7 +95,6 @@ export function quantiseRow(x: usize, codes: usize, n: i32): f32 {
     x += 4;
     codes += 1;
   }
-  return most / 127;
 }
 
 /** Puts one row where it belongs, in the pages' storage. */
@@ -58,8 +102,18 @@ export function quantiseRow(x: usize, codes: usize, n: i32): f32 {
 @inline
 function storeRow(x: usize, row: usize, scale: usize, type: i32, d: i32): void {
   if (type == F32) memory.copy(row, x, (<usize>d) << 2);
-  else if (type == I8) store<f32>(scale, quantiseRow(x, row, d));
+  else if (type == I8) quantiseRow(x, row, scale, d);
   else narrowRow(x, row, type, d);
+}
+
+/** o[n] = x - shift. */
+function subtract(x: usize, shift: usize, o: usize, n: i32): void {
+  for (let left = (n + 3) >> 2; left > 0; --left) {
+    v128.store(o, f32x4.sub(v128.load(x), v128.load(shift)));
+    x += 16;
+    shift += 16;
+    o += 16;
+  }
 }
 
 /**
@@ -70,9 +124,11 @@ function storeRow(x: usize, row: usize, scale: usize, type: i32, d: i32): void {
  *   kRows, vRows    [pages, pageSize, d]              f32, f16, bf16 or i8; pages apart by rowStride; must not alias k or v
  *   kScale, vScale  f32 [pages, pageSize]             pages apart by scaleStride; i8 only: a number is code * scale
  *
- * Token t goes to slot first + t. Item: one token, all heads.
+ *   shift           f32 [H, d]                        taken from every key; optional
+ *
+ * Token t goes to slot first + t. Item: one token, all heads. Scratch: f32 [ceil4(d)] with a shift.
  */
-export function storePages(params: usize, begin: i32, end: i32, _scratch: usize): void {
+export function storePages(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<StorePagesParams>(params);
   const bytes = elementBytes(p.type);
   for (let item = begin; item < end; ++item) {
@@ -83,8 +139,12 @@ export function storePages(params: usize, begin: i32, end: i32, _scratch: usize)
       const page = load<i32>(p.table + ((<usize>(h * p.tableStrideH + index)) << 2));
       const row = (<usize>page * <usize>p.rowStride + <usize>(within * p.d)) * bytes;
       const scale = (<usize>page * <usize>p.scaleStride + <usize>within) << 2;
-      const k = p.k + ((<usize>(item * p.kStrideT + h * p.kStrideH)) << 2);
+      let k = p.k + ((<usize>(item * p.kStrideT + h * p.kStrideH)) << 2);
       const v = p.v + ((<usize>(item * p.vStrideT + h * p.vStrideH)) << 2);
+      if (p.shift) {
+        subtract(k, p.shift + ((<usize>(h * p.d)) << 2), scratch, p.d);
+        k = scratch;
+      }
       storeRow(k, p.kRows + row, p.kScale + scale, p.type, p.d);
       storeRow(v, p.vRows + row, p.vScale + scale, p.type, p.d);
     }

@@ -5,7 +5,7 @@
  */
 import { MOST_DIM } from '../engines/attention-call.ts';
 import { copyRows } from '../engines/copy.ts';
-import { expectNames, expectRows, expectTypes, finite, matchShapes, whole } from '../engines/shapes.ts';
+import { expectNames, expectRows, expectTypes, finite, flag, matchShapes, whole } from '../engines/shapes.ts';
 import { expectTarget } from '../engines/step.ts';
 import {
   BusyError,
@@ -15,6 +15,7 @@ import {
   OptionError,
   RuntimeMismatchError,
   ShapeError,
+  UnsupportedError,
   WattnError,
 } from '../errors.ts';
 import { type Builder, run, runSync, runtimeOf } from '../runtime/program.ts';
@@ -36,10 +37,15 @@ export interface KVCacheOptions {
   readonly capacity: number;
   /** How keys and values are kept; int8 with a scale per token and head. Default: the pool's, or 'f32'. */
   readonly dtype?: CacheType;
-  /** Tokens of a page. Default: the pool's, or 16. */
+  /** Tokens of a page. Default: the pool's, or 64, or the capacity where that is less. */
   readonly pageSize?: number;
   /** Which keys are kept. Default 'full': all. */
   readonly policy?: 'full' | CachePolicy;
+  /**
+   * Keep keys less the first one of the sequence, which changes no result but what rounding costs: where keys have much in common, as
+   * channels that are always large, int8 misses them by less. Not with softcap or a policy's rope. Default false.
+   */
+  readonly smoothKeys?: boolean;
   /** Pages to share with other caches. Default: a pool of the cache's own, with room for `capacity` tokens, that its forks share. */
   readonly pool?: PagePool;
 }
@@ -74,6 +80,7 @@ export interface CacheAttendOptions {
 interface Settings extends CacheSize {
   readonly dtype: CacheType;
   readonly pageSize: number;
+  readonly smoothKeys: boolean;
   readonly policy: CachePolicy;
 }
 
@@ -87,7 +94,7 @@ interface PoolHold {
 const OP = 'KVCache';
 /** Calls of more tokens give their temporaries back: those of a long prompt are of no use to the tokens after it. */
 const MOST_KEPT_TOKENS = 16;
-const OPTIONS = ['layers', 'kvHeads', 'headDim', 'capacity', 'dtype', 'pageSize', 'policy', 'pool'];
+const OPTIONS = ['layers', 'kvHeads', 'headDim', 'capacity', 'dtype', 'pageSize', 'smoothKeys', 'policy', 'pool'];
 
 /** Checks options. @throws OptionError, UnsupportedError, RuntimeMismatchError */
 function settle(rt: Runtime, options: KVCacheOptions): Settings {
@@ -103,13 +110,19 @@ function settle(rt: Runtime, options: KVCacheOptions): Settings {
     headDim: needed('headDim', MOST_DIM),
     capacity: needed('capacity'),
   };
-  const pageSize = whole(OP, 'pageSize', options.pageSize, pool?.pageSize ?? 16, 1, 4096);
+  const pageSize = whole(OP, 'pageSize', options.pageSize, pool?.pageSize ?? Math.min(64, size.capacity), 1, 4096);
   if (policy === null || (typeof policy !== 'object' && policy !== 'full')) {
     throw new OptionError(`${OP}: policy is ${JSON.stringify(policy)}, expected 'full' or { kind, ... }`);
   }
   const given: CachePolicy = policy === 'full' ? { kind: 'full' } : policy;
-  const checked = layerKind(OP, given.kind, dtype).check(OP, given, size) as CachePolicy;
-  const settings = { ...size, dtype, pageSize, policy: checked };
+  const kind = layerKind(OP, given.kind, dtype);
+  const checked = kind.check(OP, given, size) as CachePolicy;
+  const smoothKeys = flag(OP, 'smoothKeys', options.smoothKeys);
+  if (smoothKeys && !kind.smooths) throw new UnsupportedError(`${OP}: policy '${given.kind}' has no smoothKeys`);
+  if (smoothKeys && 'rope' in checked) {
+    throw new OptionError(`${OP}: smoothKeys does not go with a policy's rope, which turns sinks and other keys apart`);
+  }
+  const settings = { ...size, dtype, pageSize, smoothKeys, policy: checked };
   if (pool) {
     if (!(pool instanceof PagePool)) throw new OptionError(`${OP}: pool is ${pool}, expected a PagePool`);
     pool.check();
@@ -124,11 +137,12 @@ function settle(rt: Runtime, options: KVCacheOptions): Settings {
 }
 
 /** Where layers of a cache are made. */
-function hostOf(runtime: Runtime, { dtype, pageSize, headDim }: Settings, hold: PoolHold): LayerHost {
+function hostOf(runtime: Runtime, { dtype, pageSize, headDim, smoothKeys }: Settings, hold: PoolHold): LayerHost {
   return {
     runtime,
     dtype,
     pageSize,
+    smoothKeys,
     pool(pages) {
       hold.pool ??= new PagePool(runtime, { pages, headDim, dtype, pageSize });
       return hold.pool;
@@ -222,6 +236,10 @@ export class KVCache {
 
   get pageSize(): number {
     return this.#settings.pageSize;
+  }
+
+  get smoothKeys(): boolean {
+    return this.#settings.smoothKeys;
   }
 
   /** The policy with its defaults. */
@@ -414,7 +432,7 @@ export class KVCache {
     const { pageSize = pool?.pageSize ?? saved.pageSize, capacity = saved.capacity } = expected;
     const options = { ...saved, ...expected, pageSize, capacity };
     const settings = settle(rt, { ...options, ...(pool && { dtype: expected.dtype ?? pool.dtype }) });
-    for (const name of ['layers', 'kvHeads', 'headDim', 'dtype', 'policy'] as const) {
+    for (const name of ['layers', 'kvHeads', 'headDim', 'dtype', 'smoothKeys', 'policy'] as const) {
       const [was, wanted] = [saved[name], settings[name]].map((value) => JSON.stringify(value));
       if (was !== wanted) throw new CacheDataError(`${op}: ${name} of the saved cache is ${was}, expected ${wanted}`);
     }
@@ -565,6 +583,9 @@ export class KVCache {
     if (o) expectTarget(op, o, q.shape, { ...inputs });
     const scale = finite(op, 'scale', options.scale, headDim ** -0.5);
     const softcap = finite(op, 'softcap', options.softcap, 0, 0);
+    if (softcap > 0 && this.#settings.smoothKeys) {
+      throw new OptionError(`${op}: softcap needs the keys themselves. Make the cache without smoothKeys.`);
+    }
     return (b: Builder, commits: (() => void)[]) => {
       const result = layer.attend(b, { q, scale, softcap, o });
       if (result.commit) commits.push(() => result.commit!());

@@ -16,6 +16,8 @@ export interface LayerHost {
   readonly runtime: Runtime;
   readonly dtype: CacheType;
   readonly pageSize: number;
+  /** Whether keys are kept less the first one. */
+  readonly smoothKeys: boolean;
   /** The pool that layers take pages from: the one given, or one of `pages` pages that is made when the first layer asks. */
   pool(pages: number): PagePool;
 }
@@ -24,6 +26,8 @@ export interface LayerHost {
 export interface LayerKind<P> {
   readonly kind: string;
   readonly storages: readonly CacheType[];
+  /** Whether its layers know `smoothKeys`. */
+  readonly smooths?: boolean;
   /** The policy as plain data, defaults filled in. @throws OptionError where it makes no sense. */
   check(op: string, policy: P, size: CacheSize): { readonly kind: string };
   create(host: LayerHost, size: LayerSize, policy: P): LayerCache;

@@ -52,13 +52,15 @@ function pagedKind<P extends { readonly kind: string }>(
     const layers = Array.from({ length: size.layers }, (_, layer) => ({ ...size, layer }));
     return host.pool(layers.reduce((n, each) => n + layerPages(each, planOf(each, policy), host.pageSize), 0));
   };
+  const planIn = ({ smoothKeys }: LayerHost, size: LayerSize, policy: P) => ({ ...planOf(size, policy), smoothKeys });
   return {
     kind,
     storages: pageTypes,
+    smooths: true,
     check,
-    create: (host, size, policy) => new PagedLayer(poolOf(host, size, policy), size, planOf(size, policy)),
+    create: (host, size, policy) => new PagedLayer(poolOf(host, size, policy), size, planIn(host, size, policy)),
     restore: (host, size, policy, bytes) =>
-      PagedLayer.restore(poolOf(host, size, policy), size, planOf(size, policy), bytes),
+      PagedLayer.restore(poolOf(host, size, policy), size, planIn(host, size, policy), bytes),
     bytesPerToken: (size, dtype) => size.kvHeads * rowBytes(dtype, size.headDim),
   };
 }

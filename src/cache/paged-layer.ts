@@ -3,12 +3,13 @@
  *
  * @module
  */
+import { copyRows } from '../engines/copy.ts';
 import { mergeStates } from '../engines/decode.ts';
 import { rotaryAngles, rotate } from '../engines/rotary.ts';
 import { CacheDataError, CacheFullError, OptionError } from '../errors.ts';
 import { attend } from '../ops/attention.ts';
 import type { Builder } from '../runtime/program.ts';
-import type { Tensor } from '../tensor.ts';
+import { type Block, Tensor } from '../tensor.ts';
 import type { LayerCache, LayerQuery, LayerSize } from './layer-cache.ts';
 import type { PagePool } from './page-pool.ts';
 import { type HeadRun, headCount, mostPages, PagedRows, type RowsPlan } from './paged-rows.ts';
@@ -30,6 +31,8 @@ export interface PagedPlan {
   readonly sinks: number;
   readonly window: number;
   readonly rope?: Required<SlotRope> | undefined;
+  /** Whether keys are kept less the first one: softmax is the same for any key that is taken from all. Not with rope. */
+  readonly smoothKeys?: boolean;
 }
 
 /** Heads of one kind, in runs. */
@@ -70,6 +73,8 @@ export class PagedLayer implements LayerCache {
   readonly #plan: PagedPlan;
   readonly #pool: PagePool;
   readonly #rows: PagedRows[];
+  /** f32 [Hkv, D]: the first key of each head, which is taken from all. */
+  readonly #shift: Block | undefined;
   #length = 0;
   /** The length once the program in the making has run. */
   #next = 0;
@@ -79,6 +84,13 @@ export class PagedLayer implements LayerCache {
     this.#plan = plan;
     this.#pool = pool;
     this.#rows = rows ?? made(rowPlans(size, plan), (each) => new PagedRows(pool, each));
+    if (!plan.smoothKeys) return;
+    try {
+      this.#shift = { at: pool.runtime.allocate(4 * size.kvHeads * size.headDim), disposed: false };
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
   }
 
   get length(): number {
@@ -91,7 +103,8 @@ export class PagedLayer implements LayerCache {
   }
 
   get bytes(): number {
-    return this.#rows.reduce((n, rows) => n + rows.bytes, 0);
+    const shift = this.#shift ? 4 * this.#size.kvHeads * this.#size.headDim : 0;
+    return this.#rows.reduce((n, rows) => n + rows.bytes, shift);
   }
 
   /** Shortest length that the next query could follow. */
@@ -123,7 +136,10 @@ export class PagedLayer implements LayerCache {
   append(b: Builder, k: Tensor, v: Tensor): { commit(): void } {
     const { rope } = this.#plan;
     const keys = rope ? this.#rotated(b, k, this.#length, rope) : k;
-    for (const rows of this.#rows) rows.store(b, keys, v, this.#length);
+    const shift = this.#shiftTensor();
+    if (shift && this.#length === 0 && k.shape[1]! > 0)
+      copyRows(b, k.slice(1, 0, 1), shift.reshape([1, 1, ...shift.shape]));
+    for (const rows of this.#rows) rows.store(b, keys, v, this.#length, shift);
     this.#next = this.#length + k.shape[1]!;
     return {
       commit: () => {
@@ -178,6 +194,7 @@ export class PagedLayer implements LayerCache {
       this.#plan,
       made(this.#rows, (rows) => rows.fork()),
     );
+    fork.#shiftWords()?.set(this.#shiftWords()!);
     fork.#length = this.#length;
     fork.#next = this.#length;
     return fork;
@@ -208,6 +225,8 @@ export class PagedLayer implements LayerCache {
   save(): Uint8Array {
     const writer = new SavedWriter();
     writer.count(this.#length);
+    const shift = this.#shiftWords();
+    if (shift) writer.room(shift.byteLength).set(new Uint8Array(shift.buffer, shift.byteOffset, shift.byteLength));
     for (const rows of this.#rows) {
       const first = rows.firstSeen(this.#length);
       writer.count(first);
@@ -230,10 +249,24 @@ export class PagedLayer implements LayerCache {
 
   dispose(): void {
     for (const rows of this.#rows) rows.dispose();
+    if (!this.#shift) return;
+    this.#shift.disposed = true;
+    this.#pool.runtime.release(this.#shift.at);
+  }
+
+  #shiftTensor(): Tensor | undefined {
+    const { kvHeads, headDim } = this.#size;
+    return this.#shift && new Tensor(this.#pool.runtime, 'f32', [kvHeads, headDim], [headDim, 1], this.#shift, 0);
+  }
+
+  #shiftWords(): Float32Array | undefined {
+    const { kvHeads, headDim } = this.#size;
+    return this.#shift && new Float32Array(this.#pool.runtime.buffer, this.#shift.at, kvHeads * headDim);
   }
 
   #restore(reader: SavedReader): void {
     const length = reader.count('length');
+    const shift = this.#shift && reader.take(4 * this.#size.kvHeads * this.#size.headDim, 'first keys');
     const spans = this.#rows.map((rows) => {
       const { from, to, window, capacity } = rows.plan;
       const base = reader.count('first position');
@@ -258,6 +291,7 @@ export class PagedLayer implements LayerCache {
           `${this.#pool.pages} are free. Dispose or truncate caches that share the pool, or make it with more pages.`,
       );
     }
+    if (shift) new Uint8Array(this.#pool.runtime.buffer, this.#shift!.at, shift.length).set(shift);
     for (const { rows, base, end, bytes } of spans) rows.restore(base, end, bytes);
     this.#length = length;
     this.#next = length;

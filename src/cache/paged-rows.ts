@@ -128,14 +128,15 @@ export class PagedRows {
     this.#base += drop * pool.pageSize;
   }
 
-  /** Lays out that rows of tokens from `position` on are put in; there is room. k and v f32 [1, T, Hkv, D]. */
-  store(b: Builder, k: Tensor, v: Tensor, position: number): void {
+  /** Lays out that rows of tokens from `position` on are put in; there is room. k and v f32 [1, T, Hkv, D], shift f32 [Hkv, D]. */
+  store(b: Builder, k: Tensor, v: Tensor, position: number, shift?: Tensor): void {
     const begin = Math.max(this.plan.from, position);
     const end = Math.min(this.plan.to, position + k.shape[1]!);
     if (end <= begin) return;
     for (const [from, to] of this.plan.runs) {
       const part = (x: Tensor) => x.slice(1, begin - position, end - position).slice(2, from, to);
-      storePages(b, { k: part(k), v: part(v) }, this.storage, this.table.slice(0, from, to), begin - this.#base);
+      const table = this.table.slice(0, from, to);
+      storePages(b, { k: part(k), v: part(v) }, this.storage, table, begin - this.#base, shift?.slice(0, from, to));
     }
   }
 

@@ -18,13 +18,14 @@ export interface PagedStorage {
   readonly vScale?: Tensor | undefined;
 }
 
-/** Adds that k and v f32 [1, T, H, D] go to the slots from `first` on of table i32 [H, width]. */
+/** Adds that k, less `shift` f32 [H, D], and v f32 [1, T, H, D] go to the slots from `first` on of table i32 [H, width]. */
 export function storePages(
   b: Builder,
   rows: { readonly k: Tensor; readonly v: Tensor },
   storage: PagedStorage,
   table: Tensor,
   first: number,
+  shift?: Tensor,
 ): void {
   const { k, v } = rows;
   const [, T, heads, d] = k.shape as [number, number, number, number];
@@ -50,7 +51,9 @@ export function storePages(
       tableStrideH: table.strides[0]!,
       pageSize: storage.k.shape[1]!,
       first,
+      shift: shift?.address ?? 0,
     }),
+    scratchBytes: shift ? 4 * d + 16 : 0,
     items: T,
     grain: Math.max(1, Math.ceil(4096 / Math.max(1, heads * d))),
     flops: 4 * k.size,
