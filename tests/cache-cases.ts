@@ -1,6 +1,6 @@
-import type { CachePolicy, CacheType } from '../src/index.ts';
+import { type CachePolicy, type CacheType, KVCache, type Runtime, type Tensor } from '../src/index.ts';
 import type { Keeps } from './reference/kv-cache.ts';
-import { type FloatSample, mapped, normal, randomFrom, roundToBfloat, roundToHalf } from './samples.ts';
+import { type FloatSample, floats, mapped, normal, randomFrom, roundToBfloat, roundToHalf } from './samples.ts';
 
 /** q, k and v of a sequence. */
 export interface CacheSample {
@@ -22,20 +22,66 @@ export function cacheSample(
   };
 }
 
+/** Units that are tried for a row of int8: from the largest number over 127 up to half as much again. */
+const units = Array.from({ length: 41 }, (_, trial) => Math.fround(1 + Math.fround(trial / 80)));
+
+/** Codes of a row in 8 bits and their scale: of all units the one whose codes, times their best scale, miss the row least. */
+function quantised(row: Float32Array): { codes: number[]; scale: number } {
+  const most = row.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+  if (most === 0) return { codes: Array.from(row, () => 0), scale: 0 };
+  let best = { codes: [] as number[], scale: 0, hit: -1 };
+  for (const unit of units) {
+    const inverse = Math.fround(1 / Math.fround(Math.fround(most / 127) * unit));
+    const codes = Array.from(row, (x) => nearestEven(Math.fround(x * inverse)));
+    const xc = codes.reduce((sum, c, i) => sum + c * row[i]!, 0);
+    const scale = xc / codes.reduce((sum, c) => sum + c * c, 0);
+    if (scale * xc > best.hit * (1 + 1e-7)) best = { codes, scale, hit: scale * xc };
+  }
+  return best;
+}
+
 /** x [..., D] as a storage keeps it. */
 export function stored(x: FloatSample, dtype: CacheType): FloatSample {
   if (dtype === 'f32') return x;
   if (dtype !== 'int8') return mapped(x, dtype === 'f16' ? roundToHalf : roundToBfloat);
   const d = x.shape.at(-1)!;
-  const values = x.data.slice();
-  for (let row = 0; row < x.data.length; row += d) {
-    const part = values.subarray(row, row + d);
-    const most = part.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-    const scale = Math.fround(most / 127);
-    const inverse = Math.fround(127 / most);
-    for (let c = 0; c < d; c++) part[c] = most === 0 ? 0 : nearestEven(Math.fround(part[c]! * inverse)) * scale;
+  const data = new Float32Array(x.data.length);
+  for (let at = 0; at < data.length; at += d) {
+    const { codes, scale } = quantised(x.data.subarray(at, at + d));
+    data.set(
+      codes.map((c) => c * scale),
+      at,
+    );
   }
-  return { shape: x.shape, data: values };
+  return { shape: x.shape, data };
+}
+
+/** What a cache of one layer gives back of k and v [1, T, Hkv, D]: codes times scales, with what smoothing took away. */
+export function readBack(
+  rt: Runtime,
+  { k, v }: Pick<CacheSample, 'k' | 'v'>,
+  dtype: CacheType,
+  smoothKeys = false,
+): { k: FloatSample; v: FloatSample } {
+  const [, T, kvHeads, headDim] = k.shape as [number, number, number, number];
+  using cache = new KVCache(rt, { layers: 1, kvHeads, headDim, capacity: T, dtype, pageSize: 1, smoothKeys });
+  rt.scope(() => cache.appendSync(0, { k: rt.tensor(k.data, k.shape), v: rt.tensor(v.data, v.shape) }));
+  // pages of one token are taken head by head, in order
+  const { storage } = cache.pool!;
+  const rows = (codes: Tensor, scale: Tensor | undefined, first?: Float32Array): FloatSample => {
+    const numbers = codes.dataSync();
+    const scales = scale?.dataSync();
+    return floats(k.shape, (n) => {
+      const [c, h, t] = [n % headDim, Math.floor(n / headDim) % kvHeads, Math.floor(n / headDim / kvHeads)];
+      const page = h * T + t;
+      const x = numbers[page * headDim + c]! * (scales?.[page] ?? 1);
+      return first ? x + first[h * headDim + c]! : x;
+    });
+  };
+  return {
+    k: rows(storage.k, storage.kScale, smoothKeys ? k.data.subarray(0, kvHeads * headDim) : undefined),
+    v: rows(storage.v, storage.vScale),
+  };
 }
 
 function nearestEven(x: number): number {

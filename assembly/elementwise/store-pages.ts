@@ -7,8 +7,8 @@ import { narrowRow } from './narrow';
 const LEAST: f32 = reinterpret<f32>(0x0d800000);
 
 /** Units that are tried for a row, and how they grow. */
-const TRIALS = 33;
-const STEP: f32 = 1.0 / 64;
+const TRIALS = 41;
+const STEP: f32 = 1.0 / 80;
 
 /** Largest |x| of n values; NaN where one is. */
 function largest(x: usize, n: i32): f32 {
@@ -32,39 +32,44 @@ function codes4(x: usize, inverse: v128): v128 {
 /**
  * The unit in which the codes of n numbers miss them least, of units from max |x| / 127 up to half as much again.
  *
- * With codes c = round(x / unit) the best scale is x c / c c, and what is missed is x x - (x c)^2 / c c. Short rows gain most: all of
- * their numbers may happen to lie near multiples of one unit.
+ * With y = x / unit and codes c = round(y) the best scale is unit * y c / c c, and what is missed is x x - unit^2 (y c)^2 / c c. Short
+ * rows gain most: all of their numbers may happen to lie near multiples of one unit.
  *
  * @param scale address of an f32: the scale that goes with the unit.
  */
 function bestUnit(x: usize, n: i32, most: f32, scale: usize): f32 {
-  let unit = most / 127;
+  const least: f32 = most / 127;
+  let unit = least;
   let best: f32 = -1;
   for (let trial = 0; trial < TRIALS; ++trial) {
-    const tried = (most / 127) * (1 + <f32>trial * STEP);
-    const inverse = f32x4.splat(1 / tried);
-    let xc = f32x4.splat(0);
+    const growth: f32 = <f32>1 + <f32>trial * STEP;
+    const tried: f32 = least * growth;
+    const inverse: f32 = <f32>1 / tried;
+    const factor = f32x4.splat(inverse);
+    let yc = f32x4.splat(0);
     let cc = f32x4.splat(0);
     let at = x;
     for (let left = n >> 2; left > 0; --left) {
-      const c = f32x4.nearest(f32x4.mul(v128.load(at), inverse));
-      xc = f32x4.add(xc, f32x4.mul(c, v128.load(at)));
+      const y = f32x4.mul(v128.load(at), factor);
+      const c = f32x4.nearest(y);
+      yc = f32x4.add(yc, f32x4.mul(c, y));
       cc = f32x4.add(cc, f32x4.mul(c, c));
       at += 16;
     }
-    let sumX = sum4(xc);
+    let sumY = sum4(yc);
     let sumC = sum4(cc);
     for (let left = n & 3; left > 0; --left) {
-      const c = nearest(load<f32>(at) / tried);
-      sumX += c * load<f32>(at);
+      const y = load<f32>(at) * inverse;
+      const c = nearest(y);
+      sumY += c * y;
       sumC += c * c;
       at += 4;
     }
-    const hit = (sumX / sumC) * sumX;
+    const hit = (sumY / sumC) * sumY * (growth * growth);
     if (hit > best) {
       best = hit;
       unit = tried;
-      store<f32>(scale, sumX / sumC);
+      store<f32>(scale, tried * (sumY / sumC));
     }
   }
   return unit;
