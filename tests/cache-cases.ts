@@ -29,13 +29,13 @@ const units = Array.from({ length: 41 }, (_, trial) => Math.fround(1 + Math.frou
 function quantised(row: Float32Array): { codes: number[]; scale: number } {
   const most = row.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
   if (most === 0) return { codes: Array.from(row, () => 0), scale: 0 };
-  let best = { codes: [] as number[], scale: 0, hit: -1 };
+  let best = { codes: [] as number[], scale: 0, missed: Number.POSITIVE_INFINITY };
   for (const unit of units) {
     const inverse = Math.fround(1 / Math.fround(Math.fround(most / 127) * unit));
     const codes = Array.from(row, (x) => nearestEven(Math.fround(x * inverse)));
-    const xc = codes.reduce((sum, c, i) => sum + c * row[i]!, 0);
-    const scale = xc / codes.reduce((sum, c) => sum + c * c, 0);
-    if (scale * xc > best.hit * (1 + 1e-7)) best = { codes, scale, hit: scale * xc };
+    const scale = codes.reduce((sum, c, i) => sum + c * row[i]!, 0) / codes.reduce((sum, c) => sum + c * c, 0);
+    const missed = row.reduce((sum, x, i) => sum + (x - codes[i]! * scale) ** 2, 0);
+    if (missed < best.missed) best = { codes, scale, missed };
   }
   return best;
 }

@@ -32,44 +32,49 @@ function codes4(x: usize, inverse: v128): v128 {
 /**
  * The unit in which the codes of n numbers miss them least, of units from max |x| / 127 up to half as much again.
  *
- * With y = x / unit and codes c = round(y) the best scale is unit * y c / c c, and what is missed is x x - unit^2 (y c)^2 / c c. Short
- * rows gain most: all of their numbers may happen to lie near multiples of one unit.
+ * With y = x / unit, codes c = round(y) and rests r = y - c the best scale is unit * (1 + r c / c c), and what is missed is
+ * unit^2 * (r r - (r c)^2 / c c). Short rows gain most: all of their numbers may happen to lie near multiples of one unit.
  *
  * @param scale address of an f32: the scale that goes with the unit.
  */
 function bestUnit(x: usize, n: i32, most: f32, scale: usize): f32 {
   const least: f32 = most / 127;
   let unit = least;
-  let best: f32 = -1;
+  let fewest: f32 = Infinity;
   for (let trial = 0; trial < TRIALS; ++trial) {
     const growth: f32 = <f32>1 + <f32>trial * STEP;
     const tried: f32 = least * growth;
     const inverse: f32 = <f32>1 / tried;
     const factor = f32x4.splat(inverse);
-    let yc = f32x4.splat(0);
-    let cc = f32x4.splat(0);
+    let rr4 = f32x4.splat(0);
+    let rc4 = f32x4.splat(0);
+    let cc4 = f32x4.splat(0);
     let at = x;
     for (let left = n >> 2; left > 0; --left) {
       const y = f32x4.mul(v128.load(at), factor);
       const c = f32x4.nearest(y);
-      yc = f32x4.add(yc, f32x4.mul(c, y));
-      cc = f32x4.add(cc, f32x4.mul(c, c));
+      const r = f32x4.sub(y, c);
+      rr4 = f32x4.add(rr4, f32x4.mul(r, r));
+      rc4 = f32x4.add(rc4, f32x4.mul(r, c));
+      cc4 = f32x4.add(cc4, f32x4.mul(c, c));
       at += 16;
     }
-    let sumY = sum4(yc);
-    let sumC = sum4(cc);
+    let rr = sum4(rr4);
+    let rc = sum4(rc4);
+    let cc = sum4(cc4);
     for (let left = n & 3; left > 0; --left) {
       const y = load<f32>(at) * inverse;
       const c = nearest(y);
-      sumY += c * y;
-      sumC += c * c;
+      rr += (y - c) * (y - c);
+      rc += (y - c) * c;
+      cc += c * c;
       at += 4;
     }
-    const hit = (sumY / sumC) * sumY * (growth * growth);
-    if (hit > best) {
-      best = hit;
+    const missed = (rr - (rc / cc) * rc) * (growth * growth);
+    if (missed < fewest) {
+      fewest = missed;
       unit = tried;
-      store<f32>(scale, tried * (sumY / sumC));
+      store<f32>(scale, tried + tried * (rc / cc));
     }
   }
   return unit;
