@@ -26,6 +26,7 @@ export { narrow } from './elementwise/narrow';
 export { norm } from './elementwise/norm';
 export { rope } from './elementwise/rope';
 export { scatter } from './elementwise/scatter';
+export { storePages } from './elementwise/store-pages';
 export { featureCosine } from './features/cosine';
 export { featureDpfp } from './features/dpfp';
 export { favor, favorMaxima } from './features/favor';

@@ -704,6 +704,37 @@ export class NarrowParams extends CopyParams {
   oType: i32;
 }
 
+/** Keys and values put into the pages of a cache, see elementwise/store-pages.ts. */
+@unmanaged
+export class StorePagesParams {
+  k: usize;
+  kStrideT: i32;
+  kStrideH: i32;
+  v: usize;
+  vStrideT: i32;
+  vStrideH: i32;
+  heads: i32;
+  d: i32;
+  /** Storage type of the pages' rows. */
+  type: i32;
+  kRows: usize;
+  vRows: usize;
+  /** Elements between pages. */
+  rowStride: i32;
+  /** For i8. */
+  kScale: usize;
+  vScale: usize;
+  /** Floats between pages. */
+  scaleStride: i32;
+  table: usize;
+  tableStrideH: i32;
+  pageSize: i32;
+  /** Slot of the first token. */
+  first: i32;
+  /** f32 [H, d] that is taken from every key. */
+  shift: usize;
+}
+
 /** An expression of every element of a map, see elementwise/expression.ts. */
 @unmanaged
 export class ExpressionParams {

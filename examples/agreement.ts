@@ -77,6 +77,35 @@ function compareRows(
   return { error, rows: wanted.length, sameTop };
 }
 
+/** How logits differ from those that are taken to be right. */
+export interface Divergence {
+  readonly rows: number;
+  /** Rows whose largest logit is at the same place. */
+  readonly sameTop: number;
+  /** Mean over the rows of the Kullback-Leibler divergence, in nats, of the softmax from the right one. */
+  readonly kl: number;
+}
+
+/** Compares rows of logits with `expected`, as many rows one behind the other. */
+export function divergenceOf(rows: readonly Float32Array[], expected: Float32Array): Divergence {
+  const wanted = splitRows(expected, expected.length / rows.length);
+  let sameTop = 0;
+  let sum = 0;
+  for (const [t, want] of wanted.entries()) {
+    const got = rows[t]!;
+    if (greedy(got) === greedy(want)) sameTop++;
+    const [p, q] = [logSoftmax(want), logSoftmax(got)];
+    sum += p.reduce((total, x, id) => total + Math.exp(x) * (x - q[id]!), 0);
+  }
+  return { rows: rows.length, sameTop, kl: sum / rows.length };
+}
+
+function logSoftmax(logits: Float32Array): Float64Array {
+  const most = logits.reduce((a, b) => Math.max(a, b));
+  const total = logits.reduce((a, b) => a + Math.exp(b - most), 0);
+  return Float64Array.from(logits, (x) => x - most - Math.log(total));
+}
+
 function splitRows(numbers: Float32Array, width: number): Float32Array[] {
   return Array.from({ length: numbers.length / width }, (_, t) => numbers.subarray(t * width, (t + 1) * width));
 }

@@ -31,6 +31,11 @@ export function whole(text: string): number {
   return value;
 }
 
+/** Reads an option's number. @throws InvalidArgumentError if it is not 0, 1, 2 or so on. */
+export function wholeOrNone(text: string): number {
+  return text === '0' ? 0 : whole(text);
+}
+
 function wholeOrAuto(text: string): number | 'auto' {
   return text === 'auto' ? text : whole(text);
 }

@@ -69,3 +69,8 @@ export class CacheFullError extends WattnError {
 export class CacheDataError extends WattnError {
   override name = 'CacheDataError';
 }
+
+/** A call does not fit what a cache holds: its layers have different numbers of tokens. */
+export class CacheStateError extends WattnError {
+  override name = 'CacheStateError';
+}

@@ -14,7 +14,19 @@ export {
 } from './block-mask.ts';
 export { type ChaiLayerOptions, chaiLayer, restoreChaiLayer } from './cache/chai-layer.ts';
 export { FactorCache, type FactorCacheOptions, type FactorQueries } from './cache/factor-cache.ts';
+export {
+  type CacheAttendOptions,
+  type CacheQueries,
+  type CacheRows,
+  KVCache,
+  type KVCacheOptions,
+  type RestoreOptions,
+} from './cache/kv-cache.ts';
 export { LatentCache, type LatentCacheOptions, type LatentQueries } from './cache/latent-cache.ts';
+export type { CachePolicy, CacheType } from './cache/layer-kinds.ts';
+export { PagePool, type PagePoolOptions, type PageType } from './cache/page-pool.ts';
+export type { DuoPolicy, FullPolicy, StreamingPolicy, WindowPolicy } from './cache/paged-kinds.ts';
+export type { SlotRope } from './cache/paged-layer.ts';
 export type { RowCacheOptions, RowType } from './cache/row-cache.ts';
 export {
   restoreSlotLayer,

@@ -27,21 +27,27 @@ export function keyOffset(
   return <usize>s.batch * <usize>strideB + <usize>(s.kStart + j) * <usize>strideT + <usize>(h * strideH);
 }
 
-/** The scales of n keys from j on, which lie one stride apart. */
+/** The scales of n keys from j on; up to three numbers more may be written. */
 export function gatherScales(p: CacheParams, s: Sequence, scales: usize, j: i32, n: i32, h: i32, dst: usize): void {
-  let src = scales + (keyOffset(p, s, j, h, p.scaleStrideB, p.scaleStrideT, p.scaleStrideH) << 2);
   const stride = (<usize>p.scaleStrideT) << 2;
-  if (stride == 4) {
-    // up to three numbers more than there are: dst has room, and so has what is behind a tensor
-    for (const end = dst + ((<usize>n) << 2); dst < end; dst += 16) {
-      v128.store(dst, v128.load(src));
-      src += 16;
+  for (const last = j + n; j < last;) {
+    const run = runLength(p, j, last - j);
+    let src = scales + (keyOffset(p, s, j, h, p.scaleStrideB, p.scaleStrideT, p.scaleStrideH) << 2);
+    const end = dst + ((<usize>run) << 2);
+    if (stride == 4) {
+      // what is behind a tensor can be read
+      for (let to = dst; to < end; to += 16) {
+        v128.store(to, v128.load(src));
+        src += 16;
+      }
+    } else {
+      for (let to = dst; to < end; to += 4) {
+        store<f32>(to, load<f32>(src));
+        src += stride;
+      }
     }
-    return;
-  }
-  for (const end = dst + ((<usize>n) << 2); dst < end; dst += 4) {
-    store<f32>(dst, load<f32>(src));
-    src += stride;
+    dst = end;
+    j += run;
   }
 }
 

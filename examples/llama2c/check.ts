@@ -1,6 +1,6 @@
-import { type Agreement, checkForms } from '../agreement.ts';
+import type { CacheType, KVCache } from '../../src/index.ts';
+import { type Agreement, checkForms, type Divergence, divergenceOf } from '../agreement.ts';
 import { greedy } from '../sample.ts';
-import type { CacheType, KvCache } from './cache.ts';
 import type { Golden } from './folder.ts';
 import { generate } from './generate.ts';
 import type { Llama } from './model.ts';
@@ -22,9 +22,9 @@ export interface Check {
 }
 
 /** Compares a model with llama2.c's tokens and logits: all tokens at once, one by one, and generating. */
-export async function checkGolden(model: Llama, cache: KvCache, golden: Golden): Promise<Check> {
+export async function checkGolden(model: Llama, cache: KVCache, golden: Golden): Promise<Check> {
   const fed = golden.tokens.slice(0, golden.fed);
-  const bound = errorBounds[cache.type];
+  const bound = errorBounds[cache.dtype];
   const forms = await checkForms(fed.length, golden.logits, model.config.vocabSize, async (form) => {
     cache.clear();
     if (form === 'prefill') return [await model.forward(fed, cache, 'all')];
@@ -41,6 +41,23 @@ export async function checkGolden(model: Llama, cache: KvCache, golden: Golden):
     forms,
     bound,
     greedy: { tokens, same, of: expected.length },
-    passed: forms.every(({ error }) => error <= bound) && (cache.type !== 'f32' || same === expected.length),
+    passed: forms.every(({ error }) => error <= bound) && (cache.dtype !== 'f32' || same === expected.length),
   };
+}
+
+/**
+ * Compares what a cache gave while it generated with what all keys in float32 give for the same text.
+ *
+ * @param logits what each generated token was picked from.
+ */
+export async function compareWithFull(
+  model: Llama,
+  prompt: readonly number[],
+  tokens: readonly number[],
+  logits: readonly Float32Array[],
+): Promise<Divergence> {
+  const fed = [...prompt, ...tokens].slice(0, prompt.length + logits.length - 1);
+  using cache = model.cache({ capacity: fed.length });
+  const all = await model.forward(fed, cache, 'all');
+  return divergenceOf(logits, all.subarray((prompt.length - 1) * model.config.vocabSize));
 }

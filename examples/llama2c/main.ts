@@ -1,9 +1,9 @@
 import { Command, Option } from 'commander';
-import { openRuntime, type RuntimeChoice, whole, withRuntimeOptions } from '../options.ts';
+import { openRuntime, type RuntimeChoice, whole, wholeOrNone, withRuntimeOptions } from '../options.ts';
 import { print, progress } from '../output.ts';
 import { sampler } from '../sample.ts';
-import { type CacheType, cacheTypes } from './cache.ts';
-import { checkGolden } from './check.ts';
+import { type CacheChoice, cacheOptions, cacheTypes, policyNames } from './cache.ts';
+import { checkGolden, compareWithFull } from './check.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { findModel, readGolden } from './folder.ts';
 import { generate } from './generate.ts';
@@ -11,11 +11,9 @@ import { Llama } from './model.ts';
 import { checkReport, generationReport } from './report.ts';
 import { Tokenizer } from './tokenizer.ts';
 
-interface Options extends RuntimeChoice {
+interface Options extends RuntimeChoice, CacheChoice {
   prompt: string;
   tokens: number;
-  cache: CacheType;
-  paged: boolean;
   temperature: number;
   seed: number;
   check: boolean;
@@ -27,7 +25,11 @@ const command = withRuntimeOptions(new Command('llama2c'))
   .option('--prompt <text>', 'how the text begins', 'Once upon a time')
   .option('--tokens <n>', 'most tokens to generate', whole, 128)
   .addOption(new Option('--cache <type>', 'how keys and values are kept').choices(cacheTypes).default('f32'))
-  .option('--paged', 'keep them in pages', false)
+  .addOption(new Option('--policy <name>', 'which of them are kept').choices(policyNames).default('full'))
+  .option('--budget <n>', 'keys that a token sees where not all are kept, sinks counted', whole, 64)
+  .option('--sinks <n>', 'first keys that every token sees, with streaming and duo', wholeOrNone, 4)
+  .option('--full-heads <n>', 'key/value heads of each layer that keep all keys, with duo', wholeOrNone, 1)
+  .option('--page-size <n>', 'tokens of a page; default 64', whole)
   .option('--temperature <t>', '0 takes the likeliest token', Number, 0)
   .option('--seed <n>', 'for temperatures above 0', whole, 1)
   .option(
@@ -45,11 +47,13 @@ async function run(folder: string, options: Options): Promise<void> {
   const checkpoint = await readCheckpoint(files.checkpoint);
   const { config } = checkpoint;
   const tokenizer = await Tokenizer.read(files.tokenizer, config.vocabSize);
+  if (options.check && options.policy !== 'full') throw new Error('--check compares with all keys: use --policy full');
   const golden = options.check ? await readGolden(folder, config.vocabSize) : undefined;
 
   using rt = await openRuntime(options);
   const model = await Llama.create(rt, checkpoint);
-  const cache = model.cache(options.cache, options.paged);
+  const choice = cacheOptions(options, config);
+  const cache = model.cache(choice);
   progress(
     `${files.checkpoint}: ${config.layers} layers of ${config.dim}, ${config.heads}/${config.kvHeads} heads, ` +
       `${config.vocabSize} pieces; wattn: ${rt.variant}, ${rt.threads} threads`,
@@ -66,10 +70,21 @@ async function run(folder: string, options: Options): Promise<void> {
   }
   let previous = prompt.at(-1)!;
   print(tokenizer.text(prompt));
-  const generated = await generate(model, cache, prompt, options.tokens, pick, (token) => {
-    process.stdout.write(tokenizer.decode(previous, token));
-    previous = token;
-  });
+  const isExact = options.cache === 'f32' && options.policy === 'full';
+  const logits: Float32Array[] = [];
+  const generated = await generate(
+    model,
+    cache,
+    prompt,
+    options.tokens,
+    pick,
+    (token) => {
+      process.stdout.write(tokenizer.decode(previous, token));
+      previous = token;
+    },
+    isExact ? undefined : (row) => logits.push(row),
+  );
   print('\n');
-  progress(generationReport(generated, cache));
+  const divergence = isExact ? undefined : await compareWithFull(model, prompt, generated.tokens, logits);
+  progress(generationReport(generated, cache, divergence));
 }

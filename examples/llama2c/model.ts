@@ -1,5 +1,7 @@
 import {
   add,
+  KVCache,
+  type KVCacheOptions,
   matmul,
   mul,
   type PackedMatrix,
@@ -10,7 +12,7 @@ import {
   type Tensor,
 } from '../../src/index.ts';
 import { embed } from '../embed.ts';
-import { type CacheType, ContiguousCache, type KvCache, PagedCache } from './cache.ts';
+import { mostTokens, turnsKeys } from './cache.ts';
 import type { Checkpoint, LayerWeights, LlamaConfig } from './checkpoint.ts';
 
 interface Layer {
@@ -61,31 +63,30 @@ export class Llama {
     );
   }
 
-  /** An empty cache for one sequence of at most seqLen tokens. */
-  cache(type: CacheType, paged = false): KvCache {
+  /** An empty cache for one sequence, of at most seqLen tokens unless the options say otherwise. */
+  cache(options: Partial<KVCacheOptions> = {}): KVCache {
     const { dim, heads, kvHeads, layers, seqLen } = this.config;
-    const size = { layers: layers, kvHeads, headDim: dim / heads, capacity: seqLen };
-    return paged ? new PagedCache(this.#rt, size, type) : new ContiguousCache(this.#rt, size, type);
+    return new KVCache(this.#rt, { layers, kvHeads, headDim: dim / heads, capacity: seqLen, ...options });
   }
 
   /**
-   * Feeds the next tokens of the cache's sequence, all at once.
+   * Feeds the next tokens of the cache's sequence, as many at once as it takes.
    *
    * @param rows 'last': logits [vocabSize] after the last token; 'all': [tokens.length, vocabSize], one row per token.
-   * @throws RangeError if a token is not in the vocabulary, or the cache has no room.
+   * @throws RangeError if a token is not in the vocabulary.
+   * @throws CacheFullError if the cache has no room; it is then as before.
    */
-  async forward(tokens: readonly number[], cache: KvCache, rows: 'last' | 'all' = 'last'): Promise<Float32Array> {
-    cache.reserve(tokens.length);
-    const logits = await this.#rt.scope(async () => {
-      let x = embed(this.#rt, this.#embedding, this.config.dim, tokens);
-      for (const index of this.#layers.keys()) x = await this.#rt.scope(() => this.#layer(index, x, cache));
-      if (rows === 'last') x = x.slice(1, tokens.length - 1, tokens.length);
-      const { o: normed } = await rmsNorm({ x, weight: this.#finalNorm });
-      const { o } = await matmul({ a: normed, b: this.#classifier });
-      return (await o.data()) as Float32Array;
-    });
-    cache.advance(tokens.length);
-    return logits;
+  async forward(tokens: readonly number[], cache: KVCache, rows: 'last' | 'all' = 'last'): Promise<Float32Array> {
+    const most = mostTokens(cache);
+    if (tokens.length <= most) return this.#feed(tokens, cache, rows);
+    const parts: Float32Array[] = [];
+    for (let at = 0; at < tokens.length; at += most) {
+      parts.push(await this.#feed(tokens.slice(at, at + most), cache, rows));
+    }
+    if (rows === 'last') return parts.at(-1)!;
+    const all = new Float32Array(tokens.length * this.config.vocabSize);
+    for (const [i, part] of parts.entries()) all.set(part, i * most * this.config.vocabSize);
+    return all;
   }
 
   /** Gives the memory back. */
@@ -99,7 +100,25 @@ export class Llama {
     this.dispose();
   }
 
-  async #layer(index: number, x: Tensor, cache: KvCache): Promise<Tensor> {
+  async #feed(tokens: readonly number[], cache: KVCache, rows: 'last' | 'all'): Promise<Float32Array> {
+    const start = cache.length;
+    cache.reserve(tokens.length);
+    try {
+      return await this.#rt.scope(async () => {
+        let x = embed(this.#rt, this.#embedding, this.config.dim, tokens);
+        for (const index of this.#layers.keys()) x = await this.#rt.scope(() => this.#layer(index, x, cache, start));
+        if (rows === 'last') x = x.slice(1, tokens.length - 1, tokens.length);
+        const { o: normed } = await rmsNorm({ x, weight: this.#finalNorm });
+        const { o } = await matmul({ a: normed, b: this.#classifier });
+        return (await o.data()) as Float32Array;
+      });
+    } catch (error) {
+      cache.truncate(start);
+      throw error;
+    }
+  }
+
+  async #layer(index: number, x: Tensor, cache: KVCache, start: number): Promise<Tensor> {
     const { attentionNorm, wqkv, wo, ffnNorm, w1, w2, w3 } = this.#layers[index]!;
     const { dim, heads, kvHeads } = this.config;
     const length = x.shape[1]!;
@@ -108,8 +127,9 @@ export class Llama {
     const { o: flat } = await matmul({ a: normed, b: wqkv });
     const qkv = flat.reshape([1, length, heads + 2 * kvHeads, dim / heads]);
     const v = qkv.slice(2, heads + kvHeads, heads + 2 * kvHeads);
-    const { o: qk } = await rope({ x: qkv.slice(2, 0, heads + kvHeads) }, { offset: cache.length, interleaved: true });
-    const o = await cache.attend(index, qk.slice(2, 0, heads), qk.slice(2, heads, heads + kvHeads), v);
+    let qk = qkv.slice(2, 0, heads + kvHeads);
+    if (!turnsKeys(cache)) ({ o: qk } = await rope({ x: qk }, { offset: start, interleaved: true }));
+    const { o } = await cache.extend(index, { q: qk.slice(2, 0, heads), k: qk.slice(2, heads, heads + kvHeads), v });
     const { o: attended } = await matmul({ a: o.reshape([1, length, dim]), b: wo });
     const { o: middle } = await add({ a: x, b: attended });
 

@@ -1,18 +1,26 @@
-import { agreementTable } from '../agreement.ts';
+import type { KVCache } from '../../src/index.ts';
+import { agreementTable, type Divergence } from '../agreement.ts';
 import type { Generated } from '../generate.ts';
 import { generationTable } from '../pace.ts';
-import type { KvCache } from './cache.ts';
 import type { Check } from './check.ts';
 
-/** Formats speeds of a generation and the size of its cache. */
-export function generationReport(generated: Generated, cache: KvCache): string {
-  return `${generationTable(generated)}\n${cacheLine(cache)}, ${cache.length * cache.bytesPerToken} in use`;
+/** Formats speeds of a generation, the size of its cache, and how it agrees with a cache that keeps everything. */
+export function generationReport(generated: Generated, cache: KVCache, divergence?: Divergence): string {
+  const lines = [generationTable(generated), `${cacheLine(cache)}, ${cache.bytes} in use`];
+  if (divergence) {
+    const { rows, sameTop, kl } = divergence;
+    lines.push(
+      `beside all keys in f32, fed the same text: the likeliest token is the same for ${sameTop} of ${rows}, ` +
+        `mean KL of the logits ${kl.toExponential(2)}`,
+    );
+  }
+  return lines.join('\n');
 }
 
 /** Formats a comparison with llama2.c. */
-export function checkReport({ forms, bound, greedy }: Check, cache: KvCache): string {
+export function checkReport({ forms, bound, greedy }: Check, cache: KVCache): string {
   const isSame = greedy.same === greedy.of;
-  const verdict = isSame ? 'ok' : cache.type === 'f32' ? 'WRONG' : 'differs, as an inexact cache may';
+  const verdict = isSame ? 'ok' : cache.dtype === 'f32' ? 'WRONG' : 'differs, as an inexact cache may';
   return [
     agreementTable(forms, bound),
     `greedy text: the first ${greedy.same} of ${greedy.of} tokens are llama2.c's: ${verdict}`,
@@ -21,6 +29,7 @@ export function checkReport({ forms, bound, greedy }: Check, cache: KvCache): st
   ].join('\n');
 }
 
-function cacheLine({ type, bytes, bytesPerToken, size }: KvCache): string {
-  return `cache: ${type}, ${bytes} bytes for ${size.capacity} tokens, ${bytesPerToken} per token`;
+function cacheLine({ dtype, policy, pool, bytesPerToken, capacity }: KVCache): string {
+  const kept = policy.kind === 'full' ? dtype : `${dtype}, ${policy.kind}`;
+  return `cache: ${kept}, ${pool?.bytes ?? 0} bytes for ${capacity} tokens, ${bytesPerToken} per token`;
 }

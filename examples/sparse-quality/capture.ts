@@ -1,6 +1,13 @@
 import { readFile } from 'node:fs/promises';
-import { attention, type Runtime, type Tensor } from '../../src/index.ts';
-import { ContiguousCache } from '../llama2c/cache.ts';
+import {
+  attention,
+  type CacheAttendOptions,
+  type CacheQueries,
+  type CacheRows,
+  KVCache,
+  type Runtime,
+  type Tensor,
+} from '../../src/index.ts';
 import { readCheckpoint } from '../llama2c/checkpoint.ts';
 import { findModel } from '../llama2c/folder.ts';
 import { Llama } from '../llama2c/model.ts';
@@ -27,12 +34,16 @@ export interface Captured {
 }
 
 /** A cache that keeps copies of what it is asked to attend to. */
-class CapturingCache extends ContiguousCache {
+class CapturingCache extends KVCache {
   readonly captured: Captured[] = [];
 
-  override attend(layer: number, q: Tensor, k: Tensor, v: Tensor): Promise<Tensor> {
-    this.captured[layer] = { q: valuesOf(q), k: valuesOf(k), v: valuesOf(v) };
-    return super.attend(layer, q, k, v);
+  override extend(
+    layer: number,
+    inputs: CacheRows & CacheQueries,
+    options?: CacheAttendOptions,
+  ): Promise<{ o: Tensor }> {
+    this.captured[layer] = { q: valuesOf(inputs.q), k: valuesOf(inputs.k), v: valuesOf(inputs.v) };
+    return super.extend(layer, inputs, options);
   }
 }
 
@@ -52,7 +63,7 @@ export async function captureLlama(rt: Runtime, folder: string): Promise<Capture
     const text = (await readFile(file, 'utf8')).replace(/\s+/g, ' ').slice(0, 8 * seqLen);
     const tokens = tokenizer.encode(text).slice(0, seqLen);
     if (tokens.length < seqLen) throw new Error(`${file} has ${tokens.length} tokens, expected at least ${seqLen}`);
-    using cache = new CapturingCache(rt, { layers, kvHeads, headDim: dim / heads, capacity: seqLen }, 'f32');
+    using cache = new CapturingCache(rt, { layers, kvHeads, headDim: dim / heads, capacity: seqLen });
     await model.forward(tokens, cache);
     found.push(...cache.captured);
   }

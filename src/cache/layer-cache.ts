@@ -23,6 +23,8 @@ export interface LayerQuery {
   readonly q: Tensor;
   readonly scale: number;
   readonly softcap: number;
+  /** f32 [1, T, Hq, D] without gaps to write to; a layer may write elsewhere, and KVCache copies. */
+  readonly o?: Tensor | undefined;
 }
 
 /** Keys and values of one layer. Rows come in as f32 [1, T, Hkv, D]; how they are kept is the layer's own. */
@@ -33,6 +35,10 @@ export interface LayerCache {
   readonly held: number;
   /** Bytes in use: rows, scales and side tables. */
   readonly bytes: number;
+  /** Shortest length that `truncate` can go back to. Default 0. */
+  readonly shortest?: number;
+  /** Whether `attend` may be laid out behind `append` in the same program, before `commit`. Default false. */
+  readonly joined?: boolean;
   /**
    * Makes room for `count` more tokens.
    *
@@ -51,6 +57,10 @@ export interface LayerCache {
    * @throws OptionError where it has let go of tokens that it would need.
    */
   truncate(length: number): void;
+  /** Gives up room that was reserved and not filled, or laid out to be filled by a program that has failed. */
+  release?(): void;
+  /** Forgets everything, what it has let go of too. Without it a new layer is made. */
+  clear?(): void;
   /** All that `restore` of the same kind of layer needs. */
   save(): Uint8Array;
   dispose(): void;

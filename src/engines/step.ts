@@ -75,7 +75,7 @@ function withTime(x: Tensor): Tensor {
 }
 
 /** @throws ShapeError, DTypeError if o is not a tensor of its own to write `shape` to. */
-function expectTarget(
+export function expectTarget(
   op: string,
   o: Tensor,
   shape: readonly number[],

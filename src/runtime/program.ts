@@ -6,6 +6,7 @@
 import { DisposedError, RuntimeMismatchError } from '../errors.ts';
 import { bytesOf, contiguousStrides, type DType, sizeOf, Tensor } from '../tensor.ts';
 import type { Dispatch, Runtime } from './runtime.ts';
+import type { Workspace } from './workspace.ts';
 
 /** Collects the outputs, temporaries and dispatches of a call. */
 export class Builder {
@@ -20,9 +21,12 @@ export class Builder {
   /** Temporaries whose memory later ones may take, and those of the work under `reusing`. */
   readonly #spare: Tensor[] = [];
   #lent: Tensor[] | undefined;
+  readonly #workspace: Workspace | undefined;
 
-  constructor(runtime: Runtime) {
+  /** @param workspace where temporaries lie, instead of blocks of their own. */
+  constructor(runtime: Runtime, workspace?: Workspace) {
     this.runtime = runtime;
+    this.#workspace = workspace;
   }
 
   /** A tensor that the call returns. */
@@ -37,8 +41,7 @@ export class Builder {
     const bytes = sizeOf(shape) * bytesOf(dtype);
     const roomy = (x: Tensor) => x.size * bytesOf(x.dtype) >= bytes;
     const found = this.#lent ? this.#spare.findIndex(roomy) : -1;
-    const tensor = found < 0 ? this.runtime.empty(shape, dtype) : this.#spare.splice(found, 1)[0]!;
-    if (found < 0) this.#temporaries.push(tensor);
+    const tensor = found < 0 ? this.#fresh(shape, dtype) : this.#spare.splice(found, 1)[0]!;
     this.#lent?.push(tensor);
     if (found < 0) return tensor;
     return new Tensor(this.runtime, dtype, shape, contiguousStrides(shape), tensor.block, 0);
@@ -60,8 +63,7 @@ export class Builder {
 
   /** A temporary of i32 with these numbers. */
   constant(words: Int32Array, shape: readonly number[]): Tensor {
-    const tensor = this.runtime.empty(shape, 'i32');
-    this.#temporaries.push(tensor);
+    const tensor = this.#fresh(shape, 'i32');
     new Int32Array(this.runtime.buffer, tensor.address, words.length).set(words);
     return tensor;
   }
@@ -76,15 +78,15 @@ export class Builder {
 
   /** Makes a temporary a result. */
   keep(tensor: Tensor): Tensor {
-    this.#temporaries.splice(this.#temporaries.indexOf(tensor), 1);
+    if (!this.#workspace?.surrender(tensor.block)) this.#temporaries.splice(this.#temporaries.indexOf(tensor), 1);
     this.#outputs.push(tensor);
     return tensor;
   }
 
   /** Address of a copy of `words` that ends with the call. */
   table(words: Int32Array): number {
-    const at = this.runtime.allocate(words.byteLength);
-    this.#blocks.push(at);
+    const at = this.#workspace?.lend(words.byteLength).at ?? this.runtime.allocate(words.byteLength);
+    if (!this.#workspace) this.#blocks.push(at);
     new Int32Array(this.runtime.buffer, at, words.length).set(words);
     return at;
   }
@@ -111,6 +113,7 @@ export class Builder {
   finish(): void {
     for (const tensor of this.#temporaries) if (!tensor.disposed) tensor.dispose();
     for (const at of this.#blocks) this.runtime.release(at);
+    this.#workspace?.collect();
     this.#held.length = 0;
   }
 
@@ -118,6 +121,17 @@ export class Builder {
   abandon(): void {
     this.finish();
     for (const tensor of this.#outputs) if (!tensor.disposed) tensor.dispose();
+  }
+
+  /** A tensor that ends with the call, in memory that no other has. */
+  #fresh(shape: readonly number[], dtype: DType): Tensor {
+    if (this.#workspace) {
+      const block = this.#workspace.lend(sizeOf(shape) * bytesOf(dtype));
+      return new Tensor(this.runtime, dtype, [...shape], contiguousStrides(shape), block, 0);
+    }
+    const tensor = this.runtime.empty(shape, dtype);
+    this.#temporaries.push(tensor);
+    return tensor;
   }
 }
 
@@ -152,8 +166,13 @@ export function runtimeOf(op: string, inputs: object): Runtime {
 }
 
 /** Lays out a call; on an error nothing that it allocated stays. */
-function layOut<R>(op: string, inputs: object, build: (b: Builder) => R): { builder: Builder; result: R } {
-  const builder = new Builder(runtimeOf(op, inputs));
+function layOut<R>(
+  op: string,
+  inputs: object,
+  build: (b: Builder) => R,
+  workspace?: Workspace,
+): { builder: Builder; result: R } {
+  const builder = new Builder(runtimeOf(op, inputs), workspace);
   try {
     return { builder, result: build(builder) };
   } catch (error) {
@@ -162,9 +181,9 @@ function layOut<R>(op: string, inputs: object, build: (b: Builder) => R): { buil
   }
 }
 
-/** Lays out a call and runs it; the event loop gets its turns. */
-export async function run<R>(op: string, inputs: object, build: (b: Builder) => R): Promise<R> {
-  const { builder, result } = layOut(op, inputs, build);
+/** Lays out a call and runs it; the event loop gets its turns. Calls with the same workspace must wait for each other. */
+export async function run<R>(op: string, inputs: object, build: (b: Builder) => R, workspace?: Workspace): Promise<R> {
+  const { builder, result } = layOut(op, inputs, build, workspace);
   try {
     await builder.runtime.run(builder.dispatches);
   } catch (error) {
@@ -176,8 +195,8 @@ export async function run<R>(op: string, inputs: object, build: (b: Builder) => 
 }
 
 /** Lays out a call and runs it to the end. */
-export function runSync<R>(op: string, inputs: object, build: (b: Builder) => R): R {
-  const { builder, result } = layOut(op, inputs, build);
+export function runSync<R>(op: string, inputs: object, build: (b: Builder) => R, workspace?: Workspace): R {
+  const { builder, result } = layOut(op, inputs, build, workspace);
   try {
     for (const dispatch of builder.dispatches) builder.runtime.runSync(dispatch);
   } catch (error) {
