@@ -74,7 +74,7 @@ test('grouped latent attention, absorbed and expanded, with latents and rotated 
         dv: fc.constantFrom(1, 5, 16),
       })
       .filter(({ batch, tq, tk, latents, group, c }) => batch * tq * tk * latents * group * c < 1e5),
-    25,
+    15,
     async ({ seed, batch, tq, tk, latents, group, n, r, c, dv, kvLens, causal, stored }) => {
       const random = randomFrom(seed);
       const heads = latents * group;
@@ -120,7 +120,7 @@ test('grouped latent attention, absorbed and expanded, with latents and rotated 
         });
       }
     },
-  ).then(() => assertMet(narrow > 3, `${narrow} cases of 16-bit latents`));
+  ).then(() => assertMet(narrow > 2, `${narrow} cases of 16-bit latents`));
 });
 
 test('absorbed attention makes no keys: the largest temporary does not grow with the cache', () => {
@@ -163,7 +163,7 @@ test('grouped-tied attention at odd shapes', () => {
         softcap: sometimes(fc.constant(5)),
       })
       .filter(({ batch, tq, tk, hkv, group, d }) => batch * tq * tk * hkv * group * d < 4e5),
-    30,
+    18,
     async ({ seed, batch, tq, tk, hkv, group, d, share, kvLens, causal, window, softcap, stored }) => {
       const random = randomFrom(seed);
       const r = Math.floor(share * d);
@@ -191,7 +191,7 @@ test('grouped-tied attention at odd shapes', () => {
         });
       }
     },
-  ).then(() => assertMet(whole > 5, `${whole} cases with nothing or all of the keys shared`));
+  ).then(() => assertMet(whole > 3, `${whole} cases with nothing or all of the keys shared`));
 });
 
 test('tied keys that are all shared, or none of them, are attention with such keys', async () => {
@@ -227,7 +227,7 @@ test('factorised queries on one key and value head, and values made of the keys'
         rotated: sometimes(fc.constant(true)),
       })
       .filter(({ batch, tq, tk, heads, d }) => batch * tq * tk * heads * d < 2e5),
-    30,
+    18,
     async ({ seed, batch, tq, tk, heads, c, d, dv, values, rotated, kvLens, causal, stored }) => {
       const random = randomFrom(seed);
       const k = mapped(normal(random, [batch, tk, d]), storage[stored]);
@@ -256,7 +256,7 @@ test('factorised queries on one key and value head, and values made of the keys'
         });
       }
     },
-  ).then(() => assertMet(reused > 5, `${reused} cases with values of the keys`));
+  ).then(() => assertMet(reused > 3, `${reused} cases with values of the keys`));
 });
 
 test('mfa is multi-query attention with low-rank queries', async () => {

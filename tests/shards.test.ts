@@ -73,7 +73,7 @@ test('cascade attention at odd shapes, with prefixes of several levels and lengt
       softcap: sometimes(fc.constant(4)),
       stored: fc.constantFrom('f32', 'f32', 'f16', 'bf16'),
     }),
-    25,
+    16,
     async ({ seed, sharing, levels, tq, own, hkv, group, d, dv = d, prefixLens, kvLens, causal, softcap, stored }) => {
       const random = randomFrom(seed);
       const batch = sharing.reduce<number>((n, m) => n * m, 1);
@@ -119,7 +119,7 @@ test('cascade attention at odd shapes, with prefixes of several levels and lengt
       }
     },
   ).then(() =>
-    assertMet(many > 5 && few > 5 && levelled > 5, `${many} of many rows, ${few} of few, ${levelled} levels`),
+    assertMet(many > 3 && few > 3 && levelled > 3, `${many} of many rows, ${few} of few, ${levelled} levels`),
   );
 });
 
@@ -186,7 +186,7 @@ test('ring attention is attention, whatever the shards', () => {
   let [empty, hidden] = [0, 0];
   return property(
     ringCases,
-    40,
+    26,
     async ({ seed, batch, tq, tk, hkv, group, d, dv = d, shards, layout, causal, window, softcap, std }) => {
       const random = randomFrom(seed);
       const inputs = {
@@ -224,7 +224,7 @@ test('ring attention is attention, whatever the shards', () => {
       }
     },
   ).then(() =>
-    assertMet(empty > 3 && hidden > 3, `${empty} cases with empty shards, ${hidden} with rows that see nothing`),
+    assertMet(empty > 2 && hidden > 2, `${empty} cases with empty shards, ${hidden} with rows that see nothing`),
   );
 });
 
