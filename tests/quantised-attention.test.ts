@@ -116,6 +116,24 @@ test('random shapes, windows and kinds agree with the reference', async () => {
   assertMet(met.size === 2 * kinds.length, `kinds and lengths met: ${[...met]}`);
 });
 
+test('rows that fill neither vectors nor tiles', async () => {
+  for (const rounding of kinds) {
+    for (const [tq, tk, d] of [
+      [65, 1, 1],
+      [127, 3, 1],
+      [131, 65, 1],
+      [67, 2, 3],
+    ] as const) {
+      const [q, k, v] = [tq, tk, tk].map((t) => normal(randomFrom(tq + t), [1, t, 1, d])) as [
+        FloatSample,
+        FloatSample,
+        FloatSample,
+      ];
+      await check({ q, k, v }, {}, rounding, `Tq ${tq}, Tk ${tk}, D ${d}`);
+    }
+  }
+});
+
 test('packed sequences, biases, masks, sinks', async () => {
   for (const rounding of kinds) {
     const random = randomFrom(3);

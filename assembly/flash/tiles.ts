@@ -88,7 +88,7 @@ function carveQuantised(p: FlashParams, t: Tiles, rows: usize): void {
   t.codes = t.units + ((rows * 4 + 15) & ~15);
   t.padded = t.codes + ((max(rows, 4) * width + 15) & ~15);
   t.raw = t.padded + width * 4;
-  t.end = t.raw + ((rows * <usize>p.dk * 4 + 15) & ~15);
+  t.end = t.raw + ((rows * <usize>p.dk * 4 + 31) & ~15);
 }
 
 /** Rows of a query block, scaled and contiguous, zero past the end. */

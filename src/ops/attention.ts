@@ -211,9 +211,8 @@ export function attentionCall(
 /** @throws OptionError if the quantization is none, or does not go with another option. */
 function quantizationOf(op: string, { quantization, softcap, blockMask }: AttentionOptions): Quantization | undefined {
   if (quantization === undefined) return undefined;
-  const options: Quantization =
-    typeof quantization === 'string' ? { kind: quantization } : (quantization ?? { kind: null });
-  if (!Object.hasOwn(KINDS, options.kind)) {
+  const options: Quantization = typeof quantization === 'string' ? { kind: quantization } : quantization;
+  if (!options || !Object.hasOwn(KINDS, options.kind)) {
     throw new OptionError(
       `${op}: quantization is ${JSON.stringify(quantization)}, expected one of ${Object.keys(KINDS).join(', ')}, or an ` +
         'object with one of them as its kind',

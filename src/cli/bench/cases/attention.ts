@@ -402,7 +402,7 @@ export const attentionCases: BenchCase[] = [
       const problem = attentionProblem({ heads: 2, queries: 2048, dim: 128 });
       const one = await runtime(1);
       const rounded = (quantization: QuantizationKind) =>
-        attentionEntry(one, `wattn, ${quantization}`, problem, { threads: 1, quantization, relative: 0.1 });
+        attentionEntry(one, `wattn, ${quantization}`, problem, { threads: 1, quantization, relative: 0.05 });
       return {
         entries: [rounded('int8'), rounded('sage'), attentionEntry(one, 'wattn, f32', problem, { threads: 1 })],
         probes: [fmaProbe(probes)],
