@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { rotaryAngles } from '../src/engines/rotary.ts';
 import {
   type CodedTensors,
+  createRuntime,
   DTypeError,
   dequantizeKv,
   OptionError,
@@ -15,7 +16,7 @@ import {
   ShapeError,
   type Tensor,
 } from '../src/index.ts';
-import { assertNear, expected, maxError } from './accuracy.ts';
+import { assertNear, assertSameBits, expected, maxError } from './accuracy.ts';
 import { call } from './call.ts';
 import { assertMet, property, sometimes } from './property.ts';
 import { coded, quantizedAttention as reference } from './reference/codes.ts';
@@ -344,6 +345,40 @@ test('pages of codes', async () => {
       }
     }
   }
+});
+
+test('threads and the synchronous twin give the same bits', async () => {
+  const random = randomFrom(13);
+  const [k, v, q] = [
+    normal(random, [1, 1500, 2, 64]),
+    normal(random, [1, 1500, 2, 64]),
+    normal(random, [1, 20, 4, 64]),
+  ];
+  const results: NdArray[] = [];
+  for (const threads of [1, 3]) {
+    const rt = await createRuntime({ variant: 'simd', threads });
+    await rt.ready();
+    for (const sync of [false, true]) {
+      await rt.scope(async () => {
+        const rows = async (x: FloatSample, of: 'keys' | 'values') => {
+          const tensor = rt.tensor(x.data, x.shape);
+          const options = { of, bits: 2, ...(of === 'keys' && { axis: 'channel' as const }) } as const;
+          const made = sync ? quantizeKvSync({ x: tensor }, options) : await quantizeKv({ x: tensor }, options);
+          return prefixed({ ...made }, of === 'keys' ? 'k' : 'v');
+        };
+        const inputs = {
+          q: rt.tensor(q.data, q.shape),
+          ...(await rows(k, 'keys')),
+          ...(await rows(v, 'values')),
+        } as never;
+        const options = { kBits: 2, vBits: 2, kAxis: 'channel', kTokens: 1500, vTokens: 1500 } as const;
+        const { o } = sync ? quantizedAttentionSync(inputs, options) : await quantizedAttention(inputs, options);
+        results.push({ shape: o.shape, data: await o.data() });
+      });
+    }
+    rt.dispose();
+  }
+  for (const each of results) assertSameBits(each, results[0]!, 'threads');
 });
 
 test('codes that do not fit are refused by name', () => {

@@ -82,53 +82,72 @@ export function blockRun(c: CodedRows, block: i32, most: i32): i32 {
   return c.pageTable ? min(most, c.pageBlocks - (block % c.pageBlocks)) : most;
 }
 
-/** Address of the lane that holds the code of row r and channel `channel`, from the start of the block. */
+/** Bytes from the start of a block to the lane that holds the code of row r and channel `channel`. */
 // @ts-ignore: decorator
 @inline
-function laneOf(values: bool, tokens: i32, r: i32, channel: i32): i32 {
-  if (!values) return ((channel >> 1) << 4) + ((((r & 3) << 1) + (channel & 1)) << 1);
-  const unit = channel / tokens;
-  return unit * (tokens << 3) + ((r >> 1) << 4) + ((((channel & 3) << 1) + (r & 1)) << 1);
+function laneOf(c: CodedRows, r: i32, channel: i32): usize {
+  if (!c.values) return <usize>(((channel >> 1) << 4) + ((((r & 3) << 1) + (channel & 1)) << 1));
+  const shift = shiftOf(c.bits);
+  const unit = (channel >> shift) << (shift + 3);
+  return <usize>(unit + ((r >> 1) << 4) + ((((channel & 3) << 1) + (r & 1)) << 1));
 }
 
+/** Place of that code in its lane. */
 // @ts-ignore: decorator
 @inline
-function fieldOf(values: bool, tokens: i32, r: i32, channel: i32): i32 {
-  return (values ? channel % tokens : r) >> 2;
+function fieldOf(c: CodedRows, r: i32, channel: i32): i32 {
+  return (c.values ? channel & (tokensOf(c.bits) - 1) : r) >> 2;
+}
+
+/** What is turned over in the last code of a lane. */
+// @ts-ignore: decorator
+@inline
+function turnOf(c: CodedRows, field: i32): i32 {
+  return field == (tokensOf(c.bits) >> 2) - 1 ? 1 << (c.bits - 1) : 0;
 }
 
 /** Puts a code in its place; the others of its lane stay. */
+// @ts-ignore: decorator
+@inline
 export function putCode(c: CodedRows, block: usize, r: i32, channel: i32, code: i32): void {
-  const tokens = tokensOf(c.bits);
-  const at = block + <usize>laneOf(c.values != 0, tokens, r, channel);
-  const field = fieldOf(c.values != 0, tokens, r, channel);
-  const turned = field == (tokens >> 2) - 1 ? code ^ (1 << (c.bits - 1)) : code;
+  const at = block + laneOf(c, r, channel);
+  const field = fieldOf(c, r, channel);
   const shift = field * c.bits;
   const mask = ((1 << c.bits) - 1) << shift;
-  store<u16>(at, <u16>(((<i32>load<u16>(at)) & ~mask) | (turned << shift)));
+  store<u16>(at, <u16>(((<i32>load<u16>(at)) & ~mask) | ((code ^ turnOf(c, field)) << shift)));
 }
 
 /** The code of row r and channel `channel`. */
-export function codeAt(c: CodedRows, block: usize, r: i32, channel: i32): i32 {
-  const tokens = tokensOf(c.bits);
-  const field = fieldOf(c.values != 0, tokens, r, channel);
-  const lane = <i32>load<u16>(block + <usize>laneOf(c.values != 0, tokens, r, channel));
-  const code = (lane >> (field * c.bits)) & ((1 << c.bits) - 1);
-  return field == (tokens >> 2) - 1 ? code ^ (1 << (c.bits - 1)) : code;
+// @ts-ignore: decorator
+@inline
+function codeAt(c: CodedRows, block: usize, r: i32, channel: i32): i32 {
+  const field = fieldOf(c, r, channel);
+  const lane = <i32>load<u16>(block + laneOf(c, r, channel));
+  return ((lane >> (field * c.bits)) & ((1 << c.bits) - 1)) ^ turnOf(c, field);
+}
+
+/** Bytes from a block's scales on to that of row r and the first channel of a group. */
+// @ts-ignore: decorator
+@inline
+export function scaleOffset(c: CodedRows, r: i32, group: i32): usize {
+  return (<usize>((group << shiftOf(c.bits)) + r)) << 2;
 }
 
 /** dst f32 [d] = row r of a block as its codes, scales and outliers say. */
 export function widenCodes(c: CodedRows, batch: i32, block: i32, h: i32, r: i32, dst: usize): void {
   const codes = codesAt(c, batch, block, h);
   const scales = scalesOffset(c, batch, block, h);
-  const tokens = tokensOf(c.bits);
   const middle = middleOf(c);
-  for (let channel = 0; channel < c.d; ++channel) {
-    const at = scales + ((<usize>(c.byChannel ? channel : (channel / c.group) * tokens + r)) << 2);
-    const code = codeAt(c, codes, r, channel) - middle;
-    const level: f32 = c.codebook ? load<f32>(c.codebook + ((<usize>code) << 2)) : <f32>code;
+  const width = c.byChannel ? 1 : c.group;
+  for (let group = 0, channel = 0; channel < c.d; ++group) {
+    const at = scales + (c.byChannel ? (<usize>group) << 2 : scaleOffset(c, r, group));
+    const scale = load<f32>(c.scale + at);
     const low: f32 = c.offset ? load<f32>(c.offset + at) : 0;
-    store<f32>(dst + ((<usize>channel) << 2), low + load<f32>(c.scale + at) * level);
+    for (const end = min(c.d - channel, width) + channel; channel < end; ++channel) {
+      const code = codeAt(c, codes, r, channel) - middle;
+      const level: f32 = c.codebook ? load<f32>(c.codebook + ((<usize>code) << 2)) : <f32>code;
+      store<f32>(dst + ((<usize>channel) << 2), low + scale * level);
+    }
   }
   if (!c.slots) return;
   const outliers = outliersOffset(c, batch, block, h, r);

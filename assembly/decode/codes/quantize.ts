@@ -1,5 +1,15 @@
 import { CodedRows, QuantizeParams } from '../../params';
-import { codesAt, middleOf, outliersOffset, putCode, scalesOffset, tokensOf, widenCodes } from './layout';
+import {
+  codesAt,
+  middleOf,
+  outliersOffset,
+  putCode,
+  scaleOffset,
+  scalesOffset,
+  shiftOf,
+  tokensOf,
+  widenCodes,
+} from './layout';
 
 /** Scale and offset of a group, from its least and greatest number. */
 @unmanaged
@@ -42,16 +52,24 @@ function closeRange(c: CodedRows, r: Range, at: usize): void {
   if (c.offset) store<f32>(c.offset + at, offset);
 }
 
-/** The code whose value is nearest to x. */
-function nearestCode(c: CodedRows, x: f32, scale: f32, offset: f32): i32 {
-  const middle = middleOf(c);
+/** 1 / scale, or 0 where that is no number to multiply by: all codes of the group then stand for its offset. */
+// @ts-ignore: decorator
+@inline
+function inverseOf(scale: f32): f32 {
   const inverse: f32 = scale > 0 ? 1 / scale : 0;
-  const level = inverse < Infinity ? (x - offset) * inverse : <f32>0;
-  if (!c.codebook) {
-    const top = <f32>((1 << c.bits) - 1);
-    const code = min<f32>(top, max<f32>(0, nearest<f32>(level + <f32>middle)));
-    return code == code ? <i32>code : middle;
-  }
+  return inverse < Infinity ? inverse : 0;
+}
+
+/** The whole number that stands for `level` multiples of the scale. */
+// @ts-ignore: decorator
+@inline
+function wholeCode(level: f32, middle: i32, top: f32): i32 {
+  const code = min<f32>(top, max<f32>(0, nearest<f32>(level + <f32>middle)));
+  return code == code ? <i32>code : middle;
+}
+
+/** The place in the codebook that is nearest to `level`. */
+function nearestLevel(c: CodedRows, level: f32): i32 {
   let best = 0;
   let error: f32 = Infinity;
   for (let code = 0; code < 1 << c.bits; ++code) {
@@ -103,34 +121,33 @@ function meanOf(x: usize, d: i32): f32 {
 
 /** Scales of the groups of channels of a row, its outliers left out. */
 function rangeTokens(c: CodedRows, x: usize, scales: usize, r: i32, outliers: usize, range: Range): void {
-  const tokens = tokensOf(c.bits);
   if (c.slots) findOutliers(c, x, 0, meanOf(x, c.d), outliers);
-  for (let channel = 0; channel < c.d; channel += c.group) {
+  for (let group = 0, channel = 0; channel < c.d; ++group) {
     openRange(range);
-    for (let i = channel; i < min(channel + c.group, c.d); ++i) {
-      if (!c.slots || !isOutlier(c, outliers, c.slots, i)) take(range, load<f32>(x + ((<usize>i) << 2)));
+    for (const end = min(c.d - channel, c.group) + channel; channel < end; ++channel) {
+      if (!c.slots || !isOutlier(c, outliers, c.slots, channel)) take(range, load<f32>(x + ((<usize>channel) << 2)));
     }
-    closeRange(c, range, scales + ((<usize>((channel / c.group) * tokens + r)) << 2));
+    closeRange(c, range, scales + scaleOffset(c, r, group));
   }
 }
 
 /** Codes of one row, by scales that are there. */
 function codeRow(p: QuantizeParams, c: CodedRows, x: usize, batch: i32, t: i32, h: i32, row: usize): void {
-  const tokens = tokensOf(c.bits);
-  const block = t / tokens;
-  const r = t - block * tokens;
+  const block = t >> shiftOf(c.bits);
+  const r = t & (tokensOf(c.bits) - 1);
   const codes = codesAt(c, batch, block, h);
   const scales = scalesOffset(c, batch, block, h);
-  for (let channel = 0; channel < c.d; ++channel) {
-    const at = scales + ((<usize>(c.byChannel ? channel : (channel / c.group) * tokens + r)) << 2);
+  const middle = middleOf(c);
+  const top = <f32>((1 << c.bits) - 1);
+  const width = c.byChannel ? 1 : c.group;
+  for (let group = 0, channel = 0; channel < c.d; ++group) {
+    const at = scales + (c.byChannel ? (<usize>group) << 2 : scaleOffset(c, r, group));
+    const inverse = inverseOf(load<f32>(c.scale + at));
     const offset: f32 = c.offset ? load<f32>(c.offset + at) : 0;
-    putCode(
-      c,
-      codes,
-      r,
-      channel,
-      nearestCode(c, load<f32>(x + ((<usize>channel) << 2)), load<f32>(c.scale + at), offset),
-    );
+    for (const end = min(c.d - channel, width) + channel; channel < end; ++channel) {
+      const level = (load<f32>(x + ((<usize>channel) << 2)) - offset) * inverse;
+      putCode(c, codes, r, channel, c.codebook ? nearestLevel(c, level) : wholeCode(level, middle, top));
+    }
   }
   if (!c.slots) return;
   const outliers = outliersOffset(c, batch, block, h, r);

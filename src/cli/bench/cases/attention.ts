@@ -1,7 +1,6 @@
 import { ProbeParams } from '../../../generated/params.ts';
 import {
   attention,
-  type CodedTensors,
   dequantizeKvSync,
   type QuantizationKind,
   quantizedAttention,
@@ -161,17 +160,25 @@ function codedEntry(
 ): Entry {
   const { heads, queries, keys, dim, causal, scale } = given;
   const q = rt.tensor(given.q, [1, queries, heads, dim]);
-  const rows = rt.scope(() => {
-    const made = (of: 'keys' | 'values') => {
-      const format = { of, bits, axis: of === 'keys' ? axis : 'token', group: 32 } as const;
-      const x = rt.tensor(of === 'keys' ? given.k : given.v, [1, keys, heads, dim]);
+  // heads stand for a batch, so that each head's codes are one run of memory
+  const tokensFirst = (x: Tensor) => {
+    const [H, spans, , ...inner] = x.shape as [number, number, number, ...number[]];
+    return x.reshape([1, H, spans, ...inner]).permute([0, 2, 1, ...inner.map((_, axis) => axis + 3)]);
+  };
+  const made = (of: 'keys' | 'values') => {
+    const format = { of, bits, axis: of === 'keys' ? axis : 'token', group: 32 } as const;
+    return rt.scope(() => {
+      const x = rt.tensor(transposeHeads(of === 'keys' ? given.k : given.v, keys, heads, dim), [heads, keys, 1, dim]);
       const coded = quantizeKvSync({ x }, { ...format, symmetric });
-      return { coded, data: dequantizeKvSync(coded, { ...format, dim, tokens: keys }).o.dataSync() as Float32Array };
-    };
-    return { k: made('keys'), v: made('values') };
-  }) as { k: Made; v: Made };
-  const { codes: kCodes, scale: kScale, offset: kOffset } = rows.k.coded;
-  const { codes: vCodes, scale: vScale, offset: vOffset } = rows.v.coded;
+      const { o } = dequantizeKvSync(coded, { ...format, dim, tokens: keys });
+      const data = transposeHeads(o.dataSync() as Float32Array, heads, keys, dim);
+      const { codes, scale: steps, offset } = coded;
+      return { data, codes: tokensFirst(codes), scale: tokensFirst(steps), offset: offset && tokensFirst(offset) };
+    });
+  };
+  const [k, v] = [made('keys'), made('values')];
+  const { codes: kCodes, scale: kScale, offset: kOffset } = k;
+  const { codes: vCodes, scale: vScale, offset: vOffset } = v;
   const inputs = {
     q,
     kCodes,
@@ -182,7 +189,7 @@ function codedEntry(
     ...(vOffset && { vOffset }),
   };
   const options = { kBits: bits, vBits: bits, kAxis: axis, causal, scale };
-  const problem = { ...given, k: rows.k.data, v: rows.v.data };
+  const problem = { ...given, k: k.data, v: v.data };
   const once = async <T>(read: (o: Tensor) => T): Promise<T> => {
     const { o, lse } = await quantizedAttention(inputs, options);
     const result = read(o);
@@ -205,12 +212,6 @@ function codedEntry(
       for (const tensor of Object.values(inputs)) tensor.dispose();
     },
   };
-}
-
-/** Coded rows and what they stand for. */
-interface Made {
-  coded: CodedTensors;
-  data: Float32Array;
 }
 
 /** Bytes of K and V, which one decoding step reads once. */
