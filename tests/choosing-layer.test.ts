@@ -303,3 +303,27 @@ test('past its capacity, of other bytes, of policies that do not fit: errors by 
   for (const tensor of [many, other, one]) tensor.dispose();
   layer.dispose();
 });
+
+test('tokens that were written and never committed leave no trace in the tables', () => {
+  for (const rt of runtimes) {
+    rt.scope(() => {
+      for (const [name, { policy, op }] of Object.entries(policies(rt))) {
+        const layer = choosingLayer(rt, size, policy);
+        const fed: Fed = { k: [], v: [] };
+        const random = randomFrom(11);
+        feed(rt, layer, fed, 75, random, true);
+        const far = rt.tensor(new Float32Array(5 * rowNumbers).fill(1e3), [1, 5, kvHeads, headDim]);
+        runSync('append', { far }, (b) => {
+          layer.append(b, far, far);
+        });
+        const q = normal(random, [1, 1, heads, headDim]);
+        const query = { q: rt.tensor(q.data, q.shape), scale: 0.3, softcap: 0 };
+        const o = runSync('attend', query, (b) => layer.attend(b, query).o);
+        assertNear({ shape: o.shape, data: o.dataSync() }, wanted(rt, fed, q, op), 5e-6, `${rt.variant}: ${name}`);
+        const next = feed(rt, layer, fed, 1, random, true);
+        assertNear(next.got, wanted(rt, fed, next.q, op), 5e-6, `${rt.variant}: ${name}, one more`);
+        layer.dispose();
+      }
+    });
+  }
+});

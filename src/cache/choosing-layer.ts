@@ -102,6 +102,8 @@ class ChoosingLayer implements LayerCache {
     copyRows(b, k, this.#k.slice(1, this.#length, length));
     copyRows(b, v, this.#v.slice(1, this.#length, length));
     if (length > this.#settled) this.#side.update(b, this.#k, this.#v, this.#settled, length);
+    // what the tables have of a page or block that goes on is overwritten: should the program fail, it must be made anew
+    this.#settled = Math.min(this.#settled, this.#side.settled(this.#length));
     const next = { b, length };
     this.#next = next;
     return {

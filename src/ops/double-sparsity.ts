@@ -64,7 +64,7 @@ export interface DoubleSparsityLabelsInputs {
 
 /** Results of `doubleSparsityLabels`. */
 export interface DoubleSparsityLabelsResult {
-  /** f32 [B, Tk, Hkv, r] */
+  /** f32 [B, Tk, Hkv, r]; heads lie one after another. */
   readonly labels: Tensor;
 }
 
@@ -118,7 +118,8 @@ export function planDoubleSparsityLabels(
   expectTypes(LABELS, { k }, ['f32', 'f16', 'bf16']);
   expectRows(LABELS, { k });
   const r = expectChannels(LABELS, channels, Hkv, D);
-  return { labels: takeChannels(b, k, channels, b.output([B, Tk, Hkv, r])) };
+  const labels = b.output([B, Hkv, Tk, r]).permute([0, 2, 1, 3]);
+  return { labels: takeChannels(b, k, channels, labels) };
 }
 
 /** Adds attention on the tokens that some channels choose, by the labels [B, Tk, Hkv, r] of all tokens. */
@@ -139,7 +140,7 @@ export function planDoubleSparsity(b: Builder, inputs: DoubleSparsityInputs, opt
   matchShapes(OP, { labels: given }, { labels: `?${B} ${Tk} ${Hkv} ${r}` });
   expectTypes(OP, { labels: given }, ['f32', 'f16', 'bf16']);
   expectRows(OP, { labels: given });
-  const labels = given ?? takeChannels(b, k, channels, b.temporary([B, Tk, Hkv, r]));
+  const labels = given ?? takeChannels(b, k, channels, b.temporary([B, Hkv, Tk, r]).permute([0, 2, 1, 3]));
   return attendLabels(b, open, channels, labels);
 }
 
