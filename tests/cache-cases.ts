@@ -22,7 +22,7 @@ export function cacheSample(
   };
 }
 
-/** Units that are tried for a row of int8: from the largest number over 127 up to half as much again. */
+/** Units that are tried for a row of at most 32 in int8: from the largest number over 127 up to half as much again. */
 const units = Array.from({ length: 41 }, (_, trial) => Math.fround(1 + Math.fround(trial / 80)));
 
 /** Codes of a row in 8 bits and their scale: of all units the one whose codes, times their best scale, miss the row least. */

@@ -148,6 +148,7 @@ test('a cache equals a list of tokens that is fed one by one, in every storage, 
 });
 
 test('rows are kept as their storage rounds them; int8 misses them by no more than the largest over 127 would', () => {
+  const sums = { own: 0, plain: 0 };
   for (const rt of runtimes) {
     for (const d of [1, 6, 16, 19, 64]) {
       const sample = cacheSample(d, { T: 40, heads: 2, kvHeads: 2, d });
@@ -168,6 +169,11 @@ test('rows are kept as their storage rounds them; int8 misses them by no more th
               part.reduce((sum, y, c) => sum + (of(y, c) - y) ** 2, 0);
             const plain = missed((y) => (step === 0 ? 0 : Math.round(y / step) * step));
             const own = missed((_, c) => got[name].data[row + c]!);
+            // the row with 3e38 in it tells nothing
+            if (d === 6 && step > 0 && step < 1) {
+              sums.own += own / step ** 2;
+              sums.plain += plain / step ** 2;
+            }
             assert.ok(
               own <= plain * (1 + 1e-5) + 1e-12 * (127 * step) ** 2 + 2 ** -199,
               `${name} ${d} at ${row}: ${own} > ${plain}`,
@@ -177,6 +183,7 @@ test('rows are kept as their storage rounds them; int8 misses them by no more th
       }
     }
   }
+  assert.ok(sums.own < 0.7 * sums.plain, `short rows: ${sums.own}, plain ${sums.plain}`);
 });
 
 test('what is not finite does not come back as a finite number', () => {
