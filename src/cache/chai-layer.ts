@@ -15,7 +15,7 @@ import { HeadMemory } from './head-memory.ts';
 import type { LayerCache, LayerQuery, LayerSize } from './layer-cache.ts';
 import { expectLength, expectQuery, expectSize, expectTokens } from './layer-operands.ts';
 import { packLayer, unpackLayer } from './saved-layer.ts';
-import { ownTensor } from './slot-memory.ts';
+import { ownTensor } from './own-tensor.ts';
 
 /** Tokens that there is room for at least. */
 const ROOM = 64;
@@ -95,6 +95,11 @@ class ChaiLayer implements LayerCache {
 
   get held(): number {
     return this.#length;
+  }
+
+  /** Taking back everything is possible too. */
+  get shortest(): number {
+    return this.#labels ? this.#options.tokens : 0;
   }
 
   get bytes(): number {

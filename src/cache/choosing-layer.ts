@@ -12,21 +12,11 @@ import type { Builder } from '../runtime/program.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor, TensorView } from '../tensor.ts';
 import type { LayerCache, LayerQuery, LayerSize } from './layer-cache.ts';
+import { ownTensor } from './own-tensor.ts';
+import { packLayer, unpackLayer } from './saved-layer.ts';
 import { bytesOfAll, type ChoosingPolicy, type SideTables, sideTables } from './side-tables.ts';
 
 const OP = 'choosingLayer';
-
-/** Words of the header: what it is, version, heads, head dimension, tokens, checksum. */
-const MAGIC = 0x4c43_4b57;
-const VERSION = 1;
-const HEADER_WORDS = 6;
-
-/** A number that any one byte changes (FNV-1a). */
-function checksum(bytes: Uint8Array): number {
-  let hash = 0x811c_9dc5;
-  for (let i = 0; i < bytes.length; ++i) hash = Math.imul(hash ^ bytes[i]!, 0x0100_0193);
-  return hash >>> 0;
-}
 
 /** Copies numbers between tensors of one shape that have no gaps. */
 function copyView(from: Tensor, to: Tensor): void {
@@ -61,7 +51,7 @@ class ChoosingLayer implements LayerCache {
     this.#side = sideTables(rt, size, policy);
     const made: Tensor[] = [...this.#side.tables];
     try {
-      for (let i = 0; i < 2; ++i) made.push(rt.empty([1, capacity, kvHeads, headDim]));
+      for (let i = 0; i < 2; ++i) made.push(ownTensor(rt, [1, capacity, kvHeads, headDim]));
     } catch (error) {
       for (const tensor of made) tensor.dispose();
       throw error;
@@ -164,57 +154,38 @@ class ChoosingLayer implements LayerCache {
   }
 
   save(): Uint8Array {
-    const { kvHeads, headDim } = this.#size;
     const rows = this.#rows(this.#length).map((x) => bytesOfView(x.view()));
-    const all = new Uint8Array(4 * HEADER_WORDS + rows.reduce((n, part) => n + part.length, 0));
-    let at = 4 * HEADER_WORDS;
-    for (const part of rows) {
-      all.set(part, at);
-      at += part.length;
-    }
-    const header = new DataView(all.buffer);
-    const words = [MAGIC, VERSION, kvHeads, headDim, this.#length];
-    for (const [n, word] of words.entries()) header.setUint32(4 * n, word, true);
-    header.setUint32(4 * words.length, 0, true);
-    header.setUint32(4 * words.length, checksum(all), true);
-    return all;
+    const state = { length: this.#length };
+    return packLayer(this.#kind(), state, rows[0]!.length + rows[1]!.length, (to) => {
+      to.set(rows[0]!);
+      to.set(rows[1]!, rows[0]!.length);
+    });
   }
 
   /** Takes in what a layer of the same sizes saved. @throws CacheDataError for other bytes; nothing is changed then. */
   load(bytes: Uint8Array): void {
     const { kvHeads, headDim, capacity } = this.#size;
-    if (bytes.length < 4 * HEADER_WORDS) {
-      throw new CacheDataError(`${OP}: ${bytes.length} bytes, expected at least the ${4 * HEADER_WORDS} of a header`);
-    }
-    const copy = bytes.slice();
-    const header = new DataView(copy.buffer);
-    const [magic, version, heads, dim, length, sum] = Array.from({ length: HEADER_WORDS }, (_, n) =>
-      header.getUint32(4 * n, true),
-    ) as [number, number, number, number, number, number];
-    if (magic !== MAGIC || version !== VERSION) {
-      throw new CacheDataError(`${OP}: these bytes are not what save() of such a layer gave`);
-    }
-    const expected = 4 * HEADER_WORDS + 8 * length * heads * dim;
-    if (bytes.length !== expected) {
+    const { state, data } = unpackLayer(bytes, this.#kind());
+    const length = state.length!;
+    if (length > capacity || data.length !== 8 * length * kvHeads * headDim) {
       throw new CacheDataError(
-        `${OP}: ${bytes.length} bytes, expected ${expected} for the ${length} tokens they speak of`,
-      );
-    }
-    header.setUint32(4 * (HEADER_WORDS - 1), 0, true);
-    if (checksum(copy) !== sum) throw new CacheDataError(`${OP}: the bytes were changed since they were saved`);
-    if (heads !== kvHeads || dim !== headDim || length > capacity) {
-      throw new CacheDataError(
-        `${OP}: saved were ${length} tokens of ${heads} heads of ${dim}, expected at most ${capacity} of ${kvHeads} heads of ${headDim}`,
+        `${OP}: saved were ${length} tokens in ${data.length} bytes, expected at most ${capacity} of ${kvHeads} heads of ${headDim}`,
       );
     }
     this.#length = length;
     this.#settled = 0;
-    let at = 4 * HEADER_WORDS;
+    let at = 0;
     for (const rows of this.#rows(length)) {
       const view = bytesOfView(rows.view());
-      view.set(copy.subarray(at, at + view.length));
+      view.set(data.subarray(at, at + view.length));
       at += view.length;
     }
+  }
+
+  /** What must be the same when it is restored: tables are made anew. */
+  #kind() {
+    const { kvHeads, headDim } = this.#size;
+    return { layer: 'choosing', kvHeads, headDim };
   }
 
   dispose(): void {

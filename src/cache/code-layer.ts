@@ -19,16 +19,11 @@ import { rotaryAngles, rotate } from '../engines/rotary.ts';
 import { CacheDataError, CacheFullError, OptionError } from '../errors.ts';
 import { type Builder, runSync } from '../runtime/program.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { bytesOf, contiguousStrides, type DType, sizeOf, Tensor, viewOf } from '../tensor.ts';
+import { bytesOf, type DType, sizeOf, Tensor, viewOf } from '../tensor.ts';
+import { ownTensor } from './own-tensor.ts';
 import { type CodePlan, checkPlan, formatOfSide, type SidePlan } from './code-plan.ts';
 import type { LayerCache, LayerQuery, LayerSize } from './layer-cache.ts';
 import { SavedReader, SavedWriter, sealed, unsealed } from './saved.ts';
-
-/** A tensor that no scope ends. */
-function lasting(rt: Runtime, dtype: DType, shape: readonly number[]): Tensor {
-  const at = rt.allocate(sizeOf(shape) * bytesOf(dtype));
-  return new Tensor(rt, dtype, shape, contiguousStrides(shape), { at, disposed: false }, 0);
-}
 
 /** [H, blocks, ...] as [1, blocks, H, ...]: what belongs to a head lies in one run. */
 function tokensFirst(x: Tensor): Tensor {
@@ -57,12 +52,12 @@ class Side {
     const format = formatOfSide(of, plan);
     const block = tokensOf(plan.bits);
     const spans = (dtype: DType, [, count, , ...inner]: number[], tokens: number) => {
-      const tensor = lasting(rt, dtype, [kvHeads, count!, ...inner]);
+      const tensor = ownTensor(rt, [kvHeads, count!, ...inner], dtype);
       this.#spans.push({ tensor, tokens });
       return tokensFirst(tensor);
     };
     const fixed = (numbers: Float32Array, shape: number[]) => {
-      const tensor = lasting(rt, 'f32', shape);
+      const tensor = ownTensor(rt, shape);
       this.#fixed.push(tensor);
       (tensor.view() as Float32Array).set(numbers);
       return tensor;
@@ -86,7 +81,7 @@ class Side {
         outlierIndex: plan.outliers ? spans('i32', slots, block) : undefined,
         outlierValue: plan.outliers ? spans('f32', slots, block) : undefined,
       };
-      this.rest = restRows > 0 ? lasting(rt, 'f32', [1, restRows, kvHeads, headDim]) : undefined;
+      this.rest = restRows > 0 ? ownTensor(rt, [1, restRows, kvHeads, headDim], 'f32') : undefined;
     } catch (error) {
       this.dispose();
       throw error;
@@ -436,7 +431,7 @@ function turningOf(rt: Runtime, { capacity, headDim }: LayerSize, rope: NonNulla
     rope.theta,
   );
   const table = (numbers: Float32Array) => {
-    const tensor = lasting(rt, 'f32', [capacity, half]);
+    const tensor = ownTensor(rt, [capacity, half], 'f32');
     (tensor.view() as Float32Array).set(numbers);
     return tensor;
   };

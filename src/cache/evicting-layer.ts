@@ -12,7 +12,8 @@ import { bytesOf, type DType, type Tensor } from '../tensor.ts';
 import type { LayerCache, LayerQuery, LayerSize } from './layer-cache.ts';
 import { expectLength, expectQuery, expectSize, expectTokens } from './layer-operands.ts';
 import { packLayer, unpackLayer } from './saved-layer.ts';
-import { ownTensor, SlotMemory } from './slot-memory.ts';
+import { ownTensor } from './own-tensor.ts';
+import { SlotMemory } from './slot-memory.ts';
 
 /** Tokens that a waiting room has at least; a larger one is given back once it is empty. */
 const WAITING = 16;
@@ -83,6 +84,11 @@ export class EvictingLayer implements LayerCache {
 
   get held(): number {
     return this.#held + this.#waits;
+  }
+
+  get shortest(): number {
+    const attended = this.#length - this.#waits;
+    return this.#held < attended ? attended : 0;
   }
 
   get bytes(): number {
@@ -171,7 +177,7 @@ export class EvictingLayer implements LayerCache {
   truncate(length: number): void {
     expectLength('truncate', length, this.#length);
     const before = this.#length - this.#waits;
-    if (length < before && this.#held < before) {
+    if (length < this.shortest) {
       throw new OptionError(
         `truncate: length is ${length}, but of the ${before} tokens attended ${before - this.#held} were let go, by weights that ` +
           `later queries gave: expected ${before} to ${this.#length}. Fork the cache before tokens that may be taken back.`,

@@ -6,7 +6,7 @@
 import { type HeadGroup, headGroups } from '../engines/head-clusters.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { bytesOf, type DType, type Tensor } from '../tensor.ts';
-import { ownTensor } from './slot-memory.ts';
+import { ownTensor } from './own-tensor.ts';
 
 /** Sizes of a head memory. */
 export interface HeadMemoryShape {

@@ -9,6 +9,7 @@ import { BusyError, CacheDataError, CacheFullError, OptionError } from '../error
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { bytesOf, type Tensor } from '../tensor.ts';
+import { ownTensor } from './own-tensor.ts';
 import { SavedReader, SavedWriter, sealed, unsealed } from './saved.ts';
 
 /** How numbers are kept; arithmetic is f32. */
@@ -65,7 +66,7 @@ export class RowCache<Name extends string> {
       (sum, axes) => sum + axes.reduce((n, m) => n * m, 1),
       0,
     );
-    this.#rows = rt.empty([this.batch, this.capacity, this.width], dtype);
+    this.#rows = ownTensor(rt, [this.batch, this.capacity, this.width], dtype);
   }
 
   /** Tokens of each sequence. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { CacheDataError } from '../errors.ts';
+import { crc32 } from './crc32.ts';
 
 /** 'wslt' */
 const MAGIC = 0x746c7377;
@@ -16,25 +17,6 @@ export type LayerState = Readonly<Record<string, number>>;
 
 /** What a layer is, in the same words when it is saved and when it is restored. */
 export type LayerKind = Readonly<Record<string, unknown>>;
-
-/** CRC-32, reflected, of polynomial 0xedb88320. */
-function checksum(bytes: Uint8Array): number {
-  const table = crcTable();
-  let crc = ~0;
-  for (let i = 0; i < bytes.length; ++i) crc = table[(crc ^ bytes[i]!) & 255]! ^ (crc >>> 8);
-  return ~crc >>> 0;
-}
-
-let table: Uint32Array | undefined;
-
-function crcTable(): Uint32Array {
-  table ??= Uint32Array.from({ length: 256 }, (_, n) => {
-    let crc = n;
-    for (let bit = 0; bit < 8; ++bit) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
-    return crc;
-  });
-  return table;
-}
 
 /** Bytes of a layer; `fill` writes its data. */
 export function packLayer(
@@ -51,7 +33,7 @@ export function packLayer(
   view.setUint32(0, MAGIC, true);
   view.setUint32(4, VERSION, true);
   view.setUint32(12, header.length, true);
-  view.setUint32(8, checksum(bytes.subarray(12)), true);
+  view.setUint32(8, crc32(bytes.subarray(12)), true);
   return bytes;
 }
 
@@ -73,7 +55,7 @@ export function unpackLayer(
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (view.getUint32(0, true) !== MAGIC) fail('are not those of a layer');
   if (view.getUint32(4, true) !== VERSION) fail(`are of version ${view.getUint32(4, true)}, expected ${VERSION}`);
-  if (view.getUint32(8, true) !== checksum(bytes.subarray(12))) fail('are cut short or were changed');
+  if (view.getUint32(8, true) !== crc32(bytes.subarray(12))) fail('are cut short or were changed');
   const end = PREFIX + view.getUint32(12, true);
   const saved = JSON.parse(new TextDecoder().decode(bytes.subarray(PREFIX, end))) as {
     kind: LayerKind;

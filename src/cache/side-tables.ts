@@ -20,6 +20,7 @@ import type { Builder } from '../runtime/program.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { bytesOf, type Tensor } from '../tensor.ts';
 import type { LayerSize } from './layer-cache.ts';
+import { ownTensor } from './own-tensor.ts';
 
 /** Tokens that a choice takes beside those of the highest scores. */
 interface Taken {
@@ -61,7 +62,7 @@ function questTables(rt: Runtime, size: LayerSize, policy: ChoosingPolicy & { ki
   const topk = whole(OP, 'topk', policy.topk, 0, 1);
   const { dtype = 'f32' } = policy;
   if (dtype !== 'f32' && dtype !== 'bf16') throw new OptionError(`${OP}: dtype is ${dtype}, expected f32 or bf16`);
-  const bounds = rt.empty([1, kvHeads, Math.ceil(capacity / page), 2, headDim], dtype);
+  const bounds = ownTensor(rt, [1, kvHeads, Math.ceil(capacity / page), 2, headDim], dtype);
   const pages = (length: number) => bounds.slice(2, 0, Math.ceil(length / page));
   return {
     tables: [bounds],
@@ -97,8 +98,8 @@ function sparqTables(rt: Runtime, size: LayerSize, policy: ChoosingPolicy & { ki
   const topk = whole(OP, 'topk', policy.topk, 0, 0);
   const r = whole(OP, 'r', policy.r, 0, 1, headDim);
   const local = whole(OP, 'local', policy.local, 0, 0);
-  const kT = rt.empty([1, kvHeads, headDim, capacity]);
-  const sums = besides(kT, () => rt.empty([1, Math.ceil(capacity / SUM_BLOCK), kvHeads, headDim]));
+  const kT = ownTensor(rt, [1, kvHeads, headDim, capacity]);
+  const sums = besides(kT, () => ownTensor(rt, [1, Math.ceil(capacity / SUM_BLOCK), kvHeads, headDim]));
   const blocks = (length: number) => sums.slice(1, 0, Math.ceil(length / SUM_BLOCK));
   return {
     tables: [kT, sums],
@@ -144,7 +145,7 @@ function rowTables(
   attend: (b: Builder, open: OpenChoice, rows: Tensor) => void,
 ): SideTables {
   const taken = takenOf(policy);
-  const table = rt.empty([1, kvHeads, capacity, r]);
+  const table = ownTensor(rt, [1, kvHeads, capacity, r]);
   const tokens = table.permute([0, 2, 1, 3]);
   return {
     tables: [table],
@@ -166,7 +167,7 @@ function hashTables(rt: Runtime, size: LayerSize, policy: ChoosingPolicy & { kin
   }
   expectNet(OP, policy.k, kvHeads, headDim);
   const bits = policy.k.planes.shape[2]!;
-  const table = rt.empty([1, kvHeads, capacity], 'i32');
+  const table = ownTensor(rt, [1, kvHeads, capacity], 'i32');
   return {
     tables: [table],
     taken,

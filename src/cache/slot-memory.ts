@@ -5,13 +5,8 @@
  */
 import { makeSlots, type SlotShape, type Slots } from '../engines/slot-attention.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { bytesOf, contiguousStrides, type DType, sizeOf, Tensor } from '../tensor.ts';
-
-/** A tensor that lives until it is disposed, whatever scope it is made in. */
-export function ownTensor(rt: Runtime, shape: readonly number[], dtype: DType): Tensor {
-  const at = rt.allocate(sizeOf(shape) * bytesOf(dtype));
-  return new Tensor(rt, dtype, shape, contiguousStrides(shape), { at, disposed: false }, 0);
-}
+import { bytesOf, type DType, type Tensor } from '../tensor.ts';
+import { ownTensor } from './own-tensor.ts';
 
 /** Bytes from an address on. */
 function bytesAt(rt: Runtime, address: number, length: number): Uint8Array {

@@ -74,6 +74,10 @@ export class VotedLayer implements LayerCache {
     return this.#held;
   }
 
+  get shortest(): number {
+    return this.#pruned;
+  }
+
   get bytes(): number {
     return this.#memory.bytes;
   }
