@@ -173,7 +173,7 @@ function packRoundedValues(
  *
  *   k, v, kScale, vScale   as flashPack takes them
  *   kMeans                 taken off the keys first
- *   kPack                  [Hkv, blocks, 8] byte panels of eight keys (see bytePanels), one block's at an address of its own
+ *   kPack                  [Hkv, blocks, 8] byte panels of eight keys, as bytePanels reads them
  *   vMeans, vMost          SageAttention2: taken off the values first; the largest magnitudes of what is left
  *   vPack                  [Hkv, blocks, ceil8(dv) / 8] byte panels of eight columns; or absent
  *

@@ -33,7 +33,7 @@ function queryCodes(p: FlashParams, t: Tiles, rows: i32): void {
   const row = t.padded;
   memory.fill(row, 0, (<usize>width) << 2);
   // a row of padding may be less than a vector
-  memory.fill(t.raw + (<usize>(padded * p.dk) << 2), 0, 16);
+  memory.fill(t.raw + ((<usize>(padded * p.dk)) << 2), 0, 16);
   let most = mostOf(t.raw, (rows * p.dk + 3) & ~3);
   for (let i = 0; i < padded; ++i) {
     memory.copy(row, t.raw + ((<usize>(i * p.dk)) << 2), (<usize>p.dk) << 2);
