@@ -59,6 +59,7 @@ for (const name of ['stories260k', 'babyllama105']) {
         const want = await generate(model, exact, prompt, 200, greedy);
         const got = await generate(model, cache, prompt, 200, greedy, undefined, (row) => logits.push(row));
         assert.equal(want.tokens.length, 200);
+        // a fixed text: of stories260k's tokens the two likeliest are at times 0.004 apart, where any rounding may turn the choice
         assert.deepEqual(got.tokens, want.tokens);
         const { rows, sameTop, kl } = await compareWithFull(model, prompt, got.tokens, logits);
         assert.deepEqual([rows, sameTop], [200, 200]);

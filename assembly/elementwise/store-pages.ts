@@ -85,8 +85,8 @@ function bestUnit(x: usize, n: i32, most: f32, scale: usize): f32 {
 }
 
 /**
- * Codes of n numbers in 8 bits and the scale that they are to be multiplied by. A row that holds NaN or an infinity has such a scale, so
- * that it does not come back as a number.
+ * Codes of n numbers in 8 bits and the scale that they are to be multiplied by. A row that holds NaN or an infinity has such a scale and
+ * codes of 1: nothing of it comes back finite.
  */
 export function quantiseRow(x: usize, codes: usize, scale: usize, n: i32): void {
   const most = largest(x, n);
