@@ -18,6 +18,17 @@ export function callWith<Inputs, Options extends object, Result extends object>(
   return call(rt, op as (inputs: Inputs, options?: Options) => Promise<Result>, inputs, options);
 }
 
+/** Remembers what was made for a choice: variants mostly choose alike, and references are slow. */
+export function perChoice<T>(make: (chosen: NdArray) => T): (chosen: NdArray) => T {
+  const made = new Map<string, T>();
+  return (chosen) => {
+    const key = Array.from(chosen.data).join('');
+    const found = made.get(key) ?? make(chosen);
+    made.set(key, found);
+    return found;
+  };
+}
+
 /** What a row must have chosen. */
 export interface TopRule {
   /** How many of the unforced, or how many in all where the forced ones count. */

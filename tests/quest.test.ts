@@ -15,7 +15,7 @@ import {
 import { runSync } from '../src/runtime/program.ts';
 import { assertAccurate, assertNear, assertSameBits, expected } from './accuracy.ts';
 import { call } from './call.ts';
-import { assertTopK, callWith, decodeShapes, onesOf, qkv } from './choosing.ts';
+import { assertTopK, callWith, decodeShapes, onesOf, perChoice, qkv } from './choosing.ts';
 import { assertMet, property } from './property.ts';
 import { questPages as pagesReference, quest as questReference, scorePages, visiblePages } from './reference/quest.ts';
 import { variants } from './runtimes.ts';
@@ -38,17 +38,19 @@ test('quest: pages as sets, results of what was chosen, with bounds made and giv
       const scores = scorePages({ q: inputs.q, bounds });
       const pages = Math.ceil(shape.tk / pageSize);
       if (topk < pages) fewer++;
+      const wanted = perChoice((chosen) =>
+        expected((round) => {
+          const { o, lse } = questReference(inputs, options, round, chosen);
+          return { o, lse };
+        }),
+      );
       for (const rt of runtimes) {
         const made = await call(rt, questPages, { k: inputs.k }, { pageSize });
         assertSameBits(made.bounds, bounds, `${rt.variant}: bounds`);
         const got = await callWith(rt, quest, { ...inputs }, options);
         const chosen = onesOf(got.pages, pages);
         assertTopK(scores, chosen, { k: topk, visible: visiblePages(inputs, pageSize) }, rt.variant);
-        const wanted = expected((round) => {
-          const { o, lse } = questReference(inputs, options, round, chosen);
-          return { o, lse };
-        });
-        assertAccurate(got, wanted, rt.variant);
+        assertAccurate(got, wanted(chosen), rt.variant);
         await rt.scope(async () => {
           const given = rt.tensor(Float32Array.from(made.bounds.data), made.bounds.shape);
           const again = await callWith(rt, quest, { ...inputs, bounds: given }, options);

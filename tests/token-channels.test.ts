@@ -20,7 +20,7 @@ import {
 } from '../src/index.ts';
 import { assertAccurate, assertNear, expected, maxError } from './accuracy.ts';
 import { call } from './call.ts';
-import { assertTopK, callWith, decodeShapes, onesOf, qkv } from './choosing.ts';
+import { assertTopK, callWith, decodeShapes, onesOf, perChoice, qkv } from './choosing.ts';
 import { onesOfLists } from './dynamic-methods.ts';
 import { assertMet, property } from './property.ts';
 import { attendChosen } from './reference/chosen.ts';
@@ -72,7 +72,7 @@ const choices = fc.record({
 
 test('sparq: tokens as sets, results of what was chosen; with keys by channels and means given too', async () => {
   let fewer = 0;
-  await property(choices, 50, async ({ shape, topk, recent, r: most }) => {
+  await property(choices, 34, async ({ shape, topk, recent, r: most }) => {
     const inputs = qkv(shape);
     const r = Math.min(most, shape.d);
     const options = { r, topk, local: recent, returnSelection: true };
@@ -81,22 +81,22 @@ test('sparq: tokens as sets, results of what was chosen; with keys by channels a
     if (gap < 1e-5) return;
     if (topk < shape.tk) fewer++;
     const visible = pastTokens(inputs);
+    const wanted = perChoice((chosen) => expected((round) => sparqReference(inputs, { r }, chosen, round)));
     for (const rt of runtimes) {
       const given = { ...inputs, kT: transposed(inputs.k), vMean: meanOf(inputs.v) };
       for (const [what, tensors] of Object.entries({ plain: inputs, given })) {
         const got = await callWith(rt, sparq, { ...tensors }, options);
         const chosen = onesOfLists(got.indices!, got.counts!, shape.tk);
         assertTopK(map, chosen, { k: topk, last: recent, visible }, `${rt.variant}, ${what}`);
-        const wanted = expected((round) => sparqReference(inputs, { r }, chosen, round));
-        assertAccurate({ o: got.o, lse: got.lse }, wanted, `${rt.variant}, ${what}`);
+        assertAccurate({ o: got.o, lse: got.lse }, wanted(chosen), `${rt.variant}, ${what}`);
       }
     }
   });
-  assertMet(fewer > 20, `only ${fewer} cases leave tokens out`);
+  assertMet(fewer > 12, `only ${fewer} cases leave tokens out`);
 });
 
 test('doubleSparsity: tokens as sets, results of what was chosen, labels made and given', async () => {
-  await property(choices, 40, async ({ shape, topk, sinks, recent, r: most }) => {
+  await property(choices, 24, async ({ shape, topk, sinks, recent, r: most }) => {
     const inputs = qkv(shape);
     const r = Math.min(most, shape.d);
     const random = randomFrom(shape.seed + 1);
@@ -108,6 +108,7 @@ test('doubleSparsity: tokens as sets, results of what was chosen, labels made an
     const channels = ints(picks.flat(), [shape.hkv, r]);
     const options = { topk, sinks, recent, returnSelection: true };
     const scores = doubleSparsityScores(inputs, channels);
+    const wanted = perChoice((chosen) => expected((round) => attendChosen(inputs, chosen, { causal: true }, round)));
     for (const rt of runtimes) {
       const { labels } = await call(rt, doubleSparsityLabels, { k: inputs.k, channels });
       assert.equal(maxError(labels, takeChannels(inputs.k, channels)).error, 0, `${rt.variant}: labels`);
@@ -117,8 +118,7 @@ test('doubleSparsity: tokens as sets, results of what was chosen, labels made an
         const chosen = onesOfLists(got.indices!, got.counts!, shape.tk);
         const rule = { k: topk, first: sinks, last: recent, forced: 'added' as const, visible: pastTokens(inputs) };
         assertTopK(scores, chosen, rule, `${rt.variant}, ${what}`);
-        const wanted = expected((round) => attendChosen(inputs, chosen, { causal: true }, round));
-        assertAccurate({ o: got.o, lse: got.lse }, wanted, `${rt.variant}, ${what}`);
+        assertAccurate({ o: got.o, lse: got.lse }, wanted(chosen), `${rt.variant}, ${what}`);
       }
     }
   });
@@ -138,12 +138,13 @@ test('doubleSparsityChannels: the channels of the largest products', () =>
   }));
 
 test('loki: tokens as sets, results of what was chosen, keys along the basis made and given', async () => {
-  await property(choices, 40, async ({ shape, topk, sinks, recent, r: most }) => {
+  await property(choices, 24, async ({ shape, topk, sinks, recent, r: most }) => {
     const inputs = qkv(shape);
     const r = Math.min(most, shape.d);
     const basis = normal(randomFrom(shape.seed + 1), [shape.hkv, r, shape.d], shape.d ** -0.5);
     const options = { topk, sinks, recent, returnSelection: true };
     const scores = lokiScores(inputs, basis);
+    const wanted = perChoice((chosen) => expected((round) => attendChosen(inputs, chosen, { causal: true }, round)));
     for (const rt of runtimes) {
       const { kBasis } = await call(rt, lokiKeys, { k: inputs.k, basis });
       assertNear(kBasis, alongBasis(inputs.k, basis), 1e-5, `${rt.variant}: kBasis`);
@@ -153,8 +154,7 @@ test('loki: tokens as sets, results of what was chosen, keys along the basis mad
         const chosen = onesOfLists(got.indices!, got.counts!, shape.tk);
         const rule = { k: topk, first: sinks, last: recent, forced: 'added' as const, visible: pastTokens(inputs) };
         assertTopK(scores, chosen, rule, `${rt.variant}, ${what}`);
-        const wanted = expected((round) => attendChosen(inputs, chosen, { causal: true }, round));
-        assertAccurate({ o: got.o, lse: got.lse }, wanted, `${rt.variant}, ${what}`);
+        assertAccurate({ o: got.o, lse: got.lse }, wanted(chosen), `${rt.variant}, ${what}`);
       }
     }
   });
@@ -179,34 +179,32 @@ test('lokiBasis: orthonormal, of the variances along it, falling, and all that c
     for (const rt of runtimes) {
       const { basis, variances } = await callWith(rt, lokiBasis, { k }, { r: d });
       for (let h = 0; h < 2; h++) {
-        const direction = (n: number) => Array.from({ length: d }, (_, c) => basis.data[(h * d + n) * d + c]!);
+        const directions = Array.from({ length: d }, (_, n) =>
+          Array.from({ length: d }, (_, c) => basis.data[(h * d + n) * d + c]!),
+        );
+        const product = (a: readonly number[], b: readonly number[]) => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
+        // keys along each direction, less their mean
+        const along = directions.map((direction) => {
+          const rows = Array.from({ length: 2 * tokens }, (_, row) => {
+            let sum = 0;
+            for (let c = 0; c < d; c++) sum += direction[c]! * k.data[(row * 2 + h) * d + c]!;
+            return sum;
+          });
+          const mean = rows.reduce((a, b) => a + b, 0) / rows.length;
+          return rows.map((x) => x - mean);
+        });
+        const largest = variances.data[h * d]!;
         let total = 0;
         for (let n = 0; n < d; n++) {
-          const along: number[] = [];
-          for (let row = 0; row < 2 * tokens; row++) {
-            along.push(direction(n).reduce((sum, x, c) => sum + x * k.data[(row * 2 + h) * d + c]!, 0));
-          }
-          const mean = along.reduce((a, b) => a + b, 0) / along.length;
-          const variance = along.reduce((a, b) => a + (b - mean) ** 2, 0) / along.length;
-          const largest = variances.data[h * d]!;
-          assert.ok(
-            Math.abs(variance - variances.data[h * d + n]!) < 2e-6 * largest,
-            `${rt.variant}: variance ${n} of ${d}`,
-          );
-          assert.ok(n === 0 || variances.data[h * d + n]! <= variances.data[h * d + n - 1]!, 'falling');
           total += variances.data[h * d + n]!;
+          assert.ok(n === 0 || variances.data[h * d + n]! <= variances.data[h * d + n - 1]!, 'falling');
           for (let m = 0; m <= n; m++) {
-            const product = direction(n).reduce((sum, x, c) => sum + x * direction(m)[c]!, 0);
-            assert.ok(Math.abs(product - (m === n ? 1 : 0)) < 1e-6, `${rt.variant}: ${n} and ${m} of ${d}: ${product}`);
-            // decorrelated: what makes them principal
-            if (m < n) {
-              const other = Array.from({ length: 2 * tokens }, (_, row) =>
-                direction(m).reduce((sum, x, c) => sum + x * k.data[(row * 2 + h) * d + c]!, 0),
-              );
-              const otherMean = other.reduce((a, b) => a + b, 0) / other.length;
-              const both = along.reduce((sum, x, i) => sum + (x - mean) * (other[i]! - otherMean), 0) / along.length;
-              assert.ok(Math.abs(both) < 2e-6 * largest, `${rt.variant}: covariance of ${n} and ${m} of ${d}`);
-            }
+            const turned = product(directions[n]!, directions[m]!);
+            assert.ok(Math.abs(turned - (m === n ? 1 : 0)) < 1e-6, `${rt.variant}: ${n} and ${m} of ${d}: ${turned}`);
+            // the variances that are told, and none between two directions: what makes them principal
+            const both = product(along[n]!, along[m]!) / (2 * tokens);
+            const want = m === n ? variances.data[h * d + n]! : 0;
+            assert.ok(Math.abs(both - want) < 2e-6 * largest, `${rt.variant}: covariance of ${n} and ${m} of ${d}`);
           }
         }
         assert.ok(total > 0);
