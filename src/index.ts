@@ -12,7 +12,21 @@ export {
   type MaskSource,
   type PictureOptions,
 } from './block-mask.ts';
+export { calibrateKeys, fitCodebook } from './cache/calibrate.ts';
 export { type ChaiLayerOptions, chaiLayer, restoreChaiLayer } from './cache/chai-layer.ts';
+export type { QuestPolicy, SparqPolicy } from './cache/choosing-kinds.ts';
+export { choosingLayer, restoreChoosingLayer } from './cache/choosing-layer.ts';
+export type { CodeType } from './cache/code-kinds.ts';
+export { codeLayer, restoreCodeLayer } from './cache/code-layer.ts';
+export {
+  type CodePlan,
+  int4Plan,
+  type KeyCalibration,
+  kiviPlan,
+  kvquantPlan,
+  type SidePlan,
+} from './cache/code-plan.ts';
+export type { CustomPolicy } from './cache/custom-kind.ts';
 export { FactorCache, type FactorCacheOptions, type FactorQueries } from './cache/factor-cache.ts';
 export {
   type CacheAttendOptions,
@@ -23,11 +37,14 @@ export {
   type RestoreOptions,
 } from './cache/kv-cache.ts';
 export { LatentCache, type LatentCacheOptions, type LatentQueries } from './cache/latent-cache.ts';
+export type { LayerCache, LayerQuery, LayerSize } from './cache/layer-cache.ts';
 export type { CachePolicy, CacheType } from './cache/layer-kinds.ts';
 export { PagePool, type PagePoolOptions, type PageType } from './cache/page-pool.ts';
 export type { DuoPolicy, FullPolicy, StreamingPolicy, WindowPolicy } from './cache/paged-kinds.ts';
 export type { SlotRope } from './cache/paged-layer.ts';
 export type { RowCacheOptions, RowType } from './cache/row-cache.ts';
+export type { ChoosingPolicy } from './cache/side-tables.ts';
+export type { ChaiPolicy } from './cache/slot-kinds.ts';
 export {
   restoreSlotLayer,
   type SlotLayerOptions,

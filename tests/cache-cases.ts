@@ -1,4 +1,13 @@
-import { type CachePolicy, type CacheType, KVCache, type Runtime, type Tensor } from '../src/index.ts';
+import {
+  type CacheType,
+  type DuoPolicy,
+  type FullPolicy,
+  KVCache,
+  type Runtime,
+  type StreamingPolicy,
+  type Tensor,
+  type WindowPolicy,
+} from '../src/index.ts';
 import type { Keeps } from './reference/kv-cache.ts';
 import { type FloatSample, floats, mapped, normal, randomFrom, roundToBfloat, roundToHalf } from './samples.ts';
 
@@ -90,8 +99,11 @@ function nearestEven(x: number): number {
   return low % 2 === 0 ? low : low + 1;
 }
 
+/** Policies that keep tokens by their places. */
+export type PagedPolicy = FullPolicy | WindowPolicy | StreamingPolicy | DuoPolicy;
+
 /** What each head of a layer keeps by a policy. */
-export function keepsOf(policy: 'full' | CachePolicy, kvHeads: number, layer = 0): Keeps[] {
+export function keepsOf(policy: 'full' | PagedPolicy, kvHeads: number, layer = 0): Keeps[] {
   const all = { sinks: 0, window: Number.POSITIVE_INFINITY };
   return Array.from({ length: kvHeads }, (_, h) => {
     if (policy === 'full' || policy.kind === 'full') return all;

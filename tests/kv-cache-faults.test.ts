@@ -8,6 +8,7 @@ import {
   KVCache,
   type KVCacheOptions,
   PagePool,
+  type PageType,
   type Runtime,
   type Tensor,
   WattnError,
@@ -200,7 +201,7 @@ test('a restored cache goes on as the saved one does, in pages of any size and i
     using cache = filled(options, 0);
     for (let t = 0; t < T; ++t) feed(cache, 1, t);
     const bytes = cache.save();
-    using pool = new PagePool(rt, { pages: 100, headDim: 6, dtype: options.dtype ?? 'f32', pageSize: 5 });
+    using pool = new PagePool(rt, { pages: 100, headDim: 6, dtype: (options.dtype ?? 'f32') as PageType, pageSize: 5 });
     using same = KVCache.restore(rt, bytes);
     using finer = KVCache.restore(rt, bytes, { pageSize: 1, capacity: 40 });
     using pooled = KVCache.restore(rt, bytes, { pool });

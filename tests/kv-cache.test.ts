@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { type CachePolicy, KVCache, PagePool, type Runtime, type Tensor } from '../src/index.ts';
+import { KVCache, PagePool, type Runtime, type Tensor } from '../src/index.ts';
 import { assertAccurate, assertSameBits, expected } from './accuracy.ts';
-import { type CacheSample, cacheSample, int8Room, keepsOf, readBack, stored } from './cache-cases.ts';
+import { type CacheSample, cacheSample, int8Room, keepsOf, type PagedPolicy, readBack, stored } from './cache-cases.ts';
 import { assertMet, property } from './property.ts';
 import { cacheAttention } from './reference/kv-cache.ts';
 import { variants } from './runtimes.ts';
@@ -62,7 +62,7 @@ async function fed(
   return { shape: q.shape, data };
 }
 
-const policies = (layerHeads: number): fc.Arbitrary<'full' | CachePolicy> => {
+const policies = (layerHeads: number): fc.Arbitrary<'full' | PagedPolicy> => {
   const window = fc.integer({ min: 1, max: 40 });
   const sinks = fc.integer({ min: 0, max: 9 });
   const kind = fc.constantFrom('full' as const, 'streaming' as const);
@@ -106,7 +106,7 @@ test('a cache equals a list of tokens that is fed one by one, in every storage, 
     kvHeads: number;
     group: number;
     dtype: (typeof types)[number];
-    policy: 'full' | CachePolicy;
+    policy: 'full' | PagedPolicy;
     d: number;
     pageSize: number;
     T: number;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { cacheOptions, cacheTypes } from '../examples/llama2c/cache.ts';
+import { cacheOptions } from '../examples/llama2c/cache.ts';
 import { checkGolden, compareWithFull } from '../examples/llama2c/check.ts';
 import { parseCheckpoint, readCheckpoint } from '../examples/llama2c/checkpoint.ts';
 import { findModel, readGolden } from '../examples/llama2c/folder.ts';
@@ -22,7 +22,7 @@ import { normal, randomFrom, roundToBfloat, roundToHalf } from './samples.ts';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
 const models = process.env.WATTN_MODELS ?? join(repository, '../shared/models');
-const caches = cacheTypes.flatMap((dtype) => [{ dtype }, { dtype, pageSize: 16 }]);
+const caches = (['f32', 'f16', 'bf16', 'int8'] as const).flatMap((dtype) => [{ dtype }, { dtype, pageSize: 16 }]);
 const named = ({ dtype, pageSize }: Partial<KVCacheOptions>) => `${dtype}${pageSize ? `, pages of ${pageSize}` : ''}`;
 const runtimes = await variants();
 after(() => {

@@ -21,7 +21,8 @@ function wholeTiles(rows: i32): i32 {
 // @ts-ignore: decorator
 @inline
 function pairsOfHeads(p: ScoreMapParams): i32 {
-  return (p.heads / p.group) * ((p.group + 1) >> 1);
+  const group = max(1, p.group);
+  return (p.heads / group) * ((group + 1) >> 1);
 }
 
 /** Bytes of scratch: queries and weights of an item's pairs of heads, and a tile. */

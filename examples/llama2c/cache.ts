@@ -2,10 +2,33 @@ import type { CachePolicy, CacheType, KVCache, KVCacheOptions } from '../../src/
 import type { LlamaConfig } from './checkpoint.ts';
 
 /** How keys and values may be kept. */
-export const cacheTypes = ['f32', 'f16', 'bf16', 'int8'] as const satisfies readonly CacheType[];
+export const cacheTypes = [
+  'f32',
+  'f16',
+  'bf16',
+  'int8',
+  'int4',
+  'kivi4',
+  'kivi2',
+] as const satisfies readonly CacheType[];
 
-/** Which keys may be kept: all, the last ones, the first and the last, or all of some heads. */
-export const policyNames = ['full', 'window', 'streaming', 'duo'] as const satisfies readonly CachePolicy['kind'][];
+/** Which keys may be kept, or seen by a token. */
+export const policyNames = [
+  'full',
+  'window',
+  'streaming',
+  'duo',
+  'h2o',
+  'tova',
+  'snapkv',
+  'pyramidkv',
+  'quest',
+  'sparq',
+] as const satisfies readonly CachePolicy['kind'][];
+
+/** Tokens of a page of Quest, and of the window that votes with SnapKV and PyramidKV. */
+const questPage = 8;
+const voters = 8;
 
 /** A cache as the command line asks for it. */
 export interface CacheChoice {
@@ -46,6 +69,20 @@ export function cacheOptions(choice: CacheChoice, config: LlamaConfig): Partial<
       return { ...shared, capacity: budget + chunk, policy: { kind: 'streaming', sinks, window, rope } };
     case 'duo':
       return { ...shared, policy: { kind: 'duo', heads, sinks, window } };
+    case 'h2o':
+      return { dtype, policy: { kind: 'h2o', heavy: Math.ceil(budget / 2), recent: Math.floor(budget / 2) } };
+    case 'tova':
+      return { dtype, policy: { kind: 'tova', budget } };
+    case 'snapkv':
+    case 'pyramidkv':
+      return { dtype, policy: { kind: choice.policy, capacity: budget, window: Math.min(voters, budget) } };
+    case 'quest':
+      return {
+        dtype,
+        policy: { kind: 'quest', topk: Math.max(3, Math.ceil(budget / questPage)), pageSize: questPage },
+      };
+    case 'sparq':
+      return { dtype, policy: { kind: 'sparq', topk: budget, r: Math.ceil(config.dim / config.heads / 2) } };
   }
 }
 

@@ -1,4 +1,4 @@
-import type { CacheType, KVCache } from '../../src/index.ts';
+import type { KVCache, PageType } from '../../src/index.ts';
 import { type Agreement, checkForms, type Divergence, divergenceOf } from '../agreement.ts';
 import { greedy } from '../sample.ts';
 import type { Golden } from './folder.ts';
@@ -9,7 +9,7 @@ import type { Llama } from './model.ts';
  * Largest error of a logit that `checkGolden` allows, relative to the largest logit of its position. Rounding keys and
  * values costs the small models here up to half of it.
  */
-export const errorBounds: Readonly<Record<CacheType, number>> = { f32: 1e-4, f16: 3e-3, bf16: 2e-2, int8: 8e-2 };
+export const errorBounds: Readonly<Record<PageType, number>> = { f32: 1e-4, f16: 3e-3, bf16: 2e-2, int8: 8e-2 };
 
 /** What a check found. */
 export interface Check {
@@ -24,7 +24,7 @@ export interface Check {
 /** Compares a model with llama2.c's tokens and logits: all tokens at once, one by one, and generating. */
 export async function checkGolden(model: Llama, cache: KVCache, golden: Golden): Promise<Check> {
   const fed = golden.tokens.slice(0, golden.fed);
-  const bound = errorBounds[cache.dtype];
+  const bound = errorBounds[cache.dtype as PageType];
   const forms = await checkForms(fed.length, golden.logits, model.config.vocabSize, async (form) => {
     cache.clear();
     if (form === 'prefill') return [await model.forward(fed, cache, 'all')];

@@ -3,7 +3,7 @@ import { openRuntime, type RuntimeChoice, whole, wholeOrNone, withRuntimeOptions
 import { print, progress } from '../output.ts';
 import { sampler } from '../sample.ts';
 import { type CacheChoice, cacheOptions, cacheTypes, policyNames } from './cache.ts';
-import { checkGolden, compareWithFull } from './check.ts';
+import { checkGolden, compareWithFull, errorBounds } from './check.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { findModel, readGolden } from './folder.ts';
 import { generate } from './generate.ts';
@@ -48,6 +48,9 @@ async function run(folder: string, options: Options): Promise<void> {
   const { config } = checkpoint;
   const tokenizer = await Tokenizer.read(files.tokenizer, config.vocabSize);
   if (options.check && options.policy !== 'full') throw new Error('--check compares with all keys: use --policy full');
+  if (options.check && !(options.cache in errorBounds)) {
+    throw new Error(`--check has bounds for ${Object.keys(errorBounds).join(', ')}, not for ${options.cache}`);
+  }
   const golden = options.check ? await readGolden(folder, config.vocabSize) : undefined;
 
   using rt = await openRuntime(options);

@@ -14,8 +14,8 @@ import { bytesOf, type Tensor } from '../tensor.ts';
 import { HeadMemory } from './head-memory.ts';
 import type { LayerCache, LayerQuery, LayerSize } from './layer-cache.ts';
 import { expectLength, expectQuery, expectSize, expectTokens } from './layer-operands.ts';
-import { packLayer, unpackLayer } from './saved-layer.ts';
 import { ownTensor } from './own-tensor.ts';
+import { packLayer, unpackLayer } from './saved-layer.ts';
 
 /** Tokens that there is room for at least. */
 const ROOM = 64;
@@ -44,6 +44,20 @@ interface OpenProgram {
   memory?: HeadMemory | undefined;
 }
 
+/** The options with their defaults. @throws OptionError for options that do not fit. */
+export function checkChai(op: string, size: LayerSize, options: ChaiLayerOptions): Required<ChaiLayerOptions> {
+  expectSize(op, size);
+  expectNames(op, 'option', options, ['clusters', 'tokens', 'causal', 'dtype']);
+  const { dtype = 'f32' } = options;
+  if (!TYPES.includes(dtype)) throw new OptionError(`${op}: dtype is ${dtype}, expected ${TYPES.join(' or ')}`);
+  return {
+    clusters: whole(op, 'clusters', options.clusters ?? Number.NaN, 1, 1, size.kvHeads),
+    tokens: whole(op, 'tokens', options.tokens, 5, 1),
+    causal: flag(op, 'causal', options.causal),
+    dtype,
+  };
+}
+
 /** As `chaiLayer` describes it. */
 class ChaiLayer implements LayerCache {
   readonly #rt: Runtime;
@@ -61,19 +75,9 @@ class ChaiLayer implements LayerCache {
   #found: Tensor | undefined;
 
   constructor(rt: Runtime, size: LayerSize, options: ChaiLayerOptions, memory?: HeadMemory) {
-    const op = 'chaiLayer';
-    expectSize(op, size);
-    expectNames(op, 'option', options, ['clusters', 'tokens', 'causal', 'dtype']);
-    const { dtype = 'f32' } = options;
-    if (!TYPES.includes(dtype)) throw new OptionError(`${op}: dtype is ${dtype}, expected ${TYPES.join(' or ')}`);
     this.#rt = rt;
     this.#size = size;
-    this.#options = {
-      clusters: whole(op, 'clusters', options.clusters ?? Number.NaN, 1, 1, size.kvHeads),
-      tokens: whole(op, 'tokens', options.tokens, 5, 1),
-      causal: flag(op, 'causal', options.causal),
-      dtype,
-    };
+    this.#options = checkChai('chaiLayer', size, options);
     this.#memory = memory ?? this.#makeMemory(ROOM);
   }
 

@@ -19,10 +19,10 @@ import { rotaryAngles, rotate } from '../engines/rotary.ts';
 import { CacheDataError, CacheFullError, OptionError } from '../errors.ts';
 import { type Builder, runSync } from '../runtime/program.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { bytesOf, type DType, sizeOf, Tensor, viewOf } from '../tensor.ts';
-import { ownTensor } from './own-tensor.ts';
+import { bytesOf, type DType, sizeOf, type Tensor, viewOf } from '../tensor.ts';
 import { type CodePlan, checkPlan, formatOfSide, type SidePlan } from './code-plan.ts';
 import type { LayerCache, LayerQuery, LayerSize } from './layer-cache.ts';
+import { ownTensor } from './own-tensor.ts';
 import { SavedReader, SavedWriter, sealed, unsealed } from './saved.ts';
 
 /** [H, blocks, ...] as [1, blocks, H, ...]: what belongs to a head lies in one run. */

@@ -11,8 +11,8 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { bytesOf, type DType, type Tensor } from '../tensor.ts';
 import type { LayerCache, LayerQuery, LayerSize } from './layer-cache.ts';
 import { expectLength, expectQuery, expectSize, expectTokens } from './layer-operands.ts';
-import { packLayer, unpackLayer } from './saved-layer.ts';
 import { ownTensor } from './own-tensor.ts';
+import { packLayer, unpackLayer } from './saved-layer.ts';
 import { SlotMemory } from './slot-memory.ts';
 
 /** Tokens that a waiting room has at least; a larger one is given back once it is empty. */

@@ -25,7 +25,7 @@ import type { Tensor } from '../tensor.ts';
 import type { LayerCache, LayerSize } from './layer-cache.ts';
 import type { CacheSize, LayerHost } from './layer-kind.ts';
 import { type CachePolicy, type CacheType, layerKind } from './layer-kinds.ts';
-import { PagePool } from './page-pool.ts';
+import { PagePool, type PageType } from './page-pool.ts';
 import { SavedReader, SavedWriter, sealed, unsealed } from './saved.ts';
 
 /** Options of a cache. */
@@ -126,6 +126,9 @@ function settle(rt: Runtime, options: KVCacheOptions): Settings {
   if (pool) {
     if (!(pool instanceof PagePool)) throw new OptionError(`${OP}: pool is ${pool}, expected a PagePool`);
     pool.check();
+    if (!kind.paged) {
+      throw new OptionError(`${OP}: policy '${given.kind}' in ${dtype} takes no pages. Make the cache without a pool.`);
+    }
     if (pool.runtime !== rt) throw new RuntimeMismatchError(`${OP}: the pool belongs to another runtime`);
     for (const name of ['headDim', 'dtype', 'pageSize'] as const) {
       if (pool[name] !== settings[name]) {
@@ -144,7 +147,8 @@ function hostOf(runtime: Runtime, { dtype, pageSize, headDim, smoothKeys }: Sett
     pageSize,
     smoothKeys,
     pool(pages) {
-      hold.pool ??= new PagePool(runtime, { pages, headDim, dtype, pageSize });
+      // only kinds that keep page types ask
+      hold.pool ??= new PagePool(runtime, { pages, headDim, dtype: dtype as PageType, pageSize });
       return hold.pool;
     },
   };
@@ -271,7 +275,10 @@ export class KVCache {
   get bytesPerToken(): number {
     const settings = this.#settings;
     const kind = layerKind(OP, settings.policy.kind, settings.dtype);
-    return this.#layers.reduce((n, _, layer) => n + kind.bytesPerToken(sizeOf(settings, layer), settings.dtype), 0);
+    return this.#layers.reduce(
+      (n, _, layer) => n + kind.bytesPerToken(sizeOf(settings, layer), settings.dtype, settings.policy),
+      0,
+    );
   }
 
   get disposed(): boolean {
@@ -428,12 +435,16 @@ export class KVCache {
     expectNames(op, 'option', expected, OPTIONS);
     const reader = new SavedReader(unsealed(bytes));
     const { pool } = expected;
-    const saved = asData(op, () => settle(rt, JSON.parse(new TextDecoder().decode(reader.block('settings')))));
+    const words = asData(op, () => JSON.parse(new TextDecoder().decode(reader.block('settings'))) as KVCacheOptions);
+    // functions are not saved
+    const { policy } = expected;
+    const isGiven = typeof policy === 'object' && policy.kind === 'custom';
+    const saved = asData(op, () => settle(rt, isGiven ? { ...words, policy } : words));
     const { pageSize = pool?.pageSize ?? saved.pageSize, capacity = saved.capacity } = expected;
     const options = { ...saved, ...expected, pageSize, capacity };
     const settings = settle(rt, { ...options, ...(pool && { dtype: expected.dtype ?? pool.dtype }) });
     for (const name of ['layers', 'kvHeads', 'headDim', 'dtype', 'smoothKeys', 'policy'] as const) {
-      const [was, wanted] = [saved[name], settings[name]].map((value) => JSON.stringify(value));
+      const [was, wanted] = [words[name], settings[name]].map((value) => JSON.stringify(value));
       if (was !== wanted) throw new CacheDataError(`${op}: ${name} of the saved cache is ${was}, expected ${wanted}`);
     }
     const parts = asData(op, () => {

@@ -26,6 +26,8 @@ export interface LayerHost {
 export interface LayerKind<P> {
   readonly kind: string;
   readonly storages: readonly CacheType[];
+  /** Whether its layers take pages of a pool. */
+  readonly paged?: boolean;
   /** Whether its layers know `smoothKeys`. */
   readonly smooths?: boolean;
   /** The policy as plain data, defaults filled in. @throws OptionError where it makes no sense. */
@@ -34,5 +36,5 @@ export interface LayerKind<P> {
   /** A layer from what its `save` gave; on an error nothing stays. @throws CacheDataError if the bytes are not such. */
   restore(host: LayerHost, size: LayerSize, policy: P, bytes: Uint8Array): LayerCache;
   /** Bytes of a token in one layer that keeps it whole. */
-  bytesPerToken(size: LayerSize, dtype: CacheType): number;
+  bytesPerToken(size: LayerSize, dtype: CacheType, policy: P): number;
 }

@@ -7,7 +7,7 @@ import { expectNames, finite, flag, whole } from '../engines/shapes.ts';
 import { OptionError } from '../errors.ts';
 import type { LayerSize } from './layer-cache.ts';
 import type { CacheSize, LayerHost, LayerKind } from './layer-kind.ts';
-import { pageTypes, rowBytes } from './page-pool.ts';
+import { type PageType, pageTypes, rowBytes } from './page-pool.ts';
 import { layerPages, PagedLayer, type PagedPlan, type SlotRope } from './paged-layer.ts';
 
 /** Every token is kept. */
@@ -56,12 +56,13 @@ function pagedKind<P extends { readonly kind: string }>(
   return {
     kind,
     storages: pageTypes,
+    paged: true,
     smooths: true,
     check,
     create: (host, size, policy) => new PagedLayer(poolOf(host, size, policy), size, planIn(host, size, policy)),
     restore: (host, size, policy, bytes) =>
       PagedLayer.restore(poolOf(host, size, policy), size, planIn(host, size, policy), bytes),
-    bytesPerToken: (size, dtype) => size.kvHeads * rowBytes(dtype, size.headDim),
+    bytesPerToken: (size, dtype) => size.kvHeads * rowBytes(dtype as PageType, size.headDim),
   };
 }
 

@@ -51,22 +51,21 @@ export interface SlotLayerOptions {
 }
 
 /** What makes a layer of one kind. */
-interface LayerMaker {
-  make(): LayerCache;
-  restore(bytes: Uint8Array): LayerCache;
+export interface SlotLayerMaker {
+  make(rt: Runtime, size: LayerSize): LayerCache;
+  restore(rt: Runtime, size: LayerSize, bytes: Uint8Array): LayerCache;
 }
 
-/** What makes the layers of a policy, which is checked. */
-function makerOf(rt: Runtime, size: LayerSize, options: SlotLayerOptions): LayerMaker {
-  const op = 'slotLayer';
+/** What makes the layers of a policy. @throws OptionError for options that do not fit. */
+export function slotLayerMaker(op: string, options: SlotLayerOptions): SlotLayerMaker {
   expectNames(op, 'option', options, ['policy', 'dtype']);
   const { policy, dtype = 'f32' } = options;
   if (!SLOT_TYPES.includes(dtype)) {
     throw new OptionError(`${op}: dtype is ${dtype}, expected ${SLOT_TYPES.join(' or ')}`);
   }
-  const evicting = (eviction: Omit<EvictingOptions, 'dtype'>): LayerMaker => ({
-    make: () => new EvictingLayer(rt, size, { ...eviction, dtype }),
-    restore: (bytes) => EvictingLayer.restore(rt, size, { ...eviction, dtype }, bytes),
+  const evicting = (eviction: Omit<EvictingOptions, 'dtype'>): SlotLayerMaker => ({
+    make: (rt, size) => new EvictingLayer(rt, size, { ...eviction, dtype }),
+    restore: (rt, size, bytes) => EvictingLayer.restore(rt, size, { ...eviction, dtype }, bytes),
   });
   switch (policy?.kind) {
     case 'h2o': {
@@ -92,8 +91,8 @@ function makerOf(rt: Runtime, size: LayerSize, options: SlotLayerOptions): Layer
       const beta = pyramid ? finite(op, 'beta', policy.beta, PYRAMID_BETA, 1) : 0;
       const voted = { ...votingOf(op, policy), beta, dtype };
       return {
-        make: () => new VotedLayer(rt, size, voted),
-        restore: (bytes) => VotedLayer.restore(rt, size, voted, bytes),
+        make: (rt, size) => new VotedLayer(rt, size, voted),
+        restore: (rt, size, bytes) => VotedLayer.restore(rt, size, voted, bytes),
       };
     }
     default:
@@ -118,7 +117,7 @@ function makerOf(rt: Runtime, size: LayerSize, options: SlotLayerOptions): Layer
  * @example const layer = slotLayer(rt, size, { policy: { kind: 'h2o', heavy: 128, recent: 128 }, dtype: 'f16' })
  */
 export function slotLayer(rt: Runtime, size: LayerSize, options: SlotLayerOptions): LayerCache {
-  return makerOf(rt, size, options).make();
+  return slotLayerMaker('slotLayer', options).make(rt, size);
 }
 
 /**
@@ -133,5 +132,5 @@ export function restoreSlotLayer(
   options: SlotLayerOptions,
   bytes: Uint8Array,
 ): LayerCache {
-  return makerOf(rt, size, options).restore(bytes);
+  return slotLayerMaker('slotLayer', options).restore(rt, size, bytes);
 }
