@@ -284,7 +284,7 @@ describe('the llama2c command', () => {
     assert.match(stdout, /^bad[ a-o]{0,6}\n$/);
     assert.match(stderr, /2 layers of 24, 6\/2 heads, 19 pieces/);
     assert.match(stderr, /prefill │ +5 │/);
-    assert.match(stderr, /cache: int8, 3072 bytes for 48 tokens, 64 per token, \d+ in use/);
+    assert.match(stderr, /cache: int8, 3072 bytes of pages for 48 tokens, 64 bytes a token, \d+ bytes in use/);
     assert.match(stderr, /the likeliest token is the same for \d+ of \d+, mean KL of the logits \d\.\d\de-\d/);
     const seeded = ['--prompt', 'bad', '--temperature', '1', '--seed', '4'];
     assert.equal((await run(...seeded)).stdout, (await run(...seeded)).stdout);

@@ -6,7 +6,7 @@ import type { Check } from './check.ts';
 
 /** Formats speeds of a generation, the size of its cache, and how it agrees with a cache that keeps everything. */
 export function generationReport(generated: Generated, cache: KVCache, divergence?: Divergence): string {
-  const lines = [generationTable(generated), `${cacheLine(cache)}, ${cache.bytes} in use`];
+  const lines = [generationTable(generated), `${cacheLine(cache)}, ${cache.bytes} bytes in use`];
   if (divergence) {
     const { rows, sameTop, kl } = divergence;
     lines.push(
@@ -31,5 +31,6 @@ export function checkReport({ forms, bound, greedy }: Check, cache: KVCache): st
 
 function cacheLine({ dtype, policy, pool, bytesPerToken, capacity }: KVCache): string {
   const kept = policy.kind === 'full' ? dtype : `${dtype}, ${policy.kind}`;
-  return `cache: ${kept}, ${pool?.bytes ?? 0} bytes for ${capacity} tokens, ${bytesPerToken} per token`;
+  const pages = pool ? `${pool.bytes} bytes of pages for ${capacity} tokens, ` : '';
+  return `cache: ${kept}, ${pages}${bytesPerToken} bytes a token`;
 }
