@@ -10,13 +10,6 @@ export function storeLanes(to: usize, x: v128, count: i32): void {
   if (count > 2) store<f32>(to, f32x4.extract_lane(x, 2), 8);
 }
 
-// @ts-ignore: decorator
-@inline
-function storeUpTo4(to: usize, x: v128, left: i32): void {
-  if (left >= 4) v128.store(to, x);
-  else storeLanes(to, x, left);
-}
-
 /** Four rows of four channels: output row r takes rows r to r + taps - 1 of x. */
 // @ts-ignore: decorator
 @inline
@@ -87,13 +80,20 @@ function tile4(
       x2 = x3;
     }
   }
-  storeUpTo4(o, a0, left);
-  storeUpTo4(o + oStride, a1, left);
-  storeUpTo4(o + 2 * oStride, a2, left);
-  storeUpTo4(o + 3 * oStride, a3, left);
+  if (left >= 4) {
+    v128.store(o, a0);
+    v128.store(o + oStride, a1);
+    v128.store(o + 2 * oStride, a2);
+    v128.store(o + 3 * oStride, a3);
+  } else {
+    storeLanes(o, a0, left);
+    storeLanes(o + oStride, a1, left);
+    storeLanes(o + 2 * oStride, a2, left);
+    storeLanes(o + 3 * oStride, a3, left);
+  }
 }
 
-/** `rows` rows of n channels, for one number of taps so that tile4 holds no test of it. */
+/** The rows of `rows` that make whole fours, for one number of taps so that tile4 holds no test of it. */
 // @ts-ignore: decorator
 @inline
 function rowsOf(
@@ -108,8 +108,7 @@ function rowsOf(
   rows: i32,
   n: i32,
 ): void {
-  let r = 0;
-  for (; r + 4 <= rows; r += 4) {
+  for (let left = rows >> 2; left > 0; --left) {
     for (let d = 0; d < n; d += 4) {
       const byte = (<usize>d) << 2;
       tile4(x + byte, stride, table + byte, width, taps, o + byte, oStride, n - d);
@@ -121,7 +120,22 @@ function rowsOf(
     }
     x += 4 * stride;
   }
-  for (; r < rows; ++r) {
+}
+
+/** `rows` rows of n channels, one by one. */
+function singleRows(
+  x: usize,
+  stride: usize,
+  table: usize,
+  width: usize,
+  taps: i32,
+  activation: i32,
+  o: usize,
+  oStride: usize,
+  rows: i32,
+  n: i32,
+): void {
+  for (; rows > 0; --rows) {
     for (let d = 0; d < n; d += 4) {
       const byte = (<usize>d) << 2;
       let at = x + byte;
@@ -132,7 +146,8 @@ function rowsOf(
         sum = fma(v128.load(at), v128.load(weights), sum);
         at += stride;
       }
-      storeUpTo4(o + byte, sum, n - d);
+      if (n - d >= 4) v128.store(o + byte, sum);
+      else storeLanes(o + byte, sum, n - d);
     }
     if (activation == SILU) siluRow(o, n);
     x += stride;
@@ -155,8 +170,9 @@ function convRows(
   if (taps == 4) rowsOf(x, stride, table, width, 4, activation, o, oStride, rows, n);
   else if (taps == 3) rowsOf(x, stride, table, width, 3, activation, o, oStride, rows, n);
   else if (taps == 2) rowsOf(x, stride, table, width, 2, activation, o, oStride, rows, n);
-  else if (taps == 1) rowsOf(x, stride, table, width, 1, activation, o, oStride, rows, n);
   else rowsOf(x, stride, table, width, taps, activation, o, oStride, rows, n);
+  const whole = <usize>(rows & ~3);
+  singleRows(x + whole * stride, stride, table, width, taps, activation, o + whole * oStride, oStride, rows & 3, n);
 }
 
 /** to[c][n] = from[n][c] of rows of `columns`; rows of `to` are `width` bytes apart. */

@@ -39,11 +39,13 @@ function map4(x: v128, map: i32): v128 {
 @inline
 function mapAs(x: usize, o: usize, n: i32, map: i32, factor: f32): void {
   const f = f32x4.splat(factor);
-  let i: usize = 0;
-  for (const whole = (<usize>(n & ~3)) << 2; i < whole; i += 16) {
-    v128.store(o + i, f32x4.mul(map4(v128.load(x + i), map), f));
+  for (; n > 0; n -= 4) {
+    const y = f32x4.mul(map4(v128.load(x), map), f);
+    if (n >= 4) v128.store(o, y);
+    else storeLanes(o, y, n);
+    x += 16;
+    o += 16;
   }
-  if (n & 3) storeLanes(o + i, f32x4.mul(map4(v128.load(x + i), map), f), n & 3);
 }
 
 function mapRow(x: usize, o: usize, n: i32, map: i32, factor: f32): void {
