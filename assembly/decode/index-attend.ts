@@ -226,7 +226,7 @@ function gatherKeys(p: IndexAttendParams, s: Sequence, t: Tiles, h: i32, entries
   } else {
     n = addressRows(p, s, t, h, entries, most, stop);
   }
-  // the micro-kernels take whole sixes or eights of keys
+  // the micro-kernels read a few addresses past the last key
   for (let i = n; i < n + 8; ++i) store<u32>(t.keys + ((<usize>i) << 2), load<u32>(t.keys));
   return n;
 }

@@ -1,4 +1,4 @@
-/** Keys of a list that are scored before their values are mixed: whole sixes and eights. */
+/** Keys of a list that are scored before their values are mixed: whole tiles, and eights for the softmax. */
 export const LIST_BLOCK: i32 = 120;
 /** Bytes of one row of their scores: room for one vector past them. */
 export const LIST_ROW: usize = 512;

@@ -75,6 +75,11 @@ export class SavedReader {
     return this.take(this.count(what), what);
   }
 
+  /** All that is left. */
+  rest(): Uint8Array {
+    return this.take(this.#bytes.length - this.#at, 'the rest');
+  }
+
   end(): void {
     const left = this.#bytes.length - this.#at;
     if (left > 0) throw new CacheDataError(`${left} bytes are left over`);
