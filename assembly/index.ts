@@ -54,6 +54,7 @@ export { logLinear, logLinearScratchBytes } from './linear/log-linear';
 export { rodimusGates } from './linear/rodimus-gates';
 export { trapezoid, trapezoidScratchBytes } from './linear/trapezoid';
 export { columnSums, pseudoInverse, pseudoInverseScratchBytes } from './lowrank/pseudo-inverse';
+export { probeDot } from './probe/dot';
 export { probeFma, probeRead, probeTrap } from './probe/peak';
 export { diagonalScan, diagonalScanScratchBytes } from './scan/complex';
 export { cumsum } from './scan/cumsum';

@@ -9,17 +9,7 @@ import { DecodeParams, Sequence } from '../params';
 import { exp2 } from '../simd/exp2';
 import { sum4 } from '../simd/reduce';
 import { BF16, elementBytes, F16, F32, I8, widenRow } from '../simd/storage';
-import {
-  plainHalves,
-  quantiseQuery,
-  scoreBf16,
-  scoreF16,
-  scoreF32,
-  scoreF32x4,
-  scoreI8,
-  scoreI8Dot,
-  splitEights,
-} from './score';
+import { quantiseQuery, scoreBf16, scoreF16, scoreF32, scoreF32x4, scoreI8, scoreI8Dot, splitEights } from './score';
 import { mixBf16, mixF16, mixF32, mixF32x4, mixI8, mixI8Dot, quantiseWeights } from './value';
 
 /** How a row of keys or values is read. */
@@ -49,7 +39,7 @@ class Tiles {
   /** i8 keys: the quantised query, and f32 the unit of its products. */
   codes: usize;
   unit: usize;
-  /** f32 [rows, 64] */
+  /** f32 [rows, 64]; of one row [1024] */
   s: usize;
   /** f32 [rows, dv8] */
   acc: usize;
@@ -59,25 +49,36 @@ class Tiles {
   /** f32 [64]: scales of i8 keys or values, then the values' weights times them; i16 [64]: those quantised. */
   scales: usize;
   weights: usize;
+  /** f16 values: f32 [dv] of acc, should it have to be made anew. */
+  kept: usize;
   /** f32 [64, dk4] and [64, dv8] where rows must be widened. */
   kTile: usize;
   vTile: usize;
   end: usize;
   /** 1: f16 keys are widened, since q is too large to be 2^112 times as large. */
   widenKeys: i32;
-  /** First key behind this item's last block that the next item begins with, if its keys lie in one run; or 0. */
-  next: usize;
-  /** Keeps what reads ahead alive. */
-  touched: i32;
 }
 
-const TILES_BYTES: usize = 112;
+const TILES_BYTES: usize = 96;
 
 /** One narrow row at a time has kernels of its own; several share a widened tile. */
 function modeOf(type: i32, d: i32, rows: i32): i32 {
   if (type == F32) return d & 3 ? WIDENED : DIRECT;
   if (rows == 1 && (((type == BF16 || type == F16) && !(d & 7)) || (type == I8 && !(d & 15)))) return NARROW;
   return WIDENED;
+}
+
+/** Most keys whose scores come before their values: in long runs of each, the memory's own read-ahead seldom starts anew. */
+const SPAN: i32 = 1024;
+
+/** Keys of one step: SPAN, or those of a block where rows are widened in a tile of so many or scores meet more than a range. */
+// @ts-ignore: decorator
+@inline
+function spanOf(p: DecodeParams, t: Tiles): i32 {
+  const wide =
+    (t.kMode == DIRECT || (t.kMode == NARROW && p.kType == BF16)) &&
+    (t.vMode == DIRECT || (t.vMode == NARROW && p.vType == BF16));
+  return t.rows == 1 && wide && plainScores(p) ? SPAN : BLOCK_K;
 }
 
 function carve(p: DecodeParams, at: usize): Tiles {
@@ -92,13 +93,14 @@ function carve(p: DecodeParams, at: usize): Tiles {
   t.codes = t.q + rows * ((<usize>t.dk4) << 2);
   t.unit = t.codes + (p.kType == I8 ? (<usize>t.dk4) << 1 : 0);
   t.s = t.unit + 16;
-  t.acc = t.s + rows * SCORE_ROW;
+  t.acc = t.s + (rows == 1 ? (<usize>SPAN) << 2 : rows * SCORE_ROW);
   t.m = t.acc + rows * ((<usize>t.dv8) << 2);
   t.l = t.m + ((rows * 4 + 15) & ~15);
   t.keyBias = t.l + rows * 16;
   t.scales = t.keyBias + SCORE_ROW * 2;
   t.weights = t.scales + SCORE_ROW;
-  t.kTile = t.weights + 144;
+  t.kept = t.weights + 144;
+  t.kTile = t.kept + (p.vType == F16 ? (<usize>t.dv8) << 2 : 0);
   t.vTile = t.kTile + (t.kMode == WIDENED || p.kType == F16 ? (<usize>(BLOCK_K * t.dk4)) << 2 : 0);
   t.end = t.vTile + (t.vMode == WIDENED || p.vType == F16 ? (<usize>(BLOCK_K * t.dv8)) << 2 : 0);
   return t;
@@ -162,19 +164,12 @@ function widenHalfRows(rows: usize, stride: usize, tile: usize, n: i32, d: i32, 
   }
 }
 
-/** Whether keys and values are f32 of one width, those of a head in one run: what is read next is then loaded ahead. */
+/** dst = factor times f32 [n]; up to three numbers more are written. */
 // @ts-ignore: decorator
 @inline
-function inRuns(p: DecodeParams, t: Tiles): bool {
-  return (
-    t.kMode == DIRECT &&
-    t.vMode == DIRECT &&
-    t.rows == 1 &&
-    p.dk == p.dv &&
-    p.kStrideT == p.dk &&
-    p.vStrideT == p.dv &&
-    !p.pageTable
-  );
+function scaleRow(dst: usize, x: usize, n: i32, factor: f32): void {
+  const all = f32x4.splat(factor);
+  for (let i: usize = 0; i < (<usize>n) << 2; i += 16) v128.store(dst + i, f32x4.mul(v128.load(x + i), all));
 }
 
 /** Scores of keys [j, j + n), contiguous by stride, into column `from` of the tile. */
@@ -187,11 +182,9 @@ function scoreRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32
     if (p.kType == BF16) {
       scoreBf16(t.q, rows, stride, out, n, p.dk);
     } else if (p.kType == F16) {
-      if (!t.widenKeys && plainHalves(rows, stride, n, p.dk)) {
-        scoreF16(t.q, rows, stride, out, n, p.dk);
-      } else {
+      if (t.widenKeys || !scoreF16(t.q, rows, stride, out, n, p.dk)) {
         widenHalfRows(rows, stride, t.kTile, n, p.dk, t.widenKeys ? 1 : 1 / HALF_UNIT);
-        scoreF32(t.q, t.kTile, (<usize>p.dk) << 2, out, n, p.dk, 0);
+        scoreF32(t.q, t.kTile, (<usize>p.dk) << 2, out, n, p.dk);
       }
     } else {
       if (ASC_FEATURE_RELAXED_SIMD && p.relaxedDot) scoreI8Dot(t.codes, load<f32>(t.unit), rows, stride, out, n, p.dk);
@@ -216,8 +209,7 @@ function scoreRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32
     stride = rowBytes;
   }
   if (t.rows == 1) {
-    const ahead = inRuns(p, t) ? p.v + (keyOffset(p, s, j, h, p.vStrideB, p.vStrideT, p.vStrideH) << 2) : 0;
-    t.touched += scoreF32(t.q, rows, stride, out, n, t.dk4, ahead);
+    scoreF32(t.q, rows, stride, out, n, t.dk4);
     return;
   }
   for (let r = 0; r < t.rows; r += 4) {
@@ -235,15 +227,14 @@ function mixRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, 
     if (p.vType == BF16) {
       mixBf16(weights, rows, stride, t.acc, n, p.dv);
     } else if (p.vType == F16) {
-      const plain = plainHalves(rows, stride, n, p.dv);
-      const factor = f32x4.splat(plain ? HALF_WEIGHT : 1 / HALF_OUTPUT);
-      for (let i: usize = 0; i < (<usize>n) << 2; i += 16)
-        v128.store(t.scales + i, f32x4.mul(v128.load(weights + i), factor));
-      if (plain) {
-        mixF16(t.scales, rows, stride, t.acc, n, p.dv);
-      } else {
+      const accBytes = (<usize>p.dv) << 2;
+      memory.copy(t.kept, t.acc, accBytes);
+      scaleRow(t.scales, weights, n, HALF_WEIGHT);
+      if (!mixF16(t.scales, rows, stride, t.acc, n, p.dv)) {
+        memory.copy(t.acc, t.kept, accBytes);
+        scaleRow(t.scales, weights, n, 1 / HALF_OUTPUT);
         widenHalfRows(rows, stride, t.vTile, n, p.dv, 1);
-        mixF32(t.scales, t.vTile, (<usize>p.dv) << 2, t.acc, n, p.dv, 0);
+        mixF32(t.scales, t.vTile, (<usize>p.dv) << 2, t.acc, n, p.dv);
       }
     } else {
       const padded = (n + 7) & ~7;
@@ -271,7 +262,7 @@ function mixRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, 
     d = t.dv8;
   }
   if (t.rows == 1) {
-    t.touched += mixF32(weights, rows, stride, t.acc, n, d, t.next);
+    mixF32(weights, rows, stride, t.acc, n, d);
     return;
   }
   for (let r = 0; r < t.rows; r += 4) {
@@ -280,7 +271,7 @@ function mixRun(p: DecodeParams, s: Sequence, t: Tiles, h: i32, j: i32, n: i32, 
   }
 }
 
-/** Keys [first, first + n) of one 64-key block, first a multiple of 8 from the block's start. */
+/** Keys [first, first + n) of one step, first a multiple of 8 from its start. */
 function attendKeys(p: DecodeParams, s: Sequence, t: Tiles, h: i32, live: i32, first: i32, n: i32): void {
   for (let from = 0; from < n;) {
     const run = runLength(p, first + from, n - from);
@@ -345,6 +336,7 @@ export function partialAt(p: DecodeParams, sequence: i32, h: i32, split: i32, ro
 export function decode(params: usize, begin: i32, end: i32, scratch: usize): void {
   const p = changetype<DecodeParams>(params);
   const t = carve(p, scratch);
+  const span = spanOf(p, t);
   for (let item = begin; item < end; ++item) {
     const h = item % p.kvHeads;
     const split = (item / p.kvHeads) % p.splits;
@@ -359,17 +351,8 @@ export function decode(params: usize, begin: i32, end: i32, scratch: usize): voi
 
     const low = max(split * p.splitKeys, firstKey(p, s, 0)) & ~7;
     const high = min((split + 1) * p.splitKeys, endKey(p, s, s.qLength - 1));
-    const runs = inRuns(p, t);
     for (let first = low; first < high;) {
-      const n = min(high - first, BLOCK_K - (first & (BLOCK_K - 1)));
-      // the next block, or where this is the last one the first of the next head: n whole rows of them
-      const same = first + n < high;
-      const from = same ? first + n : low;
-      const head = same ? h : h + 1;
-      t.next =
-        runs && head < p.kvHeads && from + n <= s.kLength
-          ? p.k + (keyOffset(p, s, from, head, p.kStrideB, p.kStrideT, p.kStrideH) << 2)
-          : 0;
+      const n = min(high - first, span - (first & (span - 1)));
       attendKeys(p, s, t, h, live, first, n);
       first += n;
     }

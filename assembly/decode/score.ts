@@ -1,6 +1,6 @@
 import { HALF_FIELDS, HALF_MAGNITUDES, ONES_8, UPPER_16 } from '../simd/constants';
 import { fma } from '../simd/fma';
-import { maxOrNaN4, sum4, sum4x4 } from '../simd/reduce';
+import { maxOrNaN4, sum4, sum4x2, sum4x4 } from '../simd/reduce';
 
 /** Scores of one row of the tile of 64, in bytes. */
 const ROW: usize = 256;
@@ -10,45 +10,46 @@ const ROW: usize = 256;
  *
  *   q      f32 [d]      d a multiple of 4
  *   k      f32 [n, d]   rows `stride` bytes apart
- *   ahead  as many bytes as k that are read next, if they lie in one run: a byte of each line is loaded while k is computed with; or 0
  *
- * Returns a sum of those bytes, which nobody needs.
+ * Two keys at a time, each read line by line: the memory's own read-ahead follows no more than a few streams.
  */
-export function scoreF32(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32, ahead: usize): i32 {
+export function scoreF32(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
   const bytes = (<usize>d) << 2;
-  let sum = 0;
-  let j = 0;
-  const pace: usize = ahead ? 64 : 0;
-  if (!ahead) ahead = q;
-  for (; j + 4 <= n; j += 4) {
-    const k1 = k + stride;
-    const k2 = k1 + stride;
-    const k3 = k2 + stride;
+  const lines = bytes & ~63;
+  for (; n >= 2; n -= 2) {
+    const next = k + stride;
     let s0 = i32x4.splat(0);
     let s1 = s0;
-    let s2 = s0;
-    let s3 = s0;
-    for (let i: usize = 0; i < bytes; i += 16) {
-      const x = v128.load(q + i);
-      sum += <i32>load<u8>(ahead);
-      s0 = fma(x, v128.load(k + i), s0);
-      s1 = fma(x, v128.load(k1 + i), s1);
-      s2 = fma(x, v128.load(k2 + i), s2);
-      s3 = fma(x, v128.load(k3 + i), s3);
-      ahead += pace;
+    let t0 = s0;
+    let t1 = s0;
+    let i: usize = 0;
+    for (; i < lines; i += 64) {
+      const x0 = v128.load(q + i);
+      const x1 = v128.load(q + i, 16);
+      const x2 = v128.load(q + i, 32);
+      const x3 = v128.load(q + i, 48);
+      s0 = fma(x0, v128.load(k + i), s0);
+      s1 = fma(x1, v128.load(k + i, 16), s1);
+      s0 = fma(x2, v128.load(k + i, 32), s0);
+      s1 = fma(x3, v128.load(k + i, 48), s1);
+      t0 = fma(x0, v128.load(next + i), t0);
+      t1 = fma(x1, v128.load(next + i, 16), t1);
+      t0 = fma(x2, v128.load(next + i, 32), t0);
+      t1 = fma(x3, v128.load(next + i, 48), t1);
     }
-    v128.store(out, sum4x4(s0, s1, s2, s3));
-    out += 16;
-    k = k3 + stride;
+    for (; i < bytes; i += 16) {
+      const x = v128.load(q + i);
+      s0 = fma(x, v128.load(k + i), s0);
+      t0 = fma(x, v128.load(next + i), t0);
+    }
+    v128.store64_lane(out, sum4x2(f32x4.add(s0, s1), f32x4.add(t0, t1)), 0);
+    out += 8;
+    k = next + stride;
   }
-  for (; j < n; ++j) {
-    let s = i32x4.splat(0);
-    for (let i: usize = 0; i < bytes; i += 16) s = fma(v128.load(q + i), v128.load(k + i), s);
-    store<f32>(out, sum4(s));
-    out += 4;
-    k += stride;
-  }
-  return sum;
+  if (n == 0) return;
+  let s = i32x4.splat(0);
+  for (let i: usize = 0; i < bytes; i += 16) s = fma(v128.load(q + i), v128.load(k + i), s);
+  store<f32>(out, sum4(s));
 }
 
 /** Stores lane r at row r of the score tile. */
@@ -144,86 +145,83 @@ export function oddOf(x: v128, fields: v128, half: bool): v128 {
   return v128.and(half ? i32x4.shr_s(x, 3) : x, fields);
 }
 
+/** Magnitudes at most 0x7bff are numbers. */
+const LARGEST_HALF: i16 = 0x7bff;
+/** One of so many subnormals is borne: each can cost as much as this many products. */
+const SUBNORMAL_SHARE: i32 = 64;
+
+/** Count of the halves seen whose magnitude is that of a subnormal, but not zero, which comes out as the largest. */
+// @ts-ignore: decorator
+@inline
+export function countSubnormals(count: v128, magnitudes: v128): v128 {
+  return i16x8.sub(count, i16x8.lt_u(i16x8.add(magnitudes, i32x4.splat(-1)), i16x8.splat(0x3ff)));
+}
+
 /**
- * Whether every half of n rows is zero or a normal number, so that it can be shifted into place: f32 would take subnormals shifted so for
- * denormals, which are slow, and infinities and NaN for large numbers.
+ * Whether halves could be shifted into place: f32 takes infinities and NaN shifted so for large numbers, and subnormals for denormals,
+ * which are right but slow, and so must be few.
  *
- *   x  f16 [n, d]   d a multiple of 8, rows `stride` bytes apart
+ *   highest     i16 [8]   largest magnitudes
+ *   subnormals  u16 [8]   how many there were among `seen` halves
  */
-export function plainHalves(x: usize, stride: usize, n: i32, d: i32): bool {
-  let bytes = (<usize>d) << 1;
-  if (stride == bytes) {
-    bytes *= <usize>n;
-    n = 1;
-  }
-  const magnitude = v128.load(HALF_MAGNITUDES);
-  let least = i32x4.splat(-1);
-  let most = i32x4.splat(0);
-  for (; n > 0; --n) {
-    for (let at = x, end = x + bytes; at < end; at += 16) {
-      const m = v128.and(v128.load(at), magnitude);
-      // zero comes out as the largest
-      least = i16x8.min_u(least, i16x8.add(m, i32x4.splat(-1)));
-      most = i16x8.max_s(most, m);
-    }
-    x += stride;
-  }
-  const subnormal = i16x8.lt_u(least, i16x8.splat(0x3ff));
-  return !v128.any_true(v128.or(subnormal, i16x8.gt_s(most, i16x8.splat(0x7bff))));
+// @ts-ignore: decorator
+@inline
+export function plainHalves(highest: v128, subnormals: v128, seen: i32): bool {
+  if (v128.any_true(i16x8.gt_s(highest, i16x8.splat(LARGEST_HALF)))) return false;
+  const count = i32x4.extadd_pairwise_i16x8_u(subnormals);
+  const pairs = i32x4.add(count, i32x4.shuffle(count, count, 2, 3, 0, 1));
+  return (i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1)) * SUBNORMAL_SHARE <= seen;
 }
 
 // @ts-ignore: decorator
 @inline
-function scoreEights(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32, half: bool): void {
+function scoreEights(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32, half: bool): bool {
   const bytes = (<usize>d) << 1;
   const fields = v128.load(half ? HALF_FIELDS : UPPER_16);
-  let j = 0;
-  for (; j + 4 <= n; j += 4) {
-    const k1 = k + stride;
-    const k2 = k1 + stride;
-    const k3 = k2 + stride;
+  const magnitude = v128.load(HALF_MAGNITUDES);
+  let highest = i32x4.splat(0);
+  let subnormals = i32x4.splat(0);
+  const seen = ((n + 1) >> 1) * d;
+  for (; n >= 2; n -= 2) {
+    const next = k + stride;
     let even0 = i32x4.splat(0);
     let even1 = even0;
-    let even2 = even0;
-    let even3 = even0;
     let odd0 = even0;
     let odd1 = even0;
-    let odd2 = even0;
-    let odd3 = even0;
     for (let i: usize = 0; i < bytes; i += 16) {
       const qEven = v128.load(q + (i << 1));
       const qOdd = v128.load(q + (i << 1), 16);
-      let x = v128.load(k + i);
+      const x = v128.load(k + i);
       even0 = fma(qEven, evenOf(x, fields, half), even0);
       odd0 = fma(qOdd, oddOf(x, fields, half), odd0);
-      x = v128.load(k1 + i);
-      even1 = fma(qEven, evenOf(x, fields, half), even1);
-      odd1 = fma(qOdd, oddOf(x, fields, half), odd1);
-      x = v128.load(k2 + i);
-      even2 = fma(qEven, evenOf(x, fields, half), even2);
-      odd2 = fma(qOdd, oddOf(x, fields, half), odd2);
-      x = v128.load(k3 + i);
-      even3 = fma(qEven, evenOf(x, fields, half), even3);
-      odd3 = fma(qOdd, oddOf(x, fields, half), odd3);
+      const y = v128.load(next + i);
+      even1 = fma(qEven, evenOf(y, fields, half), even1);
+      odd1 = fma(qOdd, oddOf(y, fields, half), odd1);
+      if (half) {
+        const m = v128.and(x, magnitude);
+        subnormals = countSubnormals(subnormals, m);
+        highest = i16x8.max_s(i16x8.max_s(highest, m), v128.and(y, magnitude));
+      }
     }
-    v128.store(
-      out,
-      sum4x4(f32x4.add(even0, odd0), f32x4.add(even1, odd1), f32x4.add(even2, odd2), f32x4.add(even3, odd3)),
-    );
-    out += 16;
-    k = k3 + stride;
+    v128.store64_lane(out, sum4x2(f32x4.add(even0, odd0), f32x4.add(even1, odd1)), 0);
+    out += 8;
+    k = next + stride;
   }
-  for (; j < n; ++j) {
+  if (n > 0) {
     let s = i32x4.splat(0);
     for (let i: usize = 0; i < bytes; i += 16) {
       const x = v128.load(k + i);
       s = fma(v128.load(q + (i << 1)), evenOf(x, fields, half), s);
       s = fma(v128.load(q + (i << 1), 16), oddOf(x, fields, half), s);
+      if (half) {
+        const m = v128.and(x, magnitude);
+        subnormals = countSubnormals(subnormals, m);
+        highest = i16x8.max_s(highest, m);
+      }
     }
     store<f32>(out, sum4(s));
-    out += 4;
-    k += stride;
   }
+  return !half || plainHalves(highest, subnormals, seen);
 }
 
 /**
@@ -236,9 +234,9 @@ export function scoreBf16(q: usize, k: usize, stride: usize, out: usize, n: i32,
   scoreEights(q, k, stride, out, n, d, false);
 }
 
-/** As scoreBf16 for f16 keys that are `plainHalves`: q is to be 2^112 times as large. */
-export function scoreF16(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32): void {
-  scoreEights(q, k, stride, out, n, d, true);
+/** As scoreBf16 for f16 keys: q is to be 2^112 times as large. Whether they were `plainHalves`: out is no good if not. */
+export function scoreF16(q: usize, k: usize, stride: usize, out: usize, n: i32, d: i32): bool {
+  return scoreEights(q, k, stride, out, n, d, true);
 }
 
 /** Sums of four vectors of integers, as floats. */

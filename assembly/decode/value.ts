@@ -1,7 +1,7 @@
-import { HALF_FIELDS, ROUND_INTEGER, UPPER_16 } from '../simd/constants';
+import { HALF_FIELDS, HALF_MAGNITUDES, ROUND_INTEGER, UPPER_16 } from '../simd/constants';
 import { fma } from '../simd/fma';
 import { max4, sum4 } from '../simd/reduce';
-import { evenOf, oddOf, storeLevels } from './score';
+import { countSubnormals, evenOf, oddOf, plainHalves, storeLevels } from './score';
 
 /** Weights of no larger magnitude count as zeros: their unit would be no normal number. */
 const LEAST: f32 = 1e-30;
@@ -10,61 +10,47 @@ const LEAST: f32 = 1e-30;
 const ROW: usize = 256;
 
 /**
- * acc += sum_j p_j v_j for n keys, one query: eight values a sweep, so that acc is loaded and stored once for eight.
+ * acc += sum_j p_j v_j for n keys, one query, by twos as in scoreF32.
  *
  *   p    f32 [n]
  *   v    f32 [n, d]   d a multiple of 4, rows `stride` bytes apart
  *   acc  f32 [d]
- *   ahead, result  as in scoreF32
  */
-export function mixF32(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32, ahead: usize): i32 {
+export function mixF32(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32): void {
   const bytes = (<usize>d) << 2;
-  let sum = 0;
-  const pace: usize = ahead ? 64 : 0;
-  if (!ahead) ahead = p;
-  let j = 0;
-  for (; j + 8 <= n; j += 8) {
+  const lines = bytes & ~63;
+  for (; n >= 2; n -= 2) {
     const p0 = v128.load_splat<f32>(p);
     const p1 = v128.load_splat<f32>(p, 4);
-    const p2 = v128.load_splat<f32>(p, 8);
-    const p3 = v128.load_splat<f32>(p, 12);
-    const p4 = v128.load_splat<f32>(p, 16);
-    const p5 = v128.load_splat<f32>(p, 20);
-    const p6 = v128.load_splat<f32>(p, 24);
-    const p7 = v128.load_splat<f32>(p, 28);
-    const v1 = v + stride;
-    const v2 = v1 + stride;
-    const v3 = v2 + stride;
-    const v4 = v3 + stride;
-    const v5 = v4 + stride;
-    const v6 = v5 + stride;
-    const v7 = v6 + stride;
-    for (let i: usize = 0; i < bytes; i += 16) {
-      let x = v128.load(acc + i);
-      x = fma(p0, v128.load(v + i), x);
-      x = fma(p1, v128.load(v1 + i), x);
-      x = fma(p2, v128.load(v2 + i), x);
-      x = fma(p3, v128.load(v3 + i), x);
-      sum += <i32>load<u8>(ahead);
-      ahead += pace;
-      sum += <i32>load<u8>(ahead);
-      ahead += pace;
-      x = fma(p4, v128.load(v4 + i), x);
-      x = fma(p5, v128.load(v5 + i), x);
-      x = fma(p6, v128.load(v6 + i), x);
-      x = fma(p7, v128.load(v7 + i), x);
-      v128.store(acc + i, x);
+    const next = v + stride;
+    let i: usize = 0;
+    for (; i < lines; i += 64) {
+      let x0 = v128.load(acc + i);
+      let x1 = v128.load(acc + i, 16);
+      let x2 = v128.load(acc + i, 32);
+      let x3 = v128.load(acc + i, 48);
+      x0 = fma(p0, v128.load(v + i), x0);
+      x1 = fma(p0, v128.load(v + i, 16), x1);
+      x2 = fma(p0, v128.load(v + i, 32), x2);
+      x3 = fma(p0, v128.load(v + i, 48), x3);
+      x0 = fma(p1, v128.load(next + i), x0);
+      x1 = fma(p1, v128.load(next + i, 16), x1);
+      x2 = fma(p1, v128.load(next + i, 32), x2);
+      x3 = fma(p1, v128.load(next + i, 48), x3);
+      v128.store(acc + i, x0);
+      v128.store(acc + i, x1, 16);
+      v128.store(acc + i, x2, 32);
+      v128.store(acc + i, x3, 48);
     }
-    p += 32;
-    v = v7 + stride;
+    for (; i < bytes; i += 16) {
+      v128.store(acc + i, fma(p1, v128.load(next + i), fma(p0, v128.load(v + i), v128.load(acc + i))));
+    }
+    p += 8;
+    v = next + stride;
   }
-  for (; j < n; ++j) {
-    const weight = v128.load_splat<f32>(p);
-    for (let i: usize = 0; i < bytes; i += 16) v128.store(acc + i, fma(weight, v128.load(v + i), v128.load(acc + i)));
-    p += 4;
-    v += stride;
-  }
-  return sum;
+  if (n == 0) return;
+  const weight = v128.load_splat<f32>(p);
+  for (let i: usize = 0; i < bytes; i += 16) v128.store(acc + i, fma(weight, v128.load(v + i), v128.load(acc + i)));
 }
 
 /**
@@ -118,9 +104,13 @@ export function mixF32x4(p: usize, v: usize, stride: usize, acc: usize, accStrid
 
 // @ts-ignore: decorator
 @inline
-function mixEights(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32, half: bool): void {
+function mixEights(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32, half: bool): bool {
   const bytes = (<usize>d) << 1;
   const fields = v128.load(half ? HALF_FIELDS : UPPER_16);
+  const magnitude = v128.load(HALF_MAGNITUDES);
+  let highest = i32x4.splat(0);
+  let subnormals = i32x4.splat(0);
+  const seen = ((n >> 2) + (n & 3)) * d;
   let j = 0;
   for (; j + 4 <= n; j += 4) {
     const p0 = v128.load_splat<f32>(p);
@@ -136,15 +126,23 @@ function mixEights(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32
       let x = v128.load(v + i);
       even = fma(p0, evenOf(x, fields, half), even);
       odd = fma(p0, oddOf(x, fields, half), odd);
+      if (half) {
+        const m = v128.and(x, magnitude);
+        subnormals = countSubnormals(subnormals, m);
+        highest = i16x8.max_s(highest, m);
+      }
       x = v128.load(v1 + i);
       even = fma(p1, evenOf(x, fields, half), even);
       odd = fma(p1, oddOf(x, fields, half), odd);
+      if (half) highest = i16x8.max_s(highest, v128.and(x, magnitude));
       x = v128.load(v2 + i);
       even = fma(p2, evenOf(x, fields, half), even);
       odd = fma(p2, oddOf(x, fields, half), odd);
+      if (half) highest = i16x8.max_s(highest, v128.and(x, magnitude));
       x = v128.load(v3 + i);
       even = fma(p3, evenOf(x, fields, half), even);
       odd = fma(p3, oddOf(x, fields, half), odd);
+      if (half) highest = i16x8.max_s(highest, v128.and(x, magnitude));
       v128.store(acc + (i << 1), even);
       v128.store(acc + (i << 1), odd, 16);
     }
@@ -158,10 +156,16 @@ function mixEights(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32
       const at = acc + (i << 1);
       v128.store(at, fma(weight, evenOf(x, fields, half), v128.load(at)));
       v128.store(at, fma(weight, oddOf(x, fields, half), v128.load(at, 16)), 16);
+      if (half) {
+        const m = v128.and(x, magnitude);
+        subnormals = countSubnormals(subnormals, m);
+        highest = i16x8.max_s(highest, m);
+      }
     }
     p += 4;
     v += stride;
   }
+  return !half || plainHalves(highest, subnormals, seen);
 }
 
 /**
@@ -175,9 +179,9 @@ export function mixBf16(p: usize, v: usize, stride: usize, acc: usize, n: i32, d
   mixEights(p, v, stride, acc, n, d, false);
 }
 
-/** As mixBf16 for f16 values that are `plainHalves`: what is added is 2^-112 times as large. */
-export function mixF16(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32): void {
-  mixEights(p, v, stride, acc, n, d, true);
+/** As mixBf16 for f16 values: what is added is 2^-112 times as large. Whether they were `plainHalves`: acc is no good if not. */
+export function mixF16(p: usize, v: usize, stride: usize, acc: usize, n: i32, d: i32): bool {
+  return mixEights(p, v, stride, acc, n, d, true);
 }
 
 /**

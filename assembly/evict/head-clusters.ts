@@ -72,7 +72,7 @@ function headWeights(p: HeadClustersParams, s: Space, batch: i32, h: i32): void 
     const q = p.q + <usize>(batch * p.qStrideB + i * p.qStrideT + h * p.qStrideH) * qBytes;
     widenRow(q, p.qType, s.query, p.d, p.scale * LOG2E);
     const seen = p.causal ? i + 1 : n;
-    scoreF32(s.query, s.keys, rowBytes, s.row, seen, d, 0);
+    scoreF32(s.query, s.keys, rowBytes, s.row, seen, d);
     softmaxBlocks(s.row, BLOCK_ROW, seen, s.unread);
     memory.copy(weights + ((<usize>(i * n)) << 2), s.row, (<usize>seen) << 2);
   }

@@ -115,7 +115,7 @@ function attendHead(p: SlotParams, s: Space, batch: i32, h: i32, i: i32, n: i32,
     const count = min(BLOCK, n - first);
     const keys = keysOf(p, s, batch, h, first, count);
     if (s.rows == 1) {
-      scoreF32(s.q, keys, kBytes, scores, count, p.kStrideT, 0);
+      scoreF32(s.q, keys, kBytes, scores, count, p.kStrideT);
     } else {
       for (let r: usize = 0; r < <usize>s.rows; r += 4) {
         scoreF32x4(s.q + r * kBytes, keys, kBytes, scores + r * BLOCK_ROW, count, p.kStrideT);
@@ -135,7 +135,7 @@ function attendHead(p: SlotParams, s: Space, batch: i32, h: i32, i: i32, n: i32,
     const count = min(BLOCK, n - first);
     const values = valuesOf(p, s, batch, h, first, count);
     if (s.rows == 1) {
-      mixF32(scores, values, vBytes, s.acc, count, p.vStrideT, 0);
+      mixF32(scores, values, vBytes, s.acc, count, p.vStrideT);
     } else {
       for (let r: usize = 0; r < <usize>s.rows; r += 4) {
         mixF32x4(scores + r * BLOCK_ROW, values, vBytes, s.acc + r * vBytes, vBytes, count, p.vStrideT);

@@ -97,7 +97,7 @@ export function scoreFew(params: usize, begin: i32, end: i32, scratch: usize): v
       for (let r = 0; r < rows; r += 4) {
         const q = scratch + <usize>r * rowBytes;
         if (narrow(p)) scoreBf16(q, keys, stride, scores, n, d);
-        else if (padded == 1) scoreF32(q, keys, stride, scores, n, d, 0);
+        else if (padded == 1) scoreF32(q, keys, stride, scores, n, d);
         else scoreF32x4(q, keys, stride, scores, n, d);
         for (let live = r; live < min(rows, r + 4); ++live) {
           const i = live / p.group;

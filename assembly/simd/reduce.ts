@@ -31,3 +31,11 @@ export function sum4x4(a: v128, b: v128, c: v128, d: v128): v128 {
   const cd = f32x4.add(i32x4.shuffle(c, d, 0, 1, 4, 5), i32x4.shuffle(c, d, 2, 3, 6, 7));
   return f32x4.add(i32x4.shuffle(ab, cd, 0, 2, 4, 6), i32x4.shuffle(ab, cd, 1, 3, 5, 7));
 }
+
+/** [sum a, sum b, ...]: two horizontal sums in the low half of a vector. */
+// @ts-ignore: decorator
+@inline
+export function sum4x2(a: v128, b: v128): v128 {
+  const pairs = f32x4.add(i32x4.shuffle(a, b, 0, 4, 1, 5), i32x4.shuffle(a, b, 2, 6, 3, 7));
+  return f32x4.add(pairs, i32x4.shuffle(pairs, pairs, 2, 3, 2, 3));
+}

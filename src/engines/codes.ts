@@ -9,7 +9,7 @@ import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
 import { type AttentionCall, attentionParams, cacheParams, type Pages, visiblePairs } from './attention-call.ts';
 import { BLOCK_K } from './block-list.ts';
-import { mergeSplits, SPLIT_KEYS } from './decode.ts';
+import { mergeSplits, splitKeysOf } from './decode.ts';
 import { sequenceTable } from './sequences.ts';
 
 /** How rows are coded. */
@@ -165,7 +165,9 @@ export function codeAttend(b: Builder, { call, kRows, vRows, coded, turning }: C
   const [heads, kvHeads] = [q.shape[2]!, kRows.codes.shape[2]!];
   const [dk, dv] = [kRows.d, vRows.d];
   const longestQ = Math.max(0, ...call.sequences.map((s) => s.qLength));
-  const splits = Math.ceil(Math.max(1, ...call.sequences.map((s) => s.kLength)) / SPLIT_KEYS);
+  const longestK = Math.max(1, ...call.sequences.map((s) => s.kLength));
+  const splitKeys = splitKeysOf(longestK, kvHeads);
+  const splits = Math.ceil(longestK / splitKeys);
   if (longestQ === 0) return;
   const [k, v] = [b.table(codedWords(kRows)), b.table(codedWords(vRows))];
   const counts = b.table(Int32Array.from(coded.flat()));
@@ -185,7 +187,7 @@ export function codeAttend(b: Builder, { call, kRows, vRows, coded, turning }: C
         dk,
         dv,
         kvHeads,
-        splitKeys: SPLIT_KEYS,
+        splitKeys,
         splits,
         rows,
         partials: partials.address,
@@ -210,6 +212,6 @@ export function codeAttend(b: Builder, { call, kRows, vRows, coded, turning }: C
   b.note(
     () =>
       `decode engine on codes: keys of ${kRows.bits} bits by ${kRows.axis}, values of ${vRows.bits} bits, ` +
-      `${splits} splits of ${SPLIT_KEYS} keys`,
+      `${splits} splits of ${splitKeys} keys`,
   );
 }

@@ -14,8 +14,16 @@ import { sequenceTable } from './sequences.ts';
 /** Most queries of a sequence, and most query rows that share a key/value head, for which decode is the faster engine. */
 const MOST_QUERIES = 16;
 const MOST_ROWS = 128;
-/** Keys of one work item: K and V of all heads stay in the second-level cache, and long caches make items for all threads. */
-export const SPLIT_KEYS = 512;
+/** Keys of one work item: K and V of all heads stay in the second-level cache, and caches of some thousands make items for all threads. */
+const SPLIT_KEYS = 512;
+/** Where there are items enough, long runs of keys: the memory's own read-ahead starts anew with each. */
+const LONG_SPLIT_KEYS = 4096;
+const ENOUGH_ITEMS = 64;
+
+/** Keys of one work item over caches of so many keys. */
+export function splitKeysOf(keys: number, kvHeads: number): number {
+  return keys * kvHeads < ENOUGH_ITEMS * LONG_SPLIT_KEYS ? SPLIT_KEYS : LONG_SPLIT_KEYS;
+}
 
 /** Whether a call is for the decode engine. */
 export function suitsDecode(call: AttentionCall): boolean {
@@ -30,8 +38,9 @@ export function decodeAttend(b: Builder, call: AttentionCall): void {
   const [heads, kvHeads] = [q.shape[2]!, k.shape[2]!];
   const [dk, dv] = [q.shape[3]!, v.shape[3]!];
   const longestK = Math.max(1, ...call.sequences.map((s) => s.kLength));
+  const splitKeys = splitKeysOf(longestK, kvHeads);
   const longestQ = Math.max(0, ...call.sequences.map((s) => s.qLength));
-  const splits = Math.ceil(longestK / SPLIT_KEYS);
+  const splits = Math.ceil(longestK / splitKeys);
   const rows = (longestQ * heads) / kvHeads;
   const count = call.sequences.length;
   if (rows === 0 || count === 0) return;
@@ -39,10 +48,10 @@ export function decodeAttend(b: Builder, call: AttentionCall): void {
   const partials = b.temporary([count, kvHeads, splits, rows, Math.ceil(dv / 8) * 8 + 8]);
   const params = encode(DecodeParams, attentionParams(call, b.table(table.words)), cacheParams(call), {
     kvHeads,
-    splitKeys: SPLIT_KEYS,
+    splitKeys,
     splits,
     rows,
-    relaxedDot: b.runtime.relaxedDot ? 1 : 0,
+    relaxedDot: b.runtime.singleDot ? 1 : 0,
     partials: partials.address,
   });
   const flops = visiblePairs(call) * heads * 2 * (dk + dv);
@@ -56,7 +65,7 @@ export function decodeAttend(b: Builder, call: AttentionCall): void {
   mergeSplits(b, params, { count, kvHeads, rows, splits, dv });
   b.note(
     () =>
-      `decode engine: ${splits} splits of ${SPLIT_KEYS} keys, ${rows} query rows share each key/value head, ` +
+      `decode engine: ${splits} splits of ${splitKeys} keys, ${rows} query rows share each key/value head, ` +
       `${k.dtype} keys, ${v.dtype} values${pages ? `, pages of ${pages.size}` : ''}`,
   );
 }

@@ -79,6 +79,8 @@ export class Runtime {
   readonly variant: Variant;
   /** @internal Whether the relaxed dot product of 8-bit integers is there and right. */
   readonly relaxedDot: boolean;
+  /** @internal Whether it also is one instruction, and so faster than products of 16-bit integers. */
+  readonly singleDot: boolean;
   readonly #arena: Arena;
   readonly #kernels: Record<string, KernelFunction>;
   #words: Int32Array;
@@ -102,12 +104,14 @@ export class Runtime {
     build: Build;
     variant: Variant;
     relaxedDot: boolean;
+    singleDot: boolean;
     variantReason: string;
     threadsReason: string;
     threads: number;
   }) {
     this.variant = parts.variant;
     this.relaxedDot = parts.relaxedDot;
+    this.singleDot = parts.singleDot;
     this.threads = parts.threads;
     this.#arena = parts.arena;
     this.#kernels = parts.kernels;
@@ -493,7 +497,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
       const arena = new Arena(memory, count > 1);
       const instance = await WebAssembly.instantiate(module, { env: { memory: arena.memory } });
       const kernels = instance.exports as unknown as Record<string, KernelFunction>;
-      const { relaxedDot } = selfTest(kernels, arena.memory, candidate);
+      const dots = selfTest(kernels, arena.memory, candidate);
       const pool = count > 1 ? new Pool(module, arena.memory, count - 1) : undefined;
       const variantReason = [
         variant
@@ -512,7 +516,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
         variantReason,
         threadsReason,
         variant: candidate,
-        relaxedDot,
+        ...dots,
         threads: count,
       });
     } catch (error) {

@@ -133,6 +133,12 @@ function dotIsRight(subject: Subject): boolean {
   return want.every((x, c) => Math.abs(f32[partials / 4 + c]! / l - x) < 1e-3);
 }
 
+/** Whether the relaxed dot product of 8-bit integers is one instruction: see assembly/probe/dot.ts. */
+function dotIsOne(subject: Subject): boolean {
+  call(subject, 'probeDot', new Int32Array(0));
+  return subject.words[at(16) / 4] !== -65536;
+}
+
 /**
  * Runs a build on tiny problems and compares with plain arithmetic. Uses the start of a fresh arena.
  *
@@ -143,7 +149,7 @@ export function selfTest(
   kernels: Record<string, KernelFunction>,
   memory: WebAssembly.Memory,
   variant: Variant,
-): { relaxedDot: boolean } {
+): { relaxedDot: boolean; singleDot: boolean } {
   const { buffer } = memory;
   const subject = { kernels, f32: new Float32Array(buffer), i8: new Int8Array(buffer), words: new Int32Array(buffer) };
   const error = flashError(subject);
@@ -153,5 +159,6 @@ export function selfTest(
         "Ask for another { variant }, and report the engine's name and version.",
     );
   }
-  return { relaxedDot: variant === 'relaxed' && codesAreRight(subject) && dotIsRight(subject) };
+  const relaxedDot = variant === 'relaxed' && codesAreRight(subject) && dotIsRight(subject);
+  return { relaxedDot, singleDot: relaxedDot && dotIsOne(subject) };
 }

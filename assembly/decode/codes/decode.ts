@@ -120,7 +120,7 @@ function loadQueries(p: CodeDecodeParams, s: Sequence, t: Tiles, h: i32, rows: i
 function scoreFloats(t: Tiles, rows: usize, stride: usize, n: i32, from: i32): void {
   const out = t.s + ((<usize>from) << 2);
   if (t.rows == 1) {
-    scoreF32(t.q, rows, stride, out, n, t.dk4, 0);
+    scoreF32(t.q, rows, stride, out, n, t.dk4);
     return;
   }
   for (let r = 0; r < t.rows; r += 4) {
@@ -132,7 +132,7 @@ function scoreFloats(t: Tiles, rows: usize, stride: usize, n: i32, from: i32): v
 function mixFloats(t: Tiles, rows: usize, stride: usize, n: i32, from: i32): void {
   const weights = t.s + ((<usize>from) << 2);
   if (t.rows == 1) {
-    mixF32(weights, rows, stride, t.acc, n, t.dvRoom, 0);
+    mixF32(weights, rows, stride, t.acc, n, t.dvRoom);
     return;
   }
   const accBytes = (<usize>t.dvRoom) << 2;
