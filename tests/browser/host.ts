@@ -19,7 +19,7 @@ const load = (path: string): Promise<unknown> => import(new URL(path, import.met
 
 /** Runs the suite on this thread. */
 export async function runHere({ entries, cases, expected }: PageJob): Promise<Report> {
-  const { replay } = (await load('/wattn/build/cli/replay.js')) as Pick<Package, 'replay'>;
+  const { replay } = (await load(entries['./cli']!)) as Pick<Package, 'replay'>;
   const { CONTROL } = (await load('/wattn/build/runtime/control.js')) as { CONTROL: Package['control'] };
   const wattn = (await load(entries['.']!)) as typeof Wattn;
   const cache = (await load(entries['./cache']!)) as Package['cache'];

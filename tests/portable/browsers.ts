@@ -157,7 +157,7 @@ function placesOf(kind: BrowserKind, page: Expectation, quick: boolean, feature 
       expected: { ...worker, threads: NOT_ISOLATED },
     },
     {
-      setting: "page, isolated, policy without worker-src blob:",
+      setting: 'page, isolated, policy without worker-src blob:',
       headers: { ...ISOLATED, ...STRICT },
       how: 'runHere',
       expected: page.threads === true ? { ...page, threads: 'worker-src blob:', late: true } : page,

@@ -39,7 +39,7 @@ export function bundleSuite(tail: string, entry = 'wattn', options: BuildOptions
     `
     import * as wattn from '${entry}';
     import * as cache from 'wattn/cache';
-    import { replay } from '${root}/build/cli/replay.js';
+    import { replay } from 'wattn/cli';
     import { CONTROL as control } from '${root}/build/runtime/control.js';
     import { runSuite } from '${ROOT}tests/portable/suite.ts';
     ${imports.join('\n')}

@@ -15,8 +15,7 @@ export interface Job {
   readonly what: 'suite' | 'parked' | 'early';
   /** The package as this host imports it. */
   readonly specifier: string;
-  /** URLs of what the package does not export. */
-  readonly replay: string;
+  /** URL of runtime/control.js, which the package does not export. */
   readonly control: string;
   readonly cases: readonly { readonly name: string; readonly path: string }[];
   readonly expected: Expectation;
@@ -27,7 +26,7 @@ const wattn = (await import(job.specifier)) as typeof Wattn;
 
 if (job.what === 'suite') {
   const cache = (await import(`${job.specifier}/cache`)) as Package['cache'];
-  const { replay } = (await import(job.replay)) as Pick<Package, 'replay'>;
+  const { replay } = (await import(`${job.specifier}/cli`)) as Pick<Package, 'replay'>;
   const { CONTROL } = (await import(job.control)) as { CONTROL: Package['control'] };
   const url: string = './suite.js';
   const suite = (await import(url)) as { runSuite: typeof runSuite };

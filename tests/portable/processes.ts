@@ -27,17 +27,21 @@ const LINGER_MS = 5_000;
 async function runProcess(
   command: string,
   args: readonly string[],
-  { what, expected, specifier = 'wattn', sources = false }: Pick<Command, 'expected' | 'specifier' | 'sources'> & {
+  {
+    what,
+    expected,
+    specifier = 'wattn',
+    sources = false,
+  }: Pick<Command, 'expected' | 'specifier' | 'sources'> & {
     what: Job['what'];
   },
 ): Promise<{ seen: Seen | undefined; checks: Check[] }> {
   const { folder, root } = packed();
-  const inside = (path: string) => pathToFileURL(sources ? join(ROOT, `src/${path}.ts`) : join(root, `build/${path}.js`)).href;
+  const control = sources ? join(ROOT, 'src/runtime/control.ts') : join(root, 'build/runtime/control.js');
   const job: Job = {
     what,
     specifier,
-    replay: inside('cli/replay'),
-    control: inside('runtime/control'),
+    control: pathToFileURL(control).href,
     cases: what === 'suite' ? GOLDEN_CASES : [],
     expected,
   };
@@ -176,7 +180,14 @@ export const DENO: readonly Place[] = [
     ...deno,
     setting: 'TypeScript sources, as on JSR',
     quick: false,
-    args: ['run', '--no-prompt', '--no-remote', '--node-modules-dir=manual', '--allow-read', `--import-map=${sourceMap()}`],
+    args: [
+      'run',
+      '--no-prompt',
+      '--no-remote',
+      '--node-modules-dir=manual',
+      '--allow-read',
+      `--import-map=${sourceMap()}`,
+    ],
     sources: true,
     jobs: ['suite'],
   }),
