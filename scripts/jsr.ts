@@ -8,7 +8,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
-import { packed, ROOT } from '../tests/portable/package.ts';
+import { ROOT } from '../tests/portable/package.ts';
 import { RUNTIMES } from '../tests/portable/processes.ts';
 
 const DENO = join(RUNTIMES, '@deno/linux-x64-glibc/deno');
@@ -24,7 +24,7 @@ export function publishDryRun(): string {
   try {
     for (const name of ['src', 'jsr.json', 'package.json', 'README.md', 'LICENSE'])
       cpSync(join(ROOT, name), join(folder, name), { recursive: true });
-    symlinkSync(join(packed().folder, 'node_modules'), join(folder, 'node_modules'));
+    symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     const { status, stdout, stderr } = spawnSync(DENO, ['publish', '--dry-run', '--allow-dirty'], {
       cwd: folder,
       encoding: 'utf8',

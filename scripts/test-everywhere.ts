@@ -97,4 +97,5 @@ if (words.length === 0) {
   if (failure !== '') failed += 1;
 }
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
-process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+// a place that gave no answer may still hold timers
+process.exit(failed === 0 && passed > 0 ? 0 : 1);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { OptionError } from '../errors.ts';
+import { OptionError, UnsupportedError } from '../errors.ts';
 import { Arena } from './arena.ts';
 import type { Builds } from './builds.ts';
 import { detectHost, type Host } from './features.ts';
@@ -83,6 +83,13 @@ export async function startRuntime(options: StartOptions, builds: Builds): Promi
         threads: count,
       });
     } catch (error) {
+      // an engine may have some of the relaxed instructions
+      if (variant === 'relaxed' && error instanceof WebAssembly.CompileError) {
+        throw new UnsupportedError(
+          `variant 'relaxed' was asked for, but this engine refuses it: ${error.message}. Ask for 'simd', or leave the ` +
+            'variant to wattn.',
+        );
+      }
       if (variant || candidate === 'simd') throw error;
       tried.push(`'${candidate}' failed: ${(error as Error).message}`);
     }

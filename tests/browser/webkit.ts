@@ -73,9 +73,10 @@ export function webkit(environment: Readonly<Record<string, string>> = {}): Brow
           },
         });
         const session = `${origin}/session/${sessionId}`;
+        const first = await command<string>('GET', `${session}/window`);
         return {
           version: capabilities.browserVersion,
-          newPage: async () => newPage(session),
+          newPage: () => newPage(session, first),
           async close() {
             await command('DELETE', session).catch(() => {});
             await end(driver);
@@ -89,8 +90,9 @@ export function webkit(environment: Readonly<Record<string, string>> = {}): Brow
   };
 }
 
-/** A window of the session; what it asks for and its workers are not to be seen from here. */
-async function newPage(session: string): Promise<Page> {
+/** A window of the session, opened from the first one; what it asks for and its workers are not to be seen from here. */
+async function newPage(session: string, first: string): Promise<Page> {
+  await command('POST', `${session}/window`, { handle: first });
   const { handle } = await command<{ handle: string }>('POST', `${session}/window/new`, { type: 'window' });
   const here = () => command('POST', `${session}/window`, { handle });
   return {

@@ -21,7 +21,7 @@ export async function bundle(contents: string, options: BuildOptions = {}): Prom
     metafile: true,
     outdir: 'out',
     logLevel: 'silent',
-    loader: { '.safetensors': 'binary' },
+    loader: { '.safetensors': 'binary', '.wasm': 'binary' },
     ...options,
   });
   assert.equal(outputFiles!.length, 1);

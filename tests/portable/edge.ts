@@ -94,7 +94,16 @@ async function runEdgeRuntime(expected: Expectation): Promise<Outcome> {
   const { EdgeRuntime } = require('edge-runtime') as { EdgeRuntime: new () => EdgeRuntime };
   const { version } = JSON.parse(readFileSync(join(EVERYWHERE, 'edge-runtime/package.json'), 'utf8'));
   const runtime = new EdgeRuntime();
-  runtime.evaluate(await bundleSuite('globalThis.run = run;'));
+  const { root, entries } = packed();
+  // there is no DecompressionStream for the main entry's builds
+  const imports = BUILDS.map((build) => `import ${build} from '${join(root, entries[`./${build}.wasm`]!)}';`);
+  runtime.evaluate(
+    await bundleSuite(
+      `${imports.join('\n')}
+      globalThis.run = (expected) => run(expected, { modules: { ${BUILDS} } });`,
+      'wattn/external',
+    ),
+  );
   const report = await runtime.evaluate(`run(${JSON.stringify(expected)}).then(JSON.stringify)`);
   return { version, ...(JSON.parse(report as string) as Report) };
 }
@@ -118,7 +127,7 @@ export const EDGE: readonly Place[] = [
   },
   {
     runtime: 'edge-runtime',
-    setting: '',
+    setting: 'modules from bytes',
     quick: false,
     missing: () => (existsSync(join(EVERYWHERE, 'edge-runtime')) ? '' : 'edge-runtime'),
     run: () =>

@@ -69,17 +69,25 @@ export async function runSuite(
   const counts = expected.threads === true || expected.late ? [1, 2] : [1];
   const checks: Check[] = [];
   let seen: Seen | undefined;
+  // not every engine has Symbol.dispose, which `using` needs even when compiled
+  const held: { dispose(): void }[] = [];
+  const hold = <T extends { dispose(): void }>(one: T): T => {
+    held.push(one);
+    return one;
+  };
   const check = async (name: string, body: () => Promise<string>) => {
     try {
       checks.push({ name, failure: '', detail: await body() });
     } catch (error) {
       const { name: kind, message } = error as Error;
       checks.push({ name, failure: `${kind}: ${message}`, detail: '' });
+    } finally {
+      for (const one of held.splice(0).reverse()) one.dispose();
     }
   };
 
   await check('says what the host is', async () => {
-    using rt = await createRuntime();
+    const rt = hold(await createRuntime());
     if (expected.late) await rt.ready();
     const { host, build, variant, variantReason, threads, threadsReason } = rt.info();
     seen = { build, variant, variantReason, threads, threadsReason };
@@ -100,7 +108,7 @@ export async function runSuite(
   for (const variant of expected.variants) {
     for (const threads of counts) {
       await check(`replays ${cases.length} golden cases, ${variant}, ${threads} threads`, async () => {
-        using rt = await createRuntime({ variant, threads });
+        const rt = hold(await createRuntime({ variant, threads }));
         const failures: string[] = [];
         for (const { name, bytes } of cases) {
           const before = rt.memory().blocks;
@@ -122,7 +130,7 @@ export async function runSuite(
   const long = [1, 1024, 4, 64];
 
   await check('a synchronous call gives the bits of an asynchronous one', async () => {
-    using rt = await createRuntime({ variant, threads: counts.at(-1) });
+    const rt = hold(await createRuntime({ variant, threads: counts.at(-1) }));
     await rt.ready();
     const inputs = operands(rt, [1, 512, 4, 64]);
     const { o } = await attention(inputs, { causal: true });
@@ -131,16 +139,15 @@ export async function runSuite(
   });
 
   await check('the event loop turns during a long call', async () => {
-    using rt = await createRuntime({ variant, threads: 1 });
+    const rt = hold(await createRuntime({ variant, threads: 1 }));
     const inputs = operands(rt, [1, 2048, 4, 64]);
     let ticks = 0;
     const timer = setInterval(() => {
       ticks += 1;
     }, 1);
     const start = performance.now();
-    await attention(inputs);
+    await attention(inputs).finally(() => clearInterval(timer));
     const milliseconds = performance.now() - start;
-    clearInterval(timer);
     // the call yields every 12 ms or after an item of work, which a slow machine takes longer for
     const wanted = Math.max(2, Math.floor(milliseconds / 100));
     if (ticks < wanted) {
@@ -150,15 +157,15 @@ export async function runSuite(
   });
 
   await check('a cache of keys and values gives what attention gives, and is restored from its bytes', async () => {
-    using rt = await createRuntime({ variant, threads: 1 });
+    const rt = hold(await createRuntime({ variant, threads: 1 }));
     const [T, heads, headDim] = [40, 4, 32];
     const { q, k, v } = operands(rt, [1, T + 1, heads, headDim]);
     const want = (await attention({ q, k, v }, { causal: true })).o.dataSync() as Float32Array;
-    using kept = new cache.KVCache(rt, { layers: 1, kvHeads: heads, headDim, capacity: 64 });
+    const kept = hold(new cache.KVCache(rt, { layers: 1, kvHeads: heads, headDim, capacity: 64 }));
     const rows = (x: Wattn.Tensor, from: number, to: number) => x.slice(1, from, to);
     const part = (from: number, to: number) => ({ q: rows(q, from, to), k: rows(k, from, to), v: rows(v, from, to) });
     const prompt = await kept.extend(0, part(0, T));
-    using again = cache.KVCache.restore(rt, kept.save());
+    const again = hold(cache.KVCache.restore(rt, kept.save()));
     const next = await kept.extend(0, part(T, T + 1));
     sameBits((await again.extend(0, part(T, T + 1))).o, next.o);
     expectClose([...prompt.o.dataSync(), ...next.o.dataSync()], want);
@@ -166,7 +173,7 @@ export async function runSuite(
   });
 
   await check('errors are named and say what to do', async () => {
-    using rt = await createRuntime({ variant, threads: 1 });
+    const rt = hold(await createRuntime({ variant, threads: 1 }));
     const { q, k } = operands(rt, [1, 8, 4, 16]);
     const v = rt.zeros([1, 9, 4, 16]);
     await refused('ShapeError', wattn.ShapeError, () => attention({ q, k, v }));
@@ -190,8 +197,8 @@ export async function runSuite(
   }
 
   await check('a worker takes part, and two threads give the bits of one', async () => {
-    using one = await createRuntime({ variant, threads: 1 });
-    using two = await createRuntime({ variant, threads: 2 });
+    const one = hold(await createRuntime({ variant, threads: 1 }));
+    const two = hold(await createRuntime({ variant, threads: 2 }));
     const want = await attention(operands(one, long), { causal: true });
     await allReady(two);
     const got = await attention(operands(two, long), { causal: true });
@@ -203,8 +210,8 @@ export async function runSuite(
   });
 
   await check('workers see memory that grew after they started', async () => {
-    using one = await createRuntime({ variant, threads: 1 });
-    using two = await createRuntime({ variant, threads: 2 });
+    const one = hold(await createRuntime({ variant, threads: 1 }));
+    const two = hold(await createRuntime({ variant, threads: 2 }));
     await allReady(two);
     const before = two.memory().reserved;
     two.zeros([2 ** 24]);
@@ -216,8 +223,8 @@ export async function runSuite(
   });
 
   await check('a synchronous first call does not wait for workers', async () => {
-    using one = await createRuntime({ variant, threads: 1 });
-    using two = await createRuntime({ variant, threads: 2 });
+    const one = hold(await createRuntime({ variant, threads: 1 }));
+    const two = hold(await createRuntime({ variant, threads: 2 }));
     const want = attentionSync(operands(one, long));
     const got = attentionSync(operands(two, long));
     sameBits(got.o, want.o);
