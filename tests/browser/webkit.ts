@@ -8,11 +8,12 @@ import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import process from 'node:process';
+import type { Readable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import type { Browser, BrowserKind, Page } from './browser.ts';
 
 const DRIVER = '/usr/bin/WebKitWebDriver';
-const SCREEN = '/usr/bin/xvfb-run';
+const SCREEN = '/usr/bin/Xvfb';
 const BROWSER = '/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser';
 
 /** A port that is free now. */
@@ -32,12 +33,27 @@ async function command<T>(method: 'GET' | 'POST' | 'DELETE', url: string, body?:
   return value;
 }
 
-/** Ends the driver with the screen and the browser that it started. */
-async function end(driver: ChildProcess): Promise<void> {
-  if (driver.exitCode !== null || driver.pid === undefined) return;
-  const ended = new Promise((resolve) => driver.once('exit', resolve));
-  process.kill(-driver.pid, 'SIGTERM');
+/** Ends a process with those that it started. */
+async function end(leader: ChildProcess): Promise<void> {
+  if (leader.exitCode !== null || leader.signalCode !== null || leader.pid === undefined) return;
+  const ended = new Promise((resolve) => leader.once('exit', resolve));
+  process.kill(-leader.pid, 'SIGTERM');
   await Promise.race([ended, setTimeout(5000)]);
+}
+
+/** A screen that nobody sees, and its name. */
+async function startScreen(): Promise<{ screen: ChildProcess; display: string }> {
+  const screen = spawn(SCREEN, ['-displayfd', '3', '-screen', '0', '1024x768x24', '-nolisten', 'tcp'], {
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+    detached: true,
+  });
+  const display = await new Promise<string>((resolve, reject) => {
+    screen.on('error', reject);
+    screen.on('exit', (code) => reject(new Error(`${SCREEN} ended with code ${code}`)));
+    (screen.stdio[3] as Readable).once('data', (data: Buffer) => resolve(`:${data.toString().trim()}`));
+  });
+  screen.removeAllListeners('exit');
+  return { screen, display };
 }
 
 /** WebKitGTK; features of its engine that are off by default are turned on by `environment`. */
@@ -47,8 +63,9 @@ export function webkit(environment: Readonly<Record<string, string>> = {}): Brow
     missing: () => [DRIVER, SCREEN, BROWSER].find((path) => !existsSync(path)) ?? '',
     async launch(): Promise<Browser> {
       const port = await freePort();
-      const driver = spawn(SCREEN, ['-a', DRIVER, `--port=${port}`], {
-        env: { ...process.env, ...environment },
+      const { screen, display } = await startScreen();
+      const driver = spawn(DRIVER, [`--port=${port}`], {
+        env: { ...process.env, ...environment, DISPLAY: display },
         stdio: 'ignore',
         detached: true,
       });
@@ -80,10 +97,12 @@ export function webkit(environment: Readonly<Record<string, string>> = {}): Brow
           async close() {
             await command('DELETE', session).catch(() => {});
             await end(driver);
+            await end(screen);
           },
         };
       } catch (error) {
         await end(driver);
+        await end(screen);
         throw error;
       }
     },

@@ -15,12 +15,12 @@ if ! cmp -s package-lock.json node_modules/.installed-lock; then
   cp package-lock.json node_modules/.installed-lock
 fi
 
-if [ -x /usr/bin/firefox-esr ] && [ -x /usr/bin/WebKitWebDriver ] && [ -x /usr/bin/xvfb-run ]; then exit 0; fi
+if [ -x /usr/bin/firefox-esr ] && [ -x /usr/bin/WebKitWebDriver ] && [ -x /usr/bin/Xvfb ]; then exit 0; fi
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
   echo "installing firefox-esr and webkit2gtk-driver"
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-    firefox-esr webkit2gtk-driver xvfb xauth >/dev/null
+    firefox-esr webkit2gtk-driver xvfb >/dev/null
 else
-  echo "missing and cannot be installed here: as root, apt-get install firefox-esr webkit2gtk-driver xvfb xauth" >&2
+  echo "missing and cannot be installed here: as root, apt-get install firefox-esr webkit2gtk-driver xvfb" >&2
 fi
