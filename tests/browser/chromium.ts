@@ -15,6 +15,7 @@ export interface Page {
   evaluate(expression: string): Promise<unknown>;
   /** Dedicated workers that run now. */
   workers(): readonly unknown[];
+  on(event: 'console', listener: (message: { type(): string; text(): string }) => void): void;
   on(event: 'request', listener: (request: { url(): string }) => void): void;
   on(event: 'worker', listener: () => void): void;
   on(event: 'pageerror', listener: (error: Error) => void): void;

@@ -1,0 +1,148 @@
+/**
+ * Builds a fixture against the packed package and opens its pages in Chromium.
+ *
+ * @module
+ */
+import assert from 'node:assert/strict';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, type TestContext, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { type Browser, launch, missingChromium } from '../browser/chromium.ts';
+import { ISOLATED, serveFolder } from '../browser/server.ts';
+import { missing, requireBuild } from '../portable/harness.ts';
+import { BUNDLERS, copyFixture, missingTool, type Workspace, workspace } from './workspace.ts';
+
+/** A page of a fixture. */
+export interface AppPage {
+  /** Its file, without .html. */
+  readonly name: string;
+  /** Files of WebAssembly that it asks for; by default none, as builds are inside the scripts. */
+  readonly wasm?: number;
+  /** Instruction set that it computes with; by default the best. */
+  readonly variant?: 'simd' | 'relaxed';
+}
+
+/** What a page shows (app/report.js). */
+interface Report {
+  readonly attentionError: number;
+  readonly cacheError: number;
+  readonly png: string;
+  readonly variant: string;
+  readonly threads: number;
+  readonly threadsReason: string;
+}
+
+/** A fixture, copied beside the package. */
+export interface App {
+  readonly folder: string;
+  readonly browser: Browser;
+}
+
+// the page sets it in a script of its own, which may run after the page has loaded
+const REPORT = `new Promise((resolve) => {
+  const look = () => (globalThis.report ? resolve(globalThis.report) : setTimeout(look, 10));
+  look();
+})`;
+
+/** Opens a page and checks what it shows and asks for; `origin` is of a server with or without isolation. */
+export async function openPage(
+  { browser }: App,
+  { name, wasm = 0, variant = 'relaxed' }: AppPage,
+  { origin, isolated }: { origin: string; isolated: boolean },
+): Promise<void> {
+  const page = await browser.newPage();
+  const [requests, complaints]: [string[], string[]] = [[], []];
+  let workers = 0;
+  page.on('request', (request) => requests.push(request.url()));
+  page.on('worker', () => {
+    workers += 1;
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+  });
+  await page.goto(`${origin}/${name}.html`);
+  const report = (await page.evaluate(REPORT)) as Report;
+  await page.close();
+
+  assert.deepEqual(complaints, []);
+  assert.ok(report.attentionError < 1e-5, `attention is off by ${report.attentionError}`);
+  assert.ok(report.cacheError < 1e-5, `attention of the cache is off by ${report.cacheError}`);
+  assert.equal(report.png, 'PNG');
+  assert.equal(report.variant, variant);
+  if (isolated) {
+    assert.ok(report.threads > 1, report.threadsReason);
+    assert.equal(workers, report.threads - 1);
+  } else {
+    assert.equal(report.threads, 1);
+    assert.match(report.threadsReason, /not cross-origin isolated/);
+    assert.equal(workers, 0);
+  }
+  const foreign = requests.filter((url) => !url.startsWith(`${origin}/`) && !/^(blob|data):/.test(url));
+  assert.deepEqual(foreign, []);
+  const asked = requests.filter((url) => /\.wasm\b/.test(url));
+  assert.equal(asked.length, wasm, `wasm was asked for: ${asked.join(', ') || 'never'}`);
+}
+
+/** Bytes of all files in a folder. */
+const bytesIn = (folder: string) =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
+
+/** Builds the fixture `name` for production and opens each of its pages, isolated and not; `further` tests may follow. */
+export function testApp(
+  name: string,
+  pages: readonly AppPage[],
+  { parent = BUNDLERS, dist = 'dist', further }: AppOptions = {},
+): void {
+  let space: Workspace | undefined;
+  let browser: Browser | undefined;
+  before(requireBuild);
+  after(async () => {
+    await browser?.close();
+    space?.remove();
+  });
+
+  test(`an app of ${name}`, async (t) => {
+    if (name !== 'esbuild' && missingTool(t, name)) return;
+    if (missingChromium() !== '') return missing(t, missingChromium());
+    space = workspace(parent);
+    browser = await launch();
+    const app: App = { folder: copyFixture(space, name), browser };
+
+    await t.test('builds without a warning', async (t) => {
+      const { default: build } = (await import(pathToFileURL(join(app.folder, 'build.js')).href)) as {
+        default: () => Promise<string[]>;
+      };
+      const start = performance.now();
+      assert.deepEqual(await build(), []);
+      const seconds = ((performance.now() - start) / 1000).toFixed(1);
+      t.diagnostic(`${seconds} s, ${bytesIn(join(app.folder, dist))} bytes`);
+    });
+
+    for (const [words, headers] of [
+      ['isolated', ISOLATED],
+      ['not isolated', {}],
+    ] as const) {
+      for (const page of pages) {
+        await t.test(`${page.name}.html computes, ${words}`, async () => {
+          await using server = await serveFolder(headers, join(app.folder, dist));
+          await openPage(app, page, { origin: server.origin, isolated: headers === ISOLATED });
+          assert.deepEqual(server.refused, []);
+        });
+      }
+    }
+    await further?.(t, app);
+  });
+}
+
+/** What is different about a fixture. */
+export interface AppOptions {
+  /** Folder whose node_modules it finds above itself. */
+  readonly parent?: string;
+  /** Folder that its build writes. */
+  readonly dist?: string;
+  readonly further?: (t: TestContext, app: App) => Promise<void>;
+}

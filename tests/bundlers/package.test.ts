@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { ROOT, requireBuild } from '../portable/harness.ts';
+import { BUNDLERS, missingTool, type Workspace, workspace } from './workspace.ts';
+
+let space: Workspace;
+before(() => {
+  requireBuild();
+  space = workspace();
+});
+after(() => space?.remove());
+
+type Target = string | { readonly types: string; readonly default: string };
+const { exports: entries } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+  exports: Record<string, Target>;
+};
+/** Names of the modules, as they are imported. */
+const MODULES = Object.entries(entries)
+  .filter(([, target]) => typeof target === 'object')
+  .map(([name]) => name.replace('.', 'wattn'));
+const FILES = Object.entries(entries).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+
+/** A module of a tool's own package; the tools are not there before they are installed. */
+const tool = async (path: string): Promise<unknown> => import(pathToFileURL(join(BUNDLERS, 'node_modules', path)).href);
+
+test('the tarball holds what is named here, and nothing else', () => {
+  const kinds = [/^build\/([\w-]+\/)*[\w-]+\.(js|d\.ts)$/, /^build\/wasm\/(simd|relaxed)(-shared)?\.wasm$/];
+  const single = ['package.json', 'README.md', 'LICENSE'];
+  const unexpected = space.files.filter((path) => !single.includes(path) && !kinds.some((kind) => kind.test(path)));
+  assert.deepEqual(unexpected, []);
+  for (const path of single) assert.ok(space.files.includes(path), `${path} is missing`);
+  // a build/ of an older state of src/ must not travel along
+  const stale = space.files.filter(
+    (path) => path.endsWith('.js') && !existsSync(join(ROOT, path.replace(/^build/, 'src').replace(/js$/, 'ts'))),
+  );
+  assert.deepEqual(stale, []);
+  for (const path of space.files.filter((path) => path.endsWith('.js'))) {
+    assert.ok(space.files.includes(path.replace(/js$/, 'd.ts')), `${path} has no declarations`);
+    assert.doesNotMatch(readFileSync(join(space.installed, path), 'utf8'), /\/\/# sourceMappingURL=/);
+  }
+});
+
+test('every entry of `exports` is in the tarball and opens in Node', () => {
+  for (const target of Object.values(entries)) {
+    for (const path of typeof target === 'string' ? [target] : Object.values(target)) {
+      assert.ok(space.files.includes(path.slice(2)), `${path} is missing`);
+    }
+  }
+  const script = `for (const name of ${JSON.stringify(MODULES)}) {
+    console.log(name, Object.keys(await import(name)).length);
+  }`;
+  const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: space.folder,
+    encoding: 'utf8',
+  });
+  assert.equal(run.stderr, '');
+  const counts = run.stdout.trimEnd().split('\n');
+  assert.equal(counts.length, MODULES.length);
+  for (const line of counts) assert.match(line, /^wattn\S* [1-9]\d*$/);
+  const require = createRequire(join(space.folder, 'app.js'));
+  for (const [name] of FILES) {
+    const path = require.resolve(name.replace('.', 'wattn'));
+    if (name.endsWith('.wasm') && !name.includes('relaxed')) assert.ok(WebAssembly.validate(readFileSync(path)), name);
+  }
+});
+
+test('publint finds nothing', async (t) => {
+  if (missingTool(t, 'publint')) return;
+  const { publint } = (await tool('publint/src/node.js')) as {
+    publint(options: object): Promise<{ messages: readonly object[] }>;
+  };
+  const { messages } = await publint({ pkgDir: space.installed, pack: false, strict: true });
+  assert.deepEqual(messages, []);
+});
+
+test('the types are those of ES modules, for every entry', (t) => {
+  if (missingTool(t, '@arethetypeswrong/cli')) return;
+  // a file of WebAssembly has the type that the bundler's way of loading it gives: an address, bytes or a module
+  const files = FILES.map(([name]) => name);
+  const args = [space.tarball, '--profile', 'esm-only', '--format', 'json', '--exclude-entrypoints', ...files];
+  const attw = spawnSync(
+    process.execPath,
+    [join(BUNDLERS, 'node_modules/@arethetypeswrong/cli/dist/index.js'), ...args],
+    {
+      encoding: 'utf8',
+      maxBuffer: 2 ** 28,
+    },
+  );
+  const { analysis, problems } = JSON.parse(attw.stdout) as {
+    analysis: { entrypoints: Readonly<Record<string, unknown>> };
+    problems: Readonly<Record<string, readonly object[]>>;
+  };
+  assert.deepEqual(
+    Object.keys(analysis.entrypoints),
+    Object.keys(entries).filter((name) => !files.includes(name)),
+  );
+  // CommonJS gets the modules by `import()` alone: what the profile leaves out
+  assert.deepEqual(
+    Object.keys(problems).filter((kind) => kind !== 'CJSResolvesToESM'),
+    [],
+  );
+  assert.equal(attw.status, 0, attw.stderr);
+});
+
+for (const [module, moduleResolution] of [
+  ['esnext', 'bundler'],
+  ['node16', 'node16'],
+  ['nodenext', 'nodenext'],
+] as const) {
+  test(`a strict TypeScript consumer type-checks, moduleResolution ${moduleResolution}`, () => {
+    const config = {
+      compilerOptions: {
+        target: 'es2022',
+        lib: ['es2022', 'dom', 'esnext.disposable'],
+        module,
+        moduleResolution,
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noUncheckedIndexedAccess: true,
+        skipLibCheck: false,
+        noEmit: true,
+        types: [],
+      },
+      files: ['consumer.ts'],
+    };
+    writeFileSync(join(space.folder, 'package.json'), '{ "type": "module" }\n');
+    writeFileSync(join(space.folder, 'tsconfig.json'), JSON.stringify(config));
+    writeFileSync(join(space.folder, 'consumer.ts'), readFileSync(join(BUNDLERS, 'types/consumer.ts')));
+    try {
+      execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', space.folder]);
+    } catch (error) {
+      assert.fail(String((error as { stdout: Buffer }).stdout));
+    }
+  });
+}

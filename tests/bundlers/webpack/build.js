@@ -1,0 +1,25 @@
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
+import webpack from 'webpack';
+
+const app = import.meta.dirname;
+
+/** Builds the app into dist/; returns what webpack warned of. */
+export default async function make() {
+  const compiler = webpack({
+    context: app,
+    mode: 'production',
+    entry: { index: './index.js', external: './external.js', url: './url.js' },
+    output: { path: join(app, 'dist'), publicPath: 'auto' },
+    module: { rules: [{ test: /\.wasm$/, type: 'asset/resource' }] },
+    // the builds inside 'wattn' are larger than webpack's hint of 244 KiB
+    performance: { hints: false },
+  });
+  const stats = await new Promise((resolve, reject) => {
+    compiler.run((error, stats) => (error ? reject(error) : resolve(stats)));
+  });
+  await new Promise((resolve) => compiler.close(resolve));
+  for (const page of ['index', 'external', 'url']) cpSync(join(app, `${page}.html`), join(app, `dist/${page}.html`));
+  const { warnings, errors } = stats.toJson({ all: false, warnings: true, errors: true });
+  return [...errors, ...warnings].map(({ message }) => message);
+}
