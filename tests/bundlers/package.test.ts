@@ -25,9 +25,6 @@ const MODULES = Object.entries(entries)
   .map(([name]) => name.replace('.', 'wattn'));
 const FILES = Object.entries(entries).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
 
-/** A module of a tool's own package; the tools are not there before they are installed. */
-const tool = async (path: string): Promise<unknown> => import(pathToFileURL(join(BUNDLERS, 'node_modules', path)).href);
-
 test('the tarball holds what is named here, and nothing else', () => {
   const kinds = [/^build\/([\w-]+\/)*[\w-]+\.(js|d\.ts)$/, /^build\/wasm\/(simd|relaxed)(-shared)?\.wasm$/];
   const single = ['package.json', 'README.md', 'LICENSE'];
@@ -71,7 +68,8 @@ test('every entry of `exports` is in the tarball and opens in Node', () => {
 
 test('publint finds nothing', async (t) => {
   if (missingTool(t, 'publint')) return;
-  const { publint } = (await tool('publint/src/node.js')) as {
+  const path = createRequire(join(BUNDLERS, 'package.json')).resolve('publint');
+  const { publint } = (await import(pathToFileURL(path).href)) as {
     publint(options: object): Promise<{ messages: readonly object[] }>;
   };
   const { messages } = await publint({ pkgDir: space.installed, pack: false, strict: true });
@@ -81,7 +79,7 @@ test('publint finds nothing', async (t) => {
 test('the types are those of ES modules, for every entry', (t) => {
   if (missingTool(t, '@arethetypeswrong/cli')) return;
   // a file of WebAssembly has the type that the bundler's way of loading it gives: an address, bytes or a module
-  const files = FILES.map(([name]) => name);
+  const files = FILES.map(([name]) => name).filter((name) => name.endsWith('.wasm'));
   const args = [space.tarball, '--profile', 'esm-only', '--format', 'json', '--exclude-entrypoints', ...files];
   const attw = spawnSync(
     process.execPath,
@@ -91,26 +89,17 @@ test('the types are those of ES modules, for every entry', (t) => {
       maxBuffer: 2 ** 28,
     },
   );
-  const { analysis, problems } = JSON.parse(attw.stdout) as {
-    analysis: { entrypoints: Readonly<Record<string, unknown>> };
-    problems: Readonly<Record<string, readonly object[]>>;
-  };
+  assert.equal(attw.status, 0, attw.stdout + attw.stderr);
+  const { analysis } = JSON.parse(attw.stdout) as { analysis: { entrypoints: Readonly<Record<string, unknown>> } };
   assert.deepEqual(
     Object.keys(analysis.entrypoints),
     Object.keys(entries).filter((name) => !files.includes(name)),
   );
-  // CommonJS gets the modules by `import()` alone: what the profile leaves out
-  assert.deepEqual(
-    Object.keys(problems).filter((kind) => kind !== 'CJSResolvesToESM'),
-    [],
-  );
-  assert.equal(attw.status, 0, attw.stderr);
 });
 
 for (const [module, moduleResolution] of [
   ['esnext', 'bundler'],
   ['node16', 'node16'],
-  ['nodenext', 'nodenext'],
 ] as const) {
   test(`a strict TypeScript consumer type-checks, moduleResolution ${moduleResolution}`, () => {
     const config = {

@@ -66,6 +66,5 @@ export async function report({ attention, blockMask, createRuntime, KVCache }, o
   const picture = await blockMask((_b, _h, i, j) => i - j < 64, { Tq: T, Tk: T }).toImage();
   const { variant, threads, threadsReason } = rt.info();
   rt.dispose();
-  const png = String.fromCharCode(...picture.slice(1, 4));
-  return { attentionError, cacheError, png, variant, threads, threadsReason };
+  return { attentionError, cacheError, picture, variant, threads, threadsReason };
 }

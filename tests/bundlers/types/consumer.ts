@@ -11,7 +11,7 @@ export async function attend(data: Float32Array): Promise<Float32Array> {
   const x: Tensor = rt.tensor(data, [1, 16, 4, 8]);
   try {
     const { o, lse }: AttentionResult = await attention({ q: x, k: x, v: x }, { causal: true });
-    console.log(lse.shape, explain('attention', { q: x, k: x, v: x }, { causal: true }).notes, OPS.attention);
+    console.log(lse.shape, explain('attention', { q: x, k: x, v: x }, { causal: true }).notes, OPS.length);
     return (await o.data()) as Float32Array;
   } catch (error) {
     if (error instanceof WattnError) console.log(error.message);

@@ -13,7 +13,7 @@ function collecting() {
 /** Builds the app into dist/; returns what Vite warned of. */
 export default async function make() {
   const { customLogger, warnings } = collecting();
-  await build({ root, customLogger });
+  await build({ root, customLogger, logLevel: 'silent' });
   return warnings;
 }
 

@@ -12,6 +12,10 @@ export default async function make() {
     entry: { index: './index.js', external: './external.js', url: './url.js' },
     output: { path: join(app, 'dist'), publicPath: 'auto' },
     module: { rules: [{ test: /\.wasm$/, type: 'asset/resource' }] },
+    // what the pages share, they load once
+    optimization: {
+      splitChunks: { cacheGroups: { shared: { name: 'shared', chunks: 'initial', minChunks: 2, enforce: true } } },
+    },
     // the builds inside 'wattn' are larger than webpack's hint of 244 KiB
     performance: { hints: false },
   });
