@@ -91,11 +91,24 @@ const bytesIn = (folder: string) =>
     .filter((entry) => entry.isFile())
     .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
 
-/** Builds the fixture `name` for production and opens each of its pages, isolated and not; `further` tests may follow. */
+/** What is different about a fixture. */
+export interface AppOptions {
+  /** Its folder, if that is not its name. */
+  readonly fixture?: string;
+  /** Folder whose node_modules it finds above itself. */
+  readonly parent?: string;
+  /** Folder that its build writes. */
+  readonly dist?: string;
+  /** Which of several builds it has. */
+  readonly form?: string;
+  readonly further?: (t: TestContext, app: App) => Promise<void>;
+}
+
+/** Builds a fixture for production and opens each of its pages, isolated and not; `further` tests may follow. */
 export function testApp(
   name: string,
   pages: readonly AppPage[],
-  { parent = BUNDLERS, dist = 'dist', further }: AppOptions = {},
+  { fixture = name, parent = BUNDLERS, dist = 'dist', form, further }: AppOptions = {},
 ): void {
   let space: Workspace | undefined;
   let browser: Browser | undefined;
@@ -105,19 +118,19 @@ export function testApp(
     space?.remove();
   });
 
-  test(`an app of ${name}`, async (t) => {
+  test(`an app of ${name}${form ? ` (${form})` : ''}`, async (t) => {
     if (name !== 'esbuild' && missingTool(t, name)) return;
     if (missingChromium() !== '') return missing(t, missingChromium());
     space = workspace(parent);
     browser = await launch();
-    const app: App = { folder: copyFixture(space, name), browser };
+    const app: App = { folder: copyFixture(space, fixture), browser };
 
     await t.test('builds without a warning', async (t) => {
       const { default: build } = (await import(pathToFileURL(join(app.folder, 'build.js')).href)) as {
-        default: () => Promise<string[]>;
+        default: (form?: string) => Promise<string[]>;
       };
       const start = performance.now();
-      assert.deepEqual(await build(), []);
+      assert.deepEqual(await build(form), []);
       const seconds = ((performance.now() - start) / 1000).toFixed(1);
       t.diagnostic(`${seconds} s, ${bytesIn(join(app.folder, dist))} bytes`);
     });
@@ -136,13 +149,4 @@ export function testApp(
     }
     await further?.(t, app);
   });
-}
-
-/** What is different about a fixture. */
-export interface AppOptions {
-  /** Folder whose node_modules it finds above itself. */
-  readonly parent?: string;
-  /** Folder that its build writes. */
-  readonly dist?: string;
-  readonly further?: (t: TestContext, app: App) => Promise<void>;
 }

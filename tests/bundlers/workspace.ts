@@ -72,8 +72,7 @@ export function workspace(parent = BUNDLERS): Workspace {
 /** Copies a fixture, with the report that all of them show, into the workspace. */
 export function copyFixture({ folder }: Workspace, name: string): string {
   const app = join(folder, name);
-  const skipped = ['node_modules', 'work', 'package-lock.json'].map((entry) => join(BUNDLERS, name, entry));
-  cpSync(join(BUNDLERS, name), app, { recursive: true, filter: (path) => !skipped.includes(path) });
+  cpSync(join(BUNDLERS, name), app, { recursive: true });
   cpSync(join(BUNDLERS, 'app/report.js'), join(app, 'report.js'));
   return app;
 }
