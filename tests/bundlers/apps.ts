@@ -104,7 +104,7 @@ export interface AppOptions {
   readonly further?: (t: TestContext, app: App) => Promise<void>;
 }
 
-/** Builds a fixture for production and opens each of its pages, isolated and not; `further` tests may follow. */
+/** Builds a fixture for production and opens each of its pages isolated, the first also not; `further` tests may follow. */
 export function testApp(
   name: string,
   pages: readonly AppPage[],
@@ -135,18 +135,14 @@ export function testApp(
       t.diagnostic(`${seconds} s, ${bytesIn(join(app.folder, dist))} bytes`);
     });
 
-    for (const [words, headers] of [
-      ['isolated', ISOLATED],
-      ['not isolated', {}],
-    ] as const) {
-      for (const page of pages) {
-        await t.test(`${page.name}.html computes, ${words}`, async () => {
-          await using server = await serveFolder(headers, join(app.folder, dist));
-          await openPage(app, page, { origin: server.origin, isolated: headers === ISOLATED });
-          assert.deepEqual(server.refused, []);
-        });
-      }
-    }
+    const open = (page: AppPage, isolated: boolean) =>
+      t.test(`${page.name}.html computes, ${isolated ? '' : 'not '}isolated`, async () => {
+        await using server = await serveFolder(isolated ? ISOLATED : {}, join(app.folder, dist));
+        await openPage(app, page, { origin: server.origin, isolated });
+        assert.deepEqual(server.refused, []);
+      });
+    for (const page of pages) await open(page, true);
+    await open(pages[0]!, false);
     await further?.(t, app);
   });
 }

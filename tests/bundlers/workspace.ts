@@ -9,6 +9,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { ROOT } from '../portable/harness.ts';
+import { pack } from './tarball.ts';
 
 /** Folder of the bundler tests, whose node_modules the fixtures find above them. */
 export const BUNDLERS = join(ROOT, 'tests/bundlers');
@@ -19,8 +20,6 @@ export interface Workspace {
   /** The package as it was packed, and as it is installed. */
   readonly tarball: string;
   readonly installed: string;
-  /** Paths in the tarball, from the package's own folder. */
-  readonly files: readonly string[];
   remove(): void;
 }
 
@@ -40,33 +39,17 @@ function installDependencies(of: string, into: string): void {
   }
 }
 
-/** Packs the package and installs the tarball into a new workspace, in `parent`/work. */
+/** Installs the package's tarball, packed now or named by WATTN_TARBALL, into a new workspace in `parent`/work. */
 export function workspace(parent = BUNDLERS): Workspace {
   mkdirSync(join(parent, 'work'), { recursive: true });
   const folder = mkdtempSync(join(parent, 'work/'));
-  // under `npm test` the path begins with packages' commands, an old npm among them
-  const PATH = process.env.PATH!.split(':').filter((entry) => !entry.includes('node_modules'));
-  const packed = execFileSync('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], {
-    cwd: ROOT,
-    encoding: 'utf8',
-    env: { ...process.env, PATH: PATH.join(':') },
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  const answer = JSON.parse(packed) as readonly { filename: string; files: readonly { path: string }[] }[];
-  const { filename, files } = Object.values(answer)[0]!;
-  const tarball = join(folder, filename);
+  const tarball = process.env.WATTN_TARBALL ?? pack(ROOT, folder);
   const modules = join(folder, 'node_modules');
   const installed = join(modules, 'wattn');
   mkdirSync(installed, { recursive: true });
   execFileSync('tar', ['-xzf', tarball, '-C', installed, '--strip-components=1']);
   installDependencies(installed, modules);
-  return {
-    folder,
-    tarball,
-    installed,
-    files: files.map(({ path }) => path),
-    remove: () => rmSync(folder, { recursive: true }),
-  };
+  return { folder, tarball, installed, remove: () => rmSync(folder, { recursive: true }) };
 }
 
 /** Copies a fixture, with the report that all of them show, into the workspace. */

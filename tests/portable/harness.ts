@@ -6,11 +6,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, type TestContext } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import ts from 'typescript';
 import type { Job } from './child.ts';
 import type { Check, Expectation } from './suite.ts';
 
@@ -58,6 +58,8 @@ export function requireBuild(): void {
 
 /** JavaScript of a module of tests/, for hosts that do not take TypeScript. */
 export function compiled(path: string): string {
+  // it takes a second to load, which most that use this module need not
+  const ts = createRequire(import.meta.url)('typescript') as typeof import('typescript');
   const { outputText } = ts.transpileModule(readFileSync(join(ROOT, 'tests', path), 'utf8'), {
     compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true },
   });
