@@ -45,12 +45,12 @@ const REPORT = `new Promise((resolve) => {
   look();
 })`;
 
-/** Opens a page and checks what it shows and asks for; `origin` is of a server with or without isolation. */
+/** Opens a page of a server with or without isolation, checks what it shows and asks for, and returns the latter. */
 export async function openPage(
   { browser }: App,
   { name, wasm = 0, variant = 'relaxed' }: AppPage,
   { origin, isolated }: { origin: string; isolated: boolean },
-): Promise<void> {
+): Promise<readonly string[]> {
   const page = await browser.newPage();
   const [requests, complaints]: [string[], string[]] = [[], []];
   let workers = 0;
@@ -83,6 +83,7 @@ export async function openPage(
   assert.deepEqual(foreign, []);
   const asked = requests.filter((url) => url.endsWith('.wasm'));
   assert.equal(asked.length, wasm, `wasm was asked for: ${asked.join(', ') || 'never'}`);
+  return requests;
 }
 
 /** Bytes of all files in a folder. */

@@ -10,7 +10,7 @@ interface SourceServer {
   close(): Promise<void>;
 }
 
-const pages: readonly AppPage[] = [{ name: 'index' }, { name: 'external', wasm: 1 }];
+const pages: readonly AppPage[] = [{ name: 'index' }, { name: 'external', wasm: 1 }, { name: 'url', wasm: 1 }];
 
 testApp('vite', pages, {
   async further(t, app) {
@@ -21,9 +21,14 @@ testApp('vite', pages, {
       const server = await serveSources(ISOLATED);
       try {
         for (const page of pages) {
-          await t.test(`${page.name}.html computes`, () =>
-            openPage(app, page, { origin: server.origin, isolated: true }),
-          );
+          await t.test(`${page.name}.html computes`, async () => {
+            const requests = await openPage(app, page, { origin: server.origin, isolated: true });
+            // dependencies are bundled before, all modules of the package into one
+            assert.ok(
+              requests.some((url) => url.includes('/.vite/deps/wattn')),
+              requests.join('\n'),
+            );
+          });
         }
       } finally {
         await server.close();

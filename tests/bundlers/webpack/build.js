@@ -11,7 +11,8 @@ export default async function make() {
     mode: 'production',
     entry: { index: './index.js', external: './external.js', url: './url.js' },
     output: { path: join(app, 'dist'), publicPath: 'auto' },
-    module: { rules: [{ test: /\.wasm$/, type: 'asset/resource' }] },
+    // url.js needs no rule
+    module: { rules: [{ test: /\.wasm$/, issuer: /external\.js$/, type: 'asset/resource' }] },
     // what the pages share, they load once
     optimization: {
       splitChunks: { cacheGroups: { shared: { name: 'shared', chunks: 'initial', minChunks: 2, enforce: true } } },
