@@ -70,6 +70,14 @@ test('every entry of `exports` is in the tarball and opens in Node', () => {
   }
 });
 
+test('the README shows what the fixtures do', () => {
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  const [, sample] = /## In a bundler[\s\S]*?```js\n([\s\S]*?)```/.exec(readme)!;
+  const fixture = readFileSync(join(BUNDLERS, 'webpack/url.js'), 'utf8');
+  const modules = /^const modules = \{\n[\s\S]*?^\};\n/m.exec(fixture)![0];
+  assert.ok(sample!.includes(modules), modules);
+});
+
 test('publint finds nothing', async (t) => {
   if (missingTool(t, 'publint')) return;
   const path = createRequire(join(BUNDLERS, 'package.json')).resolve('publint');

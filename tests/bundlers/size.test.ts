@@ -84,6 +84,9 @@ for (const name of ['attention', 'gatedDeltaRule', 'rope']) {
 }
 
 test('other entries, for what they are worth', async (t) => {
+  await t.test('createRuntime alone, with builds as files', async (t) =>
+    tell(t, await bundle("export { createRuntime } from 'wattn/external'")),
+  );
   for (const name of ['wattn/external', 'wattn/cache', 'wattn/explain', 'wattn/onnx']) {
     await t.test(name, async (t) => tell(t, await bundle(`export * from '${name}'`)));
   }
