@@ -1,5 +1,5 @@
 /**
- * Serves an empty page, the built package, the compiled suite and the golden cases; or a folder as it is.
+ * Serves an empty page, the installed package, the compiled suite and the golden cases; or a folder as it is.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { BUILD, compiled, ROOT } from '../portable/harness.ts';
+import { compiled, packed, ROOT } from '../portable/package.ts';
 
 /** Headers of a page that may share memory with its workers. */
 export const ISOLATED = {
@@ -33,14 +33,14 @@ const TYPES: Record<string, string> = {
 const PAGE = '<!doctype html><html lang="en"><title>wattn</title><link rel="icon" href="data:,"></html>';
 
 /** The text or bytes at a path; throws if there is nothing. */
-function content(path: string, pages: Readonly<Record<string, string>>): string | Uint8Array {
-  if (Object.hasOwn(pages, path)) return pages[path]!;
+function content(path: string, files: Readonly<Record<string, string>>): string | Uint8Array {
+  if (Object.hasOwn(files, path)) return files[path]!;
   const [, folder, ...rest] = path.split('/');
   if (path.includes('..')) throw new Error('outside the served folders');
   if (path === '/index.html') return PAGE;
   if (path === '/tests/suite.js') return compiled('portable/suite.ts');
   if (path === '/tests/host.js') return compiled('browser/host.ts');
-  if (folder === 'build') return readFileSync(join(BUILD, ...rest));
+  if (folder === 'wattn') return readFileSync(join(packed().root, ...rest));
   if (folder === 'vectors') return readFileSync(join(ROOT, 'tests/vectors', ...rest));
   throw new Error('nothing here');
 }
@@ -48,9 +48,9 @@ function content(path: string, pages: Readonly<Record<string, string>>): string 
 /** Starts a server on a free port of this machine; every answer carries `headers`. */
 export function serve(
   headers: Readonly<Record<string, string>>,
-  pages: Readonly<Record<string, string>> = {},
+  files: Readonly<Record<string, string>> = {},
 ): Promise<Server> {
-  return listen(headers, (path) => content(path, pages));
+  return listen(headers, (path) => content(path, files));
 }
 
 /** As `serve`, for the files of a folder alone. */
@@ -72,7 +72,8 @@ async function listen(
       const type = TYPES[path.slice(path.lastIndexOf('.') + 1)] ?? 'application/octet-stream';
       response.writeHead(200, { 'Content-Type': type, ...headers }).end(body);
     } catch {
-      refused.push(path);
+      // a browser may ask for an icon of its own accord
+      if (path !== '/favicon.ico') refused.push(path);
       response.writeHead(404).end();
     }
   });

@@ -6,11 +6,11 @@
 import assert from 'node:assert/strict';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, type TestContext, test } from 'node:test';
+import { after, type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { type Browser, launch, missingChromium } from '../browser/chromium.ts';
+import { type ChromiumBrowser, launch, missingChromium } from '../browser/chromium.ts';
 import { ISOLATED, serveFolder } from '../browser/server.ts';
-import { missing, requireBuild } from '../portable/harness.ts';
+import { missing } from '../portable/place.ts';
 import { BUNDLERS, copyFixture, missingTool, type Workspace, workspace } from './workspace.ts';
 
 /** A page of a fixture. */
@@ -36,7 +36,7 @@ interface Report {
 /** A fixture, copied beside the package. */
 export interface App {
   readonly folder: string;
-  readonly browser: Browser;
+  readonly browser: ChromiumBrowser;
 }
 
 // the page sets it in a script of its own, which may run after the page has loaded
@@ -112,8 +112,7 @@ export function testApp(
   { fixture = name, parent = BUNDLERS, dist = 'dist', form, further }: AppOptions = {},
 ): void {
   let space: Workspace | undefined;
-  let browser: Browser | undefined;
-  before(requireBuild);
+  let browser: ChromiumBrowser | undefined;
   after(async () => {
     await browser?.close();
     space?.remove();

@@ -5,13 +5,12 @@ import { createRequire } from 'node:module';
 import { join, relative } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { ROOT, requireBuild } from '../portable/harness.ts';
+import { ROOT } from '../portable/package.ts';
 import { BUNDLERS, missingTool, type Workspace, workspace } from './workspace.ts';
 
 let space: Workspace;
 let packed: readonly string[];
 before(() => {
-  requireBuild();
   space = workspace();
   packed = readdirSync(space.installed, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())

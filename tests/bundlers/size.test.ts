@@ -3,7 +3,6 @@ import { spawnSync } from 'node:child_process';
 import { after, before, type TestContext, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { build, type Metafile } from 'esbuild';
-import { requireBuild } from '../portable/harness.ts';
 import { type Workspace, workspace } from './workspace.ts';
 
 /** Most gzipped bytes; a KB has 1000 of them. */
@@ -12,7 +11,6 @@ const ONE_OPERATION = 25_000;
 
 let space: Workspace;
 before(() => {
-  requireBuild();
   space = workspace();
 });
 after(() => space?.remove());

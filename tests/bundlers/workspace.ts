@@ -8,8 +8,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { ROOT } from '../portable/harness.ts';
-import { pack } from './tarball.ts';
+import { packed, ROOT } from '../portable/package.ts';
 
 /** Folder of the bundler tests, whose node_modules the fixtures find above them. */
 export const BUNDLERS = join(ROOT, 'tests/bundlers');
@@ -39,11 +38,11 @@ function installDependencies(of: string, into: string): void {
   }
 }
 
-/** Installs the package's tarball, packed now or named by WATTN_TARBALL, into a new workspace in `parent`/work. */
+/** Installs the package's tarball into a new workspace in `parent`/work. */
 export function workspace(parent = BUNDLERS): Workspace {
   mkdirSync(join(parent, 'work'), { recursive: true });
   const folder = mkdtempSync(join(parent, 'work/'));
-  const tarball = process.env.WATTN_TARBALL ?? pack(ROOT, folder);
+  const tarball = packed().file;
   const modules = join(folder, 'node_modules');
   const installed = join(modules, 'wattn');
   mkdirSync(installed, { recursive: true });
