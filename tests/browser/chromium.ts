@@ -11,41 +11,50 @@ import { RUNTIMES } from '../portable/processes.ts';
 import type { Browser, BrowserKind, Page } from './browser.ts';
 
 /** What is used of playwright's page; its own types are not there before the runtimes are installed. */
-interface DriverPage {
+export interface ChromiumPage {
   goto(url: string): Promise<unknown>;
   evaluate(expression: string): Promise<unknown>;
   workers(): readonly unknown[];
+  on(event: 'console', listener: (message: { type(): string; text(): string }) => void): void;
   on(event: 'request', listener: (request: { url(): string }) => void): void;
   on(event: 'worker', listener: () => void): void;
+  on(event: 'pageerror', listener: (error: Error) => void): void;
   close(): Promise<void>;
 }
 
-interface DriverBrowser {
-  newPage(): Promise<DriverPage>;
+/** What is used of playwright's browser. */
+export interface ChromiumBrowser {
+  newPage(): Promise<ChromiumPage>;
   close(): Promise<void>;
   version(): string;
 }
 
 interface Driver {
-  launch(options: { executablePath: string; headless: boolean; args: string[] }): Promise<DriverBrowser>;
+  launch(options: { executablePath: string; headless: boolean; args: string[] }): Promise<ChromiumBrowser>;
 }
 
 const EXECUTABLE = '/usr/bin/chromium';
 const ARGS = ['no-sandbox', 'disable-quic', 'no-first-run', 'disable-background-networking'];
 ARGS.push('disable-component-update', 'disable-sync');
 
-/** Headless, asking the network for nothing. */
+/** What is missing to run Chromium; empty if nothing is. */
+export function missingChromium(): string {
+  if (!existsSync(EXECUTABLE)) return EXECUTABLE;
+  return existsSync(join(RUNTIMES, 'playwright-core')) ? '' : 'playwright-core';
+}
+
+/** Starts a headless Chromium that asks the network for nothing. */
+export function launch(): Promise<ChromiumBrowser> {
+  const require = createRequire(join(ROOT, 'tests/runtimes/package.json'));
+  const { chromium } = require('playwright-core') as { chromium: Driver };
+  return chromium.launch({ executablePath: EXECUTABLE, headless: true, args: ARGS.map((arg) => `--${arg}`) });
+}
+
 export const CHROMIUM: BrowserKind = {
   name: 'Chromium',
-  missing() {
-    if (!existsSync(EXECUTABLE)) return EXECUTABLE;
-    return existsSync(join(RUNTIMES, 'playwright-core')) ? '' : 'playwright-core';
-  },
+  missing: missingChromium,
   async launch(): Promise<Browser> {
-    const require = createRequire(join(ROOT, 'tests/runtimes/package.json'));
-    const { chromium } = require('playwright-core') as { chromium: Driver };
-    const args = ARGS.map((arg) => `--${arg}`);
-    const browser = await chromium.launch({ executablePath: EXECUTABLE, headless: true, args });
+    const browser = await launch();
     return {
       version: browser.version(),
       newPage: async () => drive(await browser.newPage()),
@@ -54,7 +63,7 @@ export const CHROMIUM: BrowserKind = {
   },
 };
 
-function drive(page: DriverPage): Page {
+function drive(page: ChromiumPage): Page {
   const requests: string[] = [];
   let started = 0;
   page.on('request', (request) => requests.push(request.url()));

@@ -1,5 +1,5 @@
 /**
- * Serves an empty page, the installed package, the compiled suite and the golden cases.
+ * Serves an empty page, the installed package, the compiled suite and the golden cases; or a folder as it is.
  *
  * @module
  */
@@ -24,7 +24,12 @@ export interface Server extends AsyncDisposable {
   readonly refused: string[];
 }
 
-const TYPES: Record<string, string> = { js: 'text/javascript', html: 'text/html; charset=utf-8' };
+const TYPES: Record<string, string> = {
+  css: 'text/css',
+  html: 'text/html; charset=utf-8',
+  js: 'text/javascript',
+  wasm: 'application/wasm',
+};
 const PAGE = '<!doctype html><html lang="en"><title>wattn</title><link rel="icon" href="data:,"></html>';
 
 /** The text or bytes at a path; throws if there is nothing. */
@@ -41,9 +46,21 @@ function content(path: string, files: Readonly<Record<string, string>>): string 
 }
 
 /** Starts a server on a free port of this machine; every answer carries `headers`. */
-export async function serve(
+export function serve(
   headers: Readonly<Record<string, string>>,
   files: Readonly<Record<string, string>> = {},
+): Promise<Server> {
+  return listen(headers, (path) => content(path, files));
+}
+
+/** As `serve`, for the files of a folder alone. */
+export function serveFolder(headers: Readonly<Record<string, string>>, folder: string): Promise<Server> {
+  return listen(headers, (path) => readFileSync(join(folder, path)));
+}
+
+async function listen(
+  headers: Readonly<Record<string, string>>,
+  find: (path: string) => string | Uint8Array,
 ): Promise<Server> {
   const requests: string[] = [];
   const refused: string[] = [];
@@ -51,7 +68,7 @@ export async function serve(
     const path = new URL(request.url!, 'http://localhost').pathname;
     requests.push(path);
     try {
-      const body = content(path, files);
+      const body = find(path);
       const type = TYPES[path.slice(path.lastIndexOf('.') + 1)] ?? 'application/octet-stream';
       response.writeHead(200, { 'Content-Type': type, ...headers }).end(body);
     } catch {

@@ -6,11 +6,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import ts from 'typescript';
 
 /** Folder of the repository. */
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -25,7 +25,8 @@ export interface Packed {
   readonly folder: string;
   /** The package itself. */
   readonly root: string;
-  /** Bytes of the packed file. */
+  /** The packed file, and its bytes. */
+  readonly file: string;
   readonly bytes: number;
   /** What is at an entry, such as '.' or './onnx', by its path in the package. */
   readonly entries: Readonly<Record<string, string>>;
@@ -44,6 +45,8 @@ function requireBuild(): void {
 
 /** JavaScript of a module of tests/, for hosts that do not take TypeScript. */
 export function compiled(path: string): string {
+  // it takes a second to load, which most that use this module need not
+  const ts = createRequire(import.meta.url)('typescript') as typeof import('typescript');
   const { outputText } = ts.transpileModule(readFileSync(join(ROOT, 'tests', path), 'utf8'), {
     compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true },
   });
@@ -83,8 +86,8 @@ function look(folder: string): Packed {
   const entries: Record<string, string> = {};
   for (const [name, target] of Object.entries(exports))
     entries[name] = (typeof target === 'string' ? target : target.default).replace(/^\.\//, '');
-  const file = readdirSync(folder).find((name) => name.endsWith('.tgz'))!;
-  return { folder, root, entries, bytes: statSync(join(folder, file)).size };
+  const file = join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz'))!);
+  return { folder, root, entries, file, bytes: statSync(file).size };
 }
 
 let current: Packed | undefined;
