@@ -129,10 +129,10 @@ export class RaceChart {
   }
 }
 
-/** A range of whole decades where values span some, closer where they do not. */
+/** A range of whole decades where values span some, a closer one where they do not. */
 function decades(low: number | null, high: number | null): [number, number] {
   if (!low || !high || !(low > 0)) return [0.1, 10];
-  const bottom = 10 ** Math.floor(Math.log10(low / 1.05));
-  const top = 10 ** Math.ceil(Math.log10(high * 1.05));
-  return [bottom, top];
+  // decades are worth their room where values span more than one
+  if (high / low > 30) return [10 ** Math.floor(Math.log10(low / 1.05)), 10 ** Math.ceil(Math.log10(high * 1.05))];
+  return [low / 2, high * 2];
 }

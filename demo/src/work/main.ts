@@ -73,7 +73,7 @@ async function resultOf({ id, job, given }: Order): Promise<{ result: unknown; t
     case 'race': {
       const order = given as Jobs['race']['given'];
       const tell = (event: unknown) => answer({ id, event });
-      return { result: await race(order, tell, (progress) => turn(id, progress, true)) };
+      return { result: await race(await runtime(), order, tell, (progress) => turn(id, progress, true)) };
     }
   }
 }

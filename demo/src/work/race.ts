@@ -10,11 +10,11 @@ import { makeProblem, type Problem, repeated, tensorsOf } from './problem.ts';
 import { choiceOf, seenBy } from './seen.ts';
 import { distance, type Verdict, verify } from './verify.ts';
 
-/** Calls that are never counted: as many, and at least as long. */
-const WARM_UP = { calls: 2, milliseconds: 40 };
+/** Calls that are never counted: as many, and at least as long; then a rest, in which an engine swaps in what it has optimised. */
+const WARM_UP = { calls: 2, milliseconds: 80, rest: 15 };
 /** A sample lasts at least so long; clocks of pages that are not isolated tick every 0.1 ms. */
 const SAMPLE_MS = 4;
-const SAMPLES = { least: 3, enough: 7, milliseconds: 250 };
+const SAMPLES = { least: 3, enough: 7, milliseconds: 200 };
 /** A method whose call would take longer is left out of further lengths. */
 const MOST_MS = 6000;
 
@@ -24,34 +24,35 @@ export function median(values: readonly number[]): number {
   return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
 }
 
+const rest = () => new Promise((resolve) => setTimeout(resolve, WARM_UP.rest));
+
 /** Median milliseconds of a call, after a warm-up. */
-function timeOf(call: () => void): { milliseconds: number; samples: number } {
-  let last = 0;
-  const start = performance.now();
-  for (let n = 0; n < WARM_UP.calls || performance.now() - start < WARM_UP.milliseconds; ++n) {
+async function timeOf(call: () => void): Promise<{ milliseconds: number; samples: number }> {
+  const timed = (repeats: number) => {
     const before = performance.now();
-    call();
-    last = performance.now() - before;
-  }
-  const repeats = Math.max(1, Math.ceil(SAMPLE_MS / Math.max(last, 0.001)));
+    for (let n = 0; n < repeats; ++n) call();
+    return (performance.now() - before) / repeats;
+  };
+  const start = performance.now();
+  for (let n = 0; n < WARM_UP.calls || performance.now() - start < WARM_UP.milliseconds; ++n) call();
+  await rest();
+  const repeats = Math.max(1, Math.ceil(SAMPLE_MS / Math.max(timed(1), 0.001)));
   const samples: number[] = [];
   const begin = performance.now();
   while (
     samples.length < SAMPLES.least ||
     (samples.length < SAMPLES.enough && performance.now() - begin < SAMPLES.milliseconds)
   ) {
-    const before = performance.now();
-    for (let n = 0; n < repeats; ++n) call();
-    samples.push((performance.now() - before) / repeats);
+    samples.push(timed(repeats));
   }
   return { milliseconds: median(samples), samples: samples.length };
 }
 
 /** A runtime of its own for each measurement, so that its memory is the call's alone. */
-async function withRuntime<R>(use: (rt: Runtime) => R): Promise<R> {
+async function withRuntime<R>(use: (rt: Runtime) => R | Promise<R>): Promise<R> {
   using rt = await createRuntime();
   await rt.ready();
-  return use(rt);
+  return await use(rt);
 }
 
 /** The output of dense attention. */
@@ -61,13 +62,13 @@ function denseOutput(problem: Problem, against: Against): Promise<Float32Array> 
 }
 
 /** Measures one method. */
-function measure(
+async function measure(
   rt: Runtime,
   problem: Problem,
   method: Method,
   block: number,
   dense: Float32Array | undefined,
-): Omit<RacePoint, 'method' | 'length'> {
+): Promise<Omit<RacePoint, 'method' | 'length'>> {
   const tensors = tensorsOf(rt, problem, method.extra);
   const before = rt.memory().used;
   const o = rt.scope(() => callSync(method, tensors, block).o.dataSync() as Float32Array);
@@ -81,7 +82,7 @@ function measure(
   } catch (error) {
     verdict = { passed: false, text: (error as Error).message };
   }
-  const { milliseconds, samples } = timeOf(() => rt.scope(() => void callSync(method, tensors, block)));
+  const { milliseconds, samples } = await timeOf(() => rt.scope(() => void callSync(method, tensors, block)));
   return {
     milliseconds,
     samples,
@@ -92,23 +93,20 @@ function measure(
   };
 }
 
-/** Runs the race. `turn` is awaited between measurements and told how far it is. */
+/** Runs the race; `maker` makes the operands. `turn` is awaited between measurements and told how far it is. */
 export async function race(
+  maker: Runtime,
   { tokens, methods, lengths, block }: Jobs['race']['given'],
   tell: (point: RacePoint) => void,
   turn: (progress: Progress) => Promise<void>,
 ): Promise<Jobs['race']['result']> {
   const running = methods.map(methodOf);
   const last = new Map<Method, { milliseconds: number; length: number }>();
-  let threads = 1;
   let done = 0;
   const total = running.length * lengths.length;
   for (const length of [...lengths].sort((a, b) => a - b)) {
     await turn({ done, total, label: `text of ${length} tokens` });
-    const problem = await withRuntime((rt) => {
-      threads = rt.info().threads;
-      return makeProblem(rt, repeated(tokens, length));
-    });
+    const problem = makeProblem(maker, repeated(tokens, length));
     const dense: Partial<Record<Against, Float32Array>> = {};
     for (const method of running) {
       await turn({ done, total, label: `${method.label} at ${length} tokens` });
@@ -130,5 +128,5 @@ export async function race(
     }
   }
   await turn({ done, total, label: 'done' });
-  return { threads };
+  return { threads: maker.info().threads };
 }
