@@ -68,10 +68,7 @@ export async function buildPage(): Promise<{ path: string; bytes: number }[]> {
   const named = (start: string) => filesUnder(OUT).find((path) => path.startsWith(start))!;
   cpSync(join(HERE, 'static'), OUT, { recursive: true });
   const html = readFileSync(join(HERE, 'static/index.html'), 'utf8');
-  writeFileSync(
-    join(OUT, 'index.html'),
-    html.replace('page.js', named('page-')).replace('style.css', named('style-')),
-  );
+  writeFileSync(join(OUT, 'index.html'), html.replace('page.js', named('page-')).replace('style.css', named('style-')));
 
   const kept = filesUnder(OUT);
   const version = createHash('sha256');

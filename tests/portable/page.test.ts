@@ -170,7 +170,7 @@ interface Point {
 async function raceOf(page: Page): Promise<Point[]> {
   await page.click('#start');
   await until(page, "!document.querySelector('#start').disabled");
-  await page.evaluate("navigator.clipboard.writeText = async (text) => { globalThis.copied = text; }");
+  await page.evaluate('navigator.clipboard.writeText = async (text) => { globalThis.copied = text; }');
   await page.click('#copy-results');
   return (JSON.parse((await page.evaluate('globalThis.copied')) as string) as { points: Point[] }).points;
 }
@@ -199,7 +199,11 @@ test('the page, isolated: a race fills the charts with what it measured', async 
     "[...document.querySelectorAll('#legend line')].map((line) => line.getAttribute('stroke'))",
   )) as string[];
   assert.equal(strokes.length, methods.length);
-  const measures = { time: (p: Point) => p.milliseconds, memory: (p: Point) => p.bytes / 2 ** 20, error: (p: Point) => p.error };
+  const measures = {
+    time: (p: Point) => p.milliseconds,
+    memory: (p: Point) => p.bytes / 2 ** 20,
+    error: (p: Point) => p.error,
+  };
   for (const [chart, of] of Object.entries(measures)) {
     const [x, ...lines] = JSON.parse(
       (await page.evaluate(`document.querySelector('#${chart}-chart').dataset.points`)) as string,
@@ -224,7 +228,12 @@ test('the page, isolated: a race fills the charts with what it measured', async 
   await page.click('#copy-device');
   const report = (await page.evaluate('globalThis.copied')) as string;
   t.diagnostic(report.replaceAll('\n', '; '));
-  for (const line of [/^user agent: .*Chrome/m, /^cross-origin isolated: yes$/m, /^variant: relaxed/m, /^multiply-adds.*: [1-9][\d.]* GFLOP\/s$/m]) {
+  for (const line of [
+    /^user agent: .*Chrome/m,
+    /^cross-origin isolated: yes$/m,
+    /^variant: relaxed/m,
+    /^multiply-adds.*: [1-9][\d.]* GFLOP\/s$/m,
+  ]) {
     assert.match(report, line);
   }
 
@@ -254,11 +263,11 @@ test('the page, not isolated: one thread, with the reason, and pictures of every
     await page.selectOption('#method', id);
     await until(page, `document.querySelector('#call').textContent !== ${JSON.stringify(call)}`);
     call = (await page.textContent('#call'))!;
-    assert.ok((await page.evaluate(colours('#matrix'))) as number > 8, `the picture of ${id} is empty`);
+    assert.ok(((await page.evaluate(colours('#matrix'))) as number) > 8, `the picture of ${id} is empty`);
   }
   for (const [id, note] of [
     ['bigbird', /blockMask of .*: \d+ full, \d+ partial and \d+ empty blocks/],
-    ['moba', /chose blocks of 16 keys for each query, 4 heads/],
+    ['moba', /chose blocks of 16 keys for each query, each of 4 heads its own/],
     ['topk', /chose single keys/],
   ] as const) {
     await page.selectOption('#method', id);
@@ -343,14 +352,34 @@ test('the page: by keyboard alone, and for assistive technology', async (t) => {
     visited.push(name);
     if (name === 'start') break;
   }
-  const order = ['theme', 'sample', 'unit', 'file', 'source', 'method', 'head', 'length', 'weights', 'zoom-in', 'matrix', 'reading', 'dense', 'from', 'start'];
+  const order = [
+    'theme',
+    'sample',
+    'unit',
+    'file',
+    'source',
+    'method',
+    'head',
+    'length',
+    'weights',
+    'zoom-in',
+    'matrix',
+    'reading',
+    'dense',
+    'from',
+    'start',
+  ];
   assert.deepEqual(
     order.filter((name) => visited.includes(name)),
     order,
     `${visited}`,
   );
   const places = order.map((name) => visited.indexOf(name));
-  assert.deepEqual([...places].sort((a, b) => a - b), places, `${visited}`);
+  assert.deepEqual(
+    [...places].sort((a, b) => a - b),
+    places,
+    `${visited}`,
+  );
   await page.keyboard.press('Enter');
   await until(page, "/^The race is over/.test(document.querySelector('#race-job .said').textContent)");
   await page.focus('#matrix');

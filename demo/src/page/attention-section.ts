@@ -95,7 +95,8 @@ export class AttentionSection {
   async #compute(): Promise<void> {
     this.#job?.abandon();
     const card = this.#cards.find(({ id }) => id === this.#method.value)!;
-    const compared = card.against === 'full' ? ' It is not causal, so the dense picture here differs above the diagonal.' : '';
+    const compared =
+      card.against === 'full' ? ' It is not causal, so the dense picture here differs above the diagonal.' : '';
     byId('about', HTMLElement).textContent = `${card.doc} ${card.paper}.${compared}`;
     if (this.#tokens.ids.length === 0) {
       this.#bar.end('There is no text to look at.');
@@ -132,7 +133,7 @@ export class AttentionSection {
     byId('call', HTMLElement).textContent = call;
     const { steps, flops, notes } = explanation;
     const kernels = [...new Set(steps.map(({ kernel }) => kernel))].join(', ');
-    const work = `${(flops / 1e6).toFixed(1)} million operations in ${steps.length} steps: ${kernels}`;
+    const work = `${(flops / 1e6).toFixed(1)} million operations in ${steps.length} ${steps.length === 1 ? 'step' : 'steps'}: ${kernels}`;
     byId('notes', HTMLElement).replaceChildren(...[...notes, work].map((note) => make('li', {}, note)));
   }
 
@@ -158,9 +159,12 @@ export class AttentionSection {
     const view = this.#view;
     // weights are shown relative to the largest of their row, differences to the largest of all
     const most = new Float32Array(length);
+    let below = view === 'off';
     for (let row = 0; row < length; ++row) {
       for (let column = 0; column < length; ++column) {
-        most[row] = Math.max(most[row]!, Math.abs(this.#valueAt(row, column)));
+        const value = this.#valueAt(row, column);
+        most[row] = Math.max(most[row]!, Math.abs(value));
+        below ||= value < 0;
       }
     }
     const all = most.reduce((a, b) => Math.max(a, b), 0);
@@ -173,16 +177,18 @@ export class AttentionSection {
       columnBlock: blocks?.keyBlock ?? 1,
     };
     this.#matrix.show(matrix);
-    this.#legend(view, all);
+    this.#legend(view, all, below);
     this.#look(this.#matrix.place);
   }
 
-  #legend(view: View, most: number): void {
-    const low = { weights: '0', pairs: 'hidden', off: `−${most.toFixed(2)} less` }[view];
-    const high = { weights: 'most of the row', pairs: 'visible', off: `+${most.toFixed(2)} more` }[view];
-    byId('scale-low', HTMLElement).textContent = low;
-    byId('scale-high', HTMLElement).textContent = high;
-    byId('scale', HTMLElement).className = `scale ${view}`;
+  #legend(view: View, most: number, below: boolean): void {
+    const named: Record<View, readonly [low: string, high: string]> = {
+      weights: below ? ['taken away', 'most of the row'] : ['0', 'most of the row'],
+      pairs: ['hidden', 'visible'],
+      off: [`−${most.toFixed(2)}`, `+${most.toFixed(2)}`],
+    };
+    [byId('scale-low', HTMLElement).textContent, byId('scale-high', HTMLElement).textContent] = named[view];
+    byId('scale', HTMLElement).className = `scale ${below ? 'off' : view}`;
   }
 
   /** Tells of the pair that is looked at. */
@@ -197,7 +203,9 @@ export class AttentionSection {
     const size = Math.abs(weight);
     const number = size === 0 || (size >= 1e-3 && size < 1e4) ? weight.toFixed(4) : weight.toExponential(1);
     let said = `${name(row)} gives ${name(column)} a weight of ${number}`;
-    if (!this.#sees(row, column)) said = `${name(row)} cannot see ${name(column)}`;
+    const hidden = !this.#sees(row, column);
+    if (hidden && weight === 0) said = `${name(row)} cannot see ${name(column)}`;
+    else if (hidden) said += ', though it is not among the keys that were chosen: another branch of the method sees it';
     else if (this.#view === 'off') {
       said += `, ${(this.#valueAt(row, column) >= 0 ? '+' : '−') + Math.abs(this.#valueAt(row, column)).toFixed(4)} next to dense`;
     }

@@ -55,7 +55,8 @@ export class RaceChart {
 
   /** Draws lines anew. */
   show(lengths: readonly number[], lines: readonly Line[]): void {
-    const same = this.#plot && lines.length === this.#lines.length && lines.every((l, n) => l.style === this.#lines[n]!.style);
+    const same =
+      this.#plot && lines.length === this.#lines.length && lines.every((l, n) => l.style === this.#lines[n]!.style);
     this.#lengths = lengths;
     this.#lines = lines;
     const data = [[...lengths], ...lines.map(({ values }) => [...values])] as uPlot.AlignedData;
@@ -83,7 +84,7 @@ export class RaceChart {
       cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
       scales: {
         x: { time: false, distr: 3, log: 2, range: (_, low, high) => [low / 1.15, high * 1.15] },
-        y: { distr: 3, log: 10, range: (_, low, high) => decades(low, high) },
+        y: { distr: 3, log: 10, range: (_, low, high) => roundRange(low, high) },
       },
       axes: [
         {
@@ -129,10 +130,15 @@ export class RaceChart {
   }
 }
 
-/** A range of whole decades where values span some, a closer one where they do not. */
-function decades(low: number | null, high: number | null): [number, number] {
+/** The nearest of 1, 2, 5, 10, 20, ... below a number, or above it. */
+function round(value: number, up: boolean): number {
+  const decade = 10 ** Math.floor(Math.log10(value));
+  const steps = [1, 2, 5, 10].map((step) => step * decade);
+  return up ? steps.find((step) => step >= value)! : steps.findLast((step) => step <= value)!;
+}
+
+/** A range around all values that ends at round numbers. */
+function roundRange(low: number | null, high: number | null): [number, number] {
   if (!low || !high || !(low > 0)) return [0.1, 10];
-  // decades are worth their room where values span more than one
-  if (high / low > 30) return [10 ** Math.floor(Math.log10(low / 1.05)), 10 ** Math.ceil(Math.log10(high * 1.05))];
-  return [low / 2, high * 2];
+  return [round(low / 1.25, false), round(high * 1.25, true)];
 }

@@ -28,6 +28,14 @@ const ZOOM_STEP = 1.5;
 
 const clamp = (x: number, low: number, high: number) => Math.min(high, Math.max(low, x));
 
+/** A place worth to be looked at first: a late row, and what is most in it besides itself. */
+function telling(matrix: Matrix): Place {
+  const row = Math.max(0, matrix.length - 3);
+  let column = 0;
+  for (let n = 1; n < row; ++n) if (matrix.value(row, n) > matrix.value(row, column)) column = n;
+  return { row, column };
+}
+
 /** The picture, in a canvas of the page. */
 export class MatrixView {
   readonly #canvas: HTMLCanvasElement;
@@ -46,6 +54,9 @@ export class MatrixView {
   constructor(canvas: HTMLCanvasElement, look: (place: Place) => void) {
     this.#canvas = canvas;
     this.#look = look;
+    // it takes keys of its own
+    canvas.role = 'application';
+    canvas.tabIndex = 0;
     canvas.addEventListener('pointermove', (event) => this.#move(event));
     canvas.addEventListener('pointerdown', (event) => this.#press(event));
     for (const name of ['pointerup', 'pointercancel', 'pointerleave'] as const) {
@@ -62,7 +73,7 @@ export class MatrixView {
     if (this.#matrix?.length !== matrix.length) {
       this.#matrix = matrix;
       this.fit();
-      this.place = { row: matrix.length - 1, column: Math.max(0, matrix.length - 2) };
+      this.place = telling(matrix);
     }
     this.#matrix = matrix;
     this.#paint();
@@ -87,7 +98,10 @@ export class MatrixView {
   }
 
   /** Zooms in or out, about the place that is looked at or another. */
-  zoom(into: boolean, about: { x: number; y: number } = { x: this.#place.column + 0.5, y: this.#place.row + 0.5 }): void {
+  zoom(
+    into: boolean,
+    about: { x: number; y: number } = { x: this.#place.column + 0.5, y: this.#place.row + 0.5 },
+  ): void {
     this.#scale(into ? 1 / ZOOM_STEP : ZOOM_STEP, about);
   }
 

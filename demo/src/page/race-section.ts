@@ -47,6 +47,8 @@ export class RaceSection {
   constructor(cards: readonly MethodCard[]) {
     this.#cards = cards;
     this.#listContenders();
+    // what scrolls can be reached by keys
+    this.#results.tabIndex = 0;
     byId('race-form', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
       void this.#run();
@@ -112,7 +114,9 @@ export class RaceSection {
     try {
       const { threads } = await job.result;
       this.#settings = { ...this.#settings, threads };
-      this.#bar.end(`The race is over: ${this.#points.length} measurements on ${threads === 1 ? 'one thread' : `${threads} threads`}.`);
+      this.#bar.end(
+        `The race is over: ${this.#points.length} measurements on ${threads === 1 ? 'one thread' : `${threads} threads`}.`,
+      );
     } catch (error) {
       const cancelled = error instanceof Cancelled;
       const kept = `${this.#points.length} measurements are kept`;

@@ -16,6 +16,8 @@ export class Reading {
   /** @param chosen called with a token that was clicked. */
   constructor(host: HTMLElement, chosen: (token: number) => void) {
     this.#host = host;
+    // what scrolls can be reached by keys
+    host.tabIndex = 0;
     host.addEventListener('click', ({ target }) => {
       const token = this.#spans.indexOf(target as HTMLElement);
       if (token >= 0) chosen(token);

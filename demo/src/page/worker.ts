@@ -49,11 +49,13 @@ const open = new Map<number, Open>();
 function receive({ data }: MessageEvent<Answer>): void {
   const job = open.get(data.id);
   if (!job) return;
-  if ('progress' in data) return job.listener.progress?.(data.progress);
-  if ('event' in data) return job.listener.event?.(data.event);
-  open.delete(data.id);
-  if ('failure' in data) job.reject(new Error(data.failure));
-  else job.resolve(data.result);
+  if ('progress' in data) job.listener.progress?.(data.progress);
+  else if ('event' in data) job.listener.event?.(data.event);
+  else {
+    open.delete(data.id);
+    if ('failure' in data) job.reject(new Error(data.failure));
+    else job.resolve(data.result);
+  }
 }
 
 function running(): Worker {

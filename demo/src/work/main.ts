@@ -66,7 +66,10 @@ async function resultOf({ id, job, given }: Order): Promise<{ result: unknown; t
       const { tokens, method, block } = given as Jobs['picture']['given'];
       const rt = await runtime();
       const result = await pictureOf(rt, problemOf(rt, tokens), methodOf(method), block, told);
-      return { result, transfer: [result.weights.buffer, ...(result.visibility ? [result.visibility.pairs.buffer] : [])] };
+      return {
+        result,
+        transfer: [result.weights.buffer, ...(result.visibility ? [result.visibility.pairs.buffer] : [])],
+      };
     }
     case 'device':
       return { result: await deviceReport(await runtime(), told) };

@@ -171,6 +171,7 @@ export const METHODS: readonly Method[] = [
     options: (block) => ({ blockSize: block, blockCounts: 4, windowSize: 2 * block }),
     against: 'causal',
     choice: (block) => block,
+    check: { kind: 'branches' },
   },
   {
     id: 'xattention',
@@ -345,7 +346,9 @@ export function callSync(
 
 /** The call as it could be written. */
 export function callText({ op, options, extra = {} }: Method, block: number, length: number): string {
-  const settings = JSON.stringify(options(block, length)).replace(/"(\w+)":/g, '$1: ').replace(/,/g, ', ');
+  const settings = JSON.stringify(options(block, length))
+    .replace(/"(\w+)":/g, '$1: ')
+    .replace(/,/g, ', ');
   const names = ['q', 'k', 'v', ...Object.keys(extra)].join(', ');
   return `${op}({ ${names} }${settings === '{}' ? '' : `, ${settings.replace(/"/g, "'").replace(/^{(.*)}$/, '{ $1 }')}`})`;
 }

@@ -77,8 +77,7 @@ export function makeProblem(rt: Runtime, tokens: Uint32Array): Problem {
       return matmulSync({ a: rt.tensor(rows, [length, DIM]), b: w }).o.dataSync() as Float32Array;
     });
   const place = (into: Float32Array, head: number, rows: Float32Array) => {
-    for (let t = 0; t < length; ++t)
-      into.set(rows.subarray(t * DIM, (t + 1) * DIM), (t * heads + head) * DIM);
+    for (let t = 0; t < length; ++t) into.set(rows.subarray(t * DIM, (t + 1) * DIM), (t * heads + head) * DIM);
   };
   const words = rowsOf(tokens, 1, 0);
   for (const [head, { tokens: order, shift }] of ORDERS.entries()) {

@@ -73,9 +73,7 @@ async function measure(
   const before = rt.memory().used;
   const o = rt.scope(() => callSync(method, tensors, block).o.dataSync() as Float32Array);
   const bytes = rt.memory().peak - before;
-  const choice = rt.scope(
-    () => method.choice && choiceOf(callSync(method, tensors, block, { returnSelection: true })),
-  );
+  const choice = rt.scope(() => method.choice && choiceOf(callSync(method, tensors, block, { returnSelection: true })));
   let verdict: Verdict;
   try {
     verdict = verify(problem, o, method.check, seenBy(method, choice, block, problem.length));

@@ -132,7 +132,7 @@ function choicePicture(seen: Seen, length: number): Visibility {
     queryBlock,
     keyBlock,
     title: 'Chosen keys',
-    note: `The call chose ${unit}, ${heads} heads for themselves: ${share(of)} of the pairs that causal attention shows.`,
+    note: `The call chose ${unit}, each of ${heads} heads its own: ${share(of)} of the pairs that causal attention shows.`,
   };
 }
 

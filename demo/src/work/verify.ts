@@ -15,6 +15,8 @@ export type Check =
       /** Largest relative distance. */
       readonly tolerance?: number;
     }
+  /** A third each of attention to chosen blocks, to the means of whole blocks, and to a window of two blocks. */
+  | { readonly kind: 'branches' }
   /** Weights by a function of the score over their sum, up to the query's own place. */
   | { readonly kind: 'weights'; readonly weight: (score: number) => number }
   | {
@@ -77,13 +79,20 @@ function weighted(problem: Problem, head: number, weights: Float64Array): Float6
   return o;
 }
 
-function softmaxRow(problem: Problem, head: number, i: number, seen: Seen, fading: boolean): Float64Array {
+/** Softmax attention of one query to the keys that `sees` names. */
+function softmaxRow(
+  problem: Problem,
+  head: number,
+  i: number,
+  sees: (key: number) => boolean,
+  fading = false,
+): Float64Array {
   const fade = fading ? fadeOf(problem, head) : undefined;
   const q = rowOf(problem.q, i, head);
   const scores = new Float64Array(problem.length).fill(Number.NEGATIVE_INFINITY);
   let most = Number.NEGATIVE_INFINITY;
   for (let j = 0; j < problem.length; ++j) {
-    if (!seen.sees(head, i, j)) continue;
+    if (!sees(j)) continue;
     scores[j] = dot(q, rowOf(problem.k, j, head)) * DIM ** -0.5 + (fade ? fade[i]! - fade[j]! : 0);
     most = Math.max(most, scores[j]!);
   }
@@ -92,6 +101,30 @@ function softmaxRow(problem: Problem, head: number, i: number, seen: Seen, fadin
     head,
     scores.map((score) => Math.exp(score - most)),
   );
+}
+
+/** Softmax attention of one query to the means of the blocks that have ended. */
+function blocksRow(problem: Problem, head: number, i: number, block: number): Float64Array {
+  const q = rowOf(problem.q, i, head);
+  const weights = new Float64Array(problem.length);
+  for (let end = block; end <= i + 1; end += block) {
+    let score = 0;
+    for (let j = end - block; j < end; ++j) score += (dot(q, rowOf(problem.k, j, head)) * DIM ** -0.5) / block;
+    // each key of a block then has an equal part of the weight, as its value has in the block's mean; scores here are far from overflow
+    weights.fill(Math.exp(score), end - block, end);
+  }
+  return weighted(problem, head, weights);
+}
+
+/** The three branches of NSA, a third each. */
+function branchesRow(problem: Problem, head: number, i: number, seen: Seen): Float64Array {
+  const block = seen.keyBlock;
+  const branches = [
+    softmaxRow(problem, head, i, (j) => seen.sees(head, i, j)),
+    blocksRow(problem, head, i, block),
+    softmaxRow(problem, head, i, (j) => j <= i && i - j < 2 * block),
+  ];
+  return Float64Array.from({ length: DIM }, (_, c) => branches.reduce((sum, o) => sum + o[c]! / 3, 0));
 }
 
 /** Rows of one head by the recurrence S = decay S, S += beta k (v - S k) or k v, o = S q. */
@@ -148,9 +181,13 @@ function wantedRows(
   }
   for (let head = 0; head < HEADS.length; ++head) {
     for (const token of sampledRows(problem.length)) {
-      if (check.kind === 'softmax') {
+      if (check.kind !== 'weights') {
         if (!seen) throw new Error('nothing says which keys were seen');
-        rows.push({ head, token, row: softmaxRow(problem, head, token, seen, check.fading ?? false) });
+        const row =
+          check.kind === 'branches'
+            ? branchesRow(problem, head, token, seen)
+            : softmaxRow(problem, head, token, (j) => seen.sees(head, token, j), check.fading);
+        rows.push({ head, token, row });
         continue;
       }
       const q = rowOf(problem.q, token, head);
@@ -175,7 +212,7 @@ export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
 /** Checks an output f32 [T, H, DIM]. */
 export function verify(problem: Problem, o: Float32Array, check: Check | undefined, seen: Seen | undefined): Verdict {
   if (!o.every(Number.isFinite)) return { passed: false, text: 'not finite' };
-  if (!check) return { passed: true, text: 'finite' };
+  if (!check) return { passed: true, text: 'finite; no short definition' };
   const wanted = wantedRows(problem, check, seen);
   const given = Float64Array.from(wanted.flatMap(({ head, token }) => Array.from(rowOf(o, token, head))));
   const off = distance(given, Float64Array.from(wanted.flatMap(({ row }) => Array.from(row))));
