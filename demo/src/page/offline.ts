@@ -77,7 +77,6 @@ export async function openOffline(): Promise<void> {
     explainIsolation(`It could not be started: ${(error as Error).message}.`);
     return;
   }
-  document.documentElement.dataset.offline = 'ready';
   if (crossOriginIsolated) return;
   if (!touched && firstTime()) location.reload();
   else offer('With a reload this page can use threads.', 'Reload', () => location.reload());
