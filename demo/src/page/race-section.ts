@@ -114,9 +114,8 @@ export class RaceSection {
     try {
       const { threads } = await job.result;
       this.#settings = { ...this.#settings, threads };
-      this.#bar.end(
-        `The race is over: ${this.#points.length} measurements on ${threads === 1 ? 'one thread' : `${threads} threads`}.`,
-      );
+      const where = threads === 1 ? 'one thread' : `${threads} threads`;
+      this.#bar.end(`The race is over: ${this.#points.length} measurements on ${where}. ${this.#summary()}`);
     } catch (error) {
       const cancelled = error instanceof Cancelled;
       const kept = `${this.#points.length} measurements are kept`;
@@ -124,6 +123,20 @@ export class RaceSection {
     }
     this.#start.disabled = false;
     this.#copy.hidden = this.#points.length === 0;
+  }
+
+  /** The fastest at the greatest length that dense attention reached. */
+  #summary(): string {
+    const passed = this.#points.filter((point) => point.passed);
+    const dense = passed.findLast(({ method }) => method === 'dense');
+    if (!dense) return '';
+    const [fastest] = passed
+      .filter(({ length, method }) => length === dense.length && method !== 'dense')
+      .sort((a, b) => a.milliseconds - b.milliseconds);
+    const told = `At ${dense.length} tokens dense attention takes ${brief(dense.milliseconds)} ms`;
+    if (!fastest || fastest.milliseconds >= dense.milliseconds) return `${told}.`;
+    const { label } = this.#cards.find(({ id }) => id === fastest.method)!;
+    return `${told}, ${label} ${brief(fastest.milliseconds)} ms.`;
   }
 
   #take(point: RacePoint): void {
