@@ -305,6 +305,18 @@ test('the page: weights are right, with a file and with bytes', async (t) => {
   const side = (await page.evaluate("document.querySelector('#matrix').clientWidth")) as number;
   await page.hover('#matrix', { position: { x: (side * 3.5) / 9, y: (side * 6.5) / 9 } });
   assert.match((await page.textContent('#readout'))!, /^“a” \(6\) gives “a” \(3\)/);
+  // a dropped file
+  await page.evaluate(`(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(['to be or not to be'], 'dropped.txt'));
+    document.querySelector('#drop').dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+  })()`);
+  await until(page, "document.querySelector('#counted').textContent.startsWith('18 bytes')");
+  await page.selectOption('#unit', 'words');
+  await until(
+    page,
+    "document.querySelector('#counted').textContent.startsWith('6 words and signs, 4 of them different')",
+  );
   assert.deepEqual(faults, []);
 });
 

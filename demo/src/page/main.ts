@@ -12,20 +12,24 @@ import { openText } from './text-section.ts';
 import { openTheme } from './theme.ts';
 import { start } from './worker.ts';
 
+/** Sets up what needs the worker's list of methods. */
+async function openMethods(): Promise<void> {
+  try {
+    const cards = await start('catalog', {}).result;
+    const attention = new AttentionSection(cards);
+    const race = new RaceSection(cards);
+    openText((tokens) => {
+      attention.use(tokens);
+      race.use(tokens);
+    });
+  } catch (error) {
+    const notice = byId('notice', HTMLElement);
+    notice.textContent = `This browser does not run wattn: ${(error as Error).message}`;
+    notice.hidden = false;
+  }
+}
+
 openTheme();
 openDevice();
 void openOffline();
-
-try {
-  const cards = await start('catalog', {}).result;
-  const attention = new AttentionSection(cards);
-  const race = new RaceSection(cards);
-  openText((tokens) => {
-    attention.use(tokens);
-    race.use(tokens);
-  });
-} catch (error) {
-  const notice = byId('notice', HTMLElement);
-  notice.textContent = `This browser does not run wattn: ${(error as Error).message}`;
-  notice.hidden = false;
-}
+void openMethods();

@@ -20,8 +20,9 @@ export async function deviceReport(rt: Runtime, turn: (progress: Progress) => Pr
   const cached = rt.probe('read', CACHED_BYTES);
   await step(2, 'reading from memory');
   // a runtime of its own: what it reads would stay reserved
-  using apart = await createRuntime({ threads: 1 });
+  const apart = await createRuntime({ threads: 1 });
   const memory = apart.probe('read', MEMORY_BYTES);
+  apart.dispose();
   const { backend, build, variant, variantReason, threads, threadsReason, host } = rt.info();
   const said = (value: true | string) => (value === true ? 'yes' : `no: ${value}`);
   return {

@@ -50,9 +50,14 @@ async function timeOf(call: () => void): Promise<{ milliseconds: number; samples
 
 /** A runtime of its own for each measurement, so that its memory is the call's alone. */
 async function withRuntime<R>(use: (rt: Runtime) => R | Promise<R>): Promise<R> {
-  using rt = await createRuntime();
-  await rt.ready();
-  return await use(rt);
+  // Safari has no `using` yet, nor the symbol that it would look for
+  const rt = await createRuntime();
+  try {
+    await rt.ready();
+    return await use(rt);
+  } finally {
+    rt.dispose();
+  }
 }
 
 /** The output of dense attention. */
