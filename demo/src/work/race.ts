@@ -14,7 +14,7 @@ import { distance, type Verdict, verify } from './verify.ts';
 const WARM_UP = { calls: 2, milliseconds: 80, rest: 15 };
 /** A sample lasts at least so long; clocks of pages that are not isolated tick every 0.1 ms. */
 const SAMPLE_MS = 4;
-const SAMPLES = { least: 3, enough: 7, milliseconds: 200 };
+const SAMPLES = { least: 3, enough: 7, milliseconds: 150 };
 /** A method whose call would take longer is left out of further lengths. */
 const MOST_MS = 6000;
 
