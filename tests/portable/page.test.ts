@@ -8,8 +8,9 @@ import { after, before, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { buildPage } from '../../demo/build.ts';
 import { ISOLATED, servePage } from '../../demo/serve.ts';
-import { type Browser, launch, missingChromium } from '../browser/chromium.ts';
-import { missing, ROOT, requireBuild } from './harness.ts';
+import { type ChromiumBrowser, launch, missingChromium } from '../browser/chromium.ts';
+import { ROOT, requireBuild } from './package.ts';
+import { missing } from './place.ts';
 
 /** What the tests use of playwright's pages; its own types are not there before the runtimes are installed. */
 interface Page {
@@ -39,7 +40,7 @@ interface Context {
   close(): Promise<void>;
 }
 
-type Contexts = Browser & { newContext(options: object): Promise<Context> };
+type Contexts = ChromiumBrowser & { newContext(options: object): Promise<Context> };
 
 /** Where screenshots go. */
 const PICTURES = process.env.WATTN_SCREENSHOTS ?? join(tmpdir(), 'wattn-page');
