@@ -18,7 +18,7 @@ export type VotePooling = (typeof VOTE_POOLING)[number];
 
 /** What is voted on, and how many keys stay. */
 export interface WindowVotes {
-  /** [B, queries, Hq, D]: the last queries of a prompt, at least `window` of them; f32, f16 or bf16. */
+  /** `[B, queries, Hq, D]`: the last queries of a prompt, at least `window` of them; f32, f16 or bf16. */
   readonly q: Tensor;
   /** [B, T, Hkv, D]; f32, f16 or bf16. */
   readonly k: Tensor;
