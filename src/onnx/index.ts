@@ -1,7 +1,7 @@
 /**
  * ONNX operators by their ONNX names, inputs, attributes and layouts: what an ONNX engine can call.
  *
- * @module
+ * @module wattn/onnx
  */
 export {
   Attention,
