@@ -5,6 +5,9 @@
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { deflateRawSync } from 'node:zlib';
+import { applyPatch } from '../src/runtime/patch.ts';
+import { makePatch } from './make-patch.ts';
 
 const ARENA_START = 8192;
 const TARGETS = ['simd', 'relaxed'];
@@ -103,15 +106,23 @@ export const SCRATCH_MEASURES = ${list(scratch)};
 export type ScratchMeasure = (typeof SCRATCH_MEASURES)[number];
 /** First byte that the host may allocate: the kernels' constants end below it. */
 export const ARENA_START = ${ARENA_START};
-`,
-);
-writeFileSync(
-  'src/generated/wasm.ts',
-  `${GENERATED}
-export const WASM = {
-${TARGETS.map((t) => `  '${t}': '${Buffer.from(modules.get(t)!).toString('base64')}',\n`).join('')}} as const;
 /** Byte that says what kind of memory a build imports, and its value for a shared one. */
 export const MEMORY_FLAG = { ${TARGETS.map((t) => `${t}: ${flags.get(t)}`).join(', ')} } as const;
 export const SHARED_MEMORY = ${SHARED};
+`,
+);
+const [relaxed, simd] = [modules.get('relaxed')!, modules.get('simd')!];
+const patch = makePatch(relaxed, simd);
+if (Buffer.compare(applyPatch(relaxed, patch), simd) !== 0) throw new Error('the patch does not make the simd build');
+const packed = (bytes: Uint8Array) => deflateRawSync(bytes, { level: 9 }).toString('base64');
+writeFileSync(
+  'src/generated/wasm.ts',
+  `${GENERATED}
+/** The relaxed build, deflated, in base64. */
+export const RELAXED =
+  '${packed(relaxed)}';
+/** What makes the simd build of it (runtime/patch.ts), likewise. */
+export const SIMD_PATCH =
+  '${packed(patch)}';
 `,
 );

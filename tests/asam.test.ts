@@ -2,16 +2,8 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { randomKeys } from '../src/engines/asam-patterns.ts';
-import {
-  type AsamOptions,
-  asam,
-  asamSync,
-  attention,
-  DTypeError,
-  explain,
-  OptionError,
-  ShapeError,
-} from '../src/index.ts';
+import { explain } from '../src/explain.ts';
+import { type AsamOptions, asam, asamSync, attention, DTypeError, OptionError, ShapeError } from '../src/index.ts';
 import { assertAccurate, assertNear, assertSameBits, expected } from './accuracy.ts';
 import { call } from './call.ts';
 import { property, sometimes } from './property.ts';

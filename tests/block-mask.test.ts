@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { decode } from 'fast-png';
 import { BLOCK_K, type BlockList, keptBlocks } from '../src/engines/block-list.ts';
+import { explain } from '../src/explain.ts';
 import {
   type AttentionOptions,
   attention,
@@ -12,7 +13,6 @@ import {
   createRuntime,
   DTypeError,
   differentialAttentionSync,
-  explain,
   OptionError,
   type Predicate,
   parallaxSync,

@@ -3,11 +3,10 @@ import {
   type DuoPolicy,
   type FullPolicy,
   KVCache,
-  type Runtime,
   type StreamingPolicy,
-  type Tensor,
   type WindowPolicy,
-} from '../src/index.ts';
+} from '../src/cache/index.ts';
+import type { Runtime, Tensor } from '../src/index.ts';
 import type { Keeps } from './reference/kv-cache.ts';
 import { type FloatSample, floats, mapped, normal, randomFrom, roundToBfloat, roundToHalf } from './samples.ts';
 

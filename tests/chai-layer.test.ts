@@ -2,16 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import { type ChaiLayerOptions, chaiLayer, restoreChaiLayer } from '../src/cache/index.ts';
 import type { LayerCache } from '../src/cache/layer-cache.ts';
-import {
-  CacheDataError,
-  CacheFullError,
-  type ChaiLayerOptions,
-  chaiLayer,
-  OptionError,
-  restoreChaiLayer,
-  ShapeError,
-} from '../src/index.ts';
+import { CacheDataError, CacheFullError, OptionError, ShapeError } from '../src/index.ts';
 import { runSync } from '../src/runtime/program.ts';
 import { assertAccurate, assertSameBits, expected } from './accuracy.ts';
 import { feed, feedParts, leavingNothing, promptOf, sizeFor } from './layer-feed.ts';

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { inSource } from './doc-samples.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -12,17 +13,15 @@ test('the samples of docs/compact-kv.md run', () => {
   assert.equal(samples.length, 3);
   const file = `${root}tests/.compact-kv-${process.pid}.mts`;
   // one program of all: each in a block of its own behind the imports
-  const imports = samples.flatMap((code) => code.match(/^import .*$/gm) ?? []);
-  const names = new Set(
-    imports.flatMap((line) =>
-      /\{(.*)\}/
-        .exec(line)![1]!
-        .split(',')
-        .map((name) => name.trim()),
-    ),
-  );
+  const imports = new Set(samples.flatMap((code) => inSource(code).match(/^import .*$/gm) ?? []));
+  const names = new Map<string, Set<string>>();
+  for (const [, list, path] of [...imports].map((line) => /\{(.*)\} from '(.*)'/.exec(line)!)) {
+    const known = names.get(path!) ?? new Set();
+    names.set(path!, new Set([...known, ...list!.split(',').map((name) => name.trim())]));
+  }
+  const joined = Array.from(names, ([path, list]) => `import { ${[...list].join(', ')} } from '${path}'\n`).join('');
   const bodies = samples.map((code) => `{\n${code.replaceAll(/^import .*$/gm, '')}}\n`);
-  writeFileSync(file, `import { ${[...names].join(', ')} } from '../src/index.ts'\n${bodies.join('')}`);
+  writeFileSync(file, `${joined}${bodies.join('')}`);
   try {
     const run = spawnSync(process.execPath, ['--import', 'tsx', file], { encoding: 'utf8', cwd: root });
     assert.equal(run.status, 0, run.stderr);

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import { explain } from '../src/explain.ts';
 import {
   attention,
   createRuntime,
   DTypeError,
-  explain,
   groupedLatentAttention,
   groupedLatentAttentionSync,
   gta,

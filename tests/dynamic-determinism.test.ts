@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { explain } from '../src/explain.ts';
 import * as wattn from '../src/index.ts';
-import { createRuntime, explain, type Tensor, topKAttention, topPAttention } from '../src/index.ts';
+import { createRuntime, type Tensor, topKAttention, topPAttention } from '../src/index.ts';
 import { assertSameBits } from './accuracy.ts';
 import { type CallInputs, call } from './call.ts';
 import type { NdArray } from './reference/ndarray.ts';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createRuntime, explain, OptionError, ShapeError } from '../src/index.ts';
+import { explain } from '../src/explain.ts';
+import { createRuntime, OptionError, ShapeError } from '../src/index.ts';
 import { OPS } from '../src/ops/registry.ts';
 
 test('explain tells kernels, threads, operations and reasons, and leaves nothing behind', async () => {

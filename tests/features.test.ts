@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { explain, features, packMatrix, type Runtime, type Tensor } from '../src/index.ts';
+import { explain } from '../src/explain.ts';
+import { features, packMatrix, type Runtime, type Tensor } from '../src/index.ts';
 import { OPS } from '../src/ops/registry.ts';
 import { assertAccurate, assertNear, assertSameBits, expected } from './accuracy.ts';
 import { call } from './call.ts';

@@ -1,18 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { type CachePolicy, KVCache, type KVCacheOptions, PagePool, type PageType } from '../src/cache/index.ts';
 import { SavedReader, SavedWriter, sealed, unsealed } from '../src/cache/saved.ts';
-import {
-  attentionSync,
-  type CachePolicy,
-  createRuntime,
-  KVCache,
-  type KVCacheOptions,
-  PagePool,
-  type PageType,
-  type Runtime,
-  type Tensor,
-  WattnError,
-} from '../src/index.ts';
+import { attentionSync, createRuntime, type Runtime, type Tensor, WattnError } from '../src/index.ts';
 import { randomFrom } from './samples.ts';
 
 const rt = await createRuntime({ variant: 'simd', threads: 1 });

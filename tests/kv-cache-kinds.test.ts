@@ -1,19 +1,21 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import {
-  attentionSync,
   type CachePolicy,
-  CacheStateError,
   choosingLayer,
   codeLayer,
-  createRuntime,
   int4Plan,
   KVCache,
   type KVCacheOptions,
-  OptionError,
   PagePool,
-  type Runtime,
   restoreCodeLayer,
+} from '../src/cache/index.ts';
+import {
+  attentionSync,
+  CacheStateError,
+  createRuntime,
+  OptionError,
+  type Runtime,
   UnsupportedError,
 } from '../src/index.ts';
 import { normal, randomFrom } from './samples.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { KVCache, PagePool, type Runtime, type Tensor } from '../src/index.ts';
+import { KVCache, PagePool } from '../src/cache/index.ts';
+import type { Runtime, Tensor } from '../src/index.ts';
 import { assertAccurate, assertSameBits, expected } from './accuracy.ts';
 import { type CacheSample, cacheSample, int8Room, keepsOf, type PagedPolicy, readBack, stored } from './cache-cases.ts';
 import { assertMet, property } from './property.ts';

@@ -1,16 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import {
-  DTypeError,
-  explain,
-  mesaNet,
-  mesaNetStep,
-  mesaNetSync,
-  OptionError,
-  ShapeError,
-  type Tensor,
-} from '../src/index.ts';
+import { explain } from '../src/explain.ts';
+import { DTypeError, mesaNet, mesaNetStep, mesaNetSync, OptionError, ShapeError, type Tensor } from '../src/index.ts';
 import { assertAccurate, assertNear, assertSameBits, expected, maxError } from './accuracy.ts';
 import { call } from './call.ts';
 import { property } from './property.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import { explain } from '../src/explain.ts';
 import {
   attention,
   DTypeError,
-  explain,
   forgettingAttn,
   OptionError,
   pathAttn,

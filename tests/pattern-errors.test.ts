@@ -1,6 +1,7 @@
 // Bad input to the pattern methods: a named error that says what was given and what was expected, and nothing left behind.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { explain } from '../src/explain.ts';
 import * as wattn from '../src/index.ts';
 import { blockMask, DTypeError, OptionError, patterns, ShapeError, type Tensor } from '../src/index.ts';
 import { variants } from './runtimes.ts';
@@ -195,11 +196,11 @@ for (const [n, [name, inputs, options, type, message]] of wrong.entries()) {
 }
 
 test('the pattern methods explain themselves', () => {
-  const strided = wattn.explain('stridedAttention', { q, k, v }, { stride: 4 });
+  const strided = explain('stridedAttention', { q, k, v }, { stride: 4 });
   assert.deepEqual(
     strided.steps.map(({ kernel }) => kernel),
     ['flashPack', 'flash', 'flashPack', 'flash', 'flashPack', 'flash'],
   );
-  const bigbird = wattn.explain('bigbird', { q, k, v }, { blockSize: 4 });
+  const bigbird = explain('bigbird', { q, k, v }, { blockSize: 4 });
   assert.ok(bigbird.notes.some((note) => /density .* blocks kept, \d+ flops saved/.test(note)));
 });

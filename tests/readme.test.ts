@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ONNX_OPS } from '../src/onnx/registry.ts';
 import { OPS } from '../src/ops/registry.ts';
+import { inSource } from './doc-samples.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -13,10 +14,7 @@ test('the samples of the README run', () => {
   assert.ok(samples.length > 0);
   for (const [i, [, code]] of samples.entries()) {
     const file = `${root}tests/.readme-${process.pid}-${i}.mts`;
-    writeFileSync(
-      file,
-      code!.replaceAll("'wattn'", "'../src/index.ts'").replaceAll("'wattn/onnx'", "'../src/onnx/index.ts'"),
-    );
+    writeFileSync(file, inSource(code!));
     try {
       const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', file], {
         encoding: 'utf8',

@@ -1,18 +1,16 @@
 // Caches of compact forms: what attends through them is attention to all tokens that were put in.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { FactorCache, LatentCache, YocoCache } from '../src/cache/index.ts';
 import {
   attention,
   CacheDataError,
   CacheFullError,
   DisposedError,
   DTypeError,
-  FactorCache,
-  LatentCache,
   OptionError,
   ShapeError,
   type Tensor,
-  YocoCache,
 } from '../src/index.ts';
 import { assertAccurate, assertSameBits, expected } from './accuracy.ts';
 import { type AttentionOptions, attention as attentionReference } from './reference/attention.ts';

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import { explain } from '../src/explain.ts';
 import {
   createRuntime,
   DTypeError,
   dss,
   dssStep,
   dssSync,
-  explain,
   fftConv,
   fftConvSync,
   OptionError,

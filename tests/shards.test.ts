@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import { explain } from '../src/explain.ts';
 import {
   attention,
   type CascadeInputs,
@@ -9,7 +10,6 @@ import {
   cascadeAttention,
   cascadeAttentionSync,
   createRuntime,
-  explain,
   joinShard,
   joinShardSync,
   OptionError,

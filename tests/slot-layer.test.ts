@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import { restoreSlotLayer, type SlotLayerOptions, type SlotPolicy, slotLayer } from '../src/cache/index.ts';
 import type { LayerCache } from '../src/cache/layer-cache.ts';
 import {
   CacheDataError,
@@ -10,11 +11,7 @@ import {
   h2oSync,
   OptionError,
   pyramidBudgets,
-  restoreSlotLayer,
   ShapeError,
-  type SlotLayerOptions,
-  type SlotPolicy,
-  slotLayer,
   type Tensor,
   tovaSync,
 } from '../src/index.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { attention, createRuntime, explain, OptionError, ShapeError, type Tensor, tpa, tpaSync } from '../src/index.ts';
+import { explain } from '../src/explain.ts';
+import { attention, createRuntime, OptionError, ShapeError, type Tensor, tpa, tpaSync } from '../src/index.ts';
 import { assertAccurate, assertSameBits, expected } from './accuracy.ts';
 import { type CallInputs, call } from './call.ts';
 import { assertMet, property, sometimes } from './property.ts';

@@ -1,4 +1,4 @@
-import type { CachePolicy, CacheType, KVCache, KVCacheOptions } from '../../src/index.ts';
+import type { CachePolicy, CacheType, KVCache, KVCacheOptions } from '../../src/cache/index.ts';
 import type { LlamaConfig } from './checkpoint.ts';
 
 /** How keys and values may be kept. */

@@ -1,4 +1,4 @@
-import type { KVCache, PageType } from '../../src/index.ts';
+import type { KVCache, PageType } from '../../src/cache/index.ts';
 import { type Agreement, checkForms, type Divergence, divergenceOf } from '../agreement.ts';
 import { greedy } from '../sample.ts';
 import type { Golden } from './folder.ts';

@@ -1,4 +1,4 @@
-import type { KVCache } from '../../src/index.ts';
+import type { KVCache } from '../../src/cache/index.ts';
 import { type Generated, generate as generateTokens } from '../generate.ts';
 import type { Sampler } from '../sample.ts';
 import { roomOf } from './cache.ts';

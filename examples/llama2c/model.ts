@@ -1,7 +1,6 @@
+import { KVCache, type KVCacheOptions } from '../../src/cache/index.ts';
 import {
   add,
-  KVCache,
-  type KVCacheOptions,
   matmul,
   mul,
   type PackedMatrix,

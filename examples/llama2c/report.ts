@@ -1,4 +1,4 @@
-import type { KVCache } from '../../src/index.ts';
+import type { KVCache } from '../../src/cache/index.ts';
 import { agreementTable, type Divergence } from '../agreement.ts';
 import type { Generated } from '../generate.ts';
 import { generationTable } from '../pace.ts';

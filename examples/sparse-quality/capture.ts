@@ -1,13 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import {
-  attention,
-  type CacheAttendOptions,
-  type CacheQueries,
-  type CacheRows,
-  KVCache,
-  type Runtime,
-  type Tensor,
-} from '../../src/index.ts';
+import { type CacheAttendOptions, type CacheQueries, type CacheRows, KVCache } from '../../src/cache/index.ts';
+import { attention, type Runtime, type Tensor } from '../../src/index.ts';
 import { readCheckpoint } from '../llama2c/checkpoint.ts';
 import { findModel } from '../llama2c/folder.ts';
 import { Llama } from '../llama2c/model.ts';

@@ -16,26 +16,13 @@ import {
   type TensorData,
   viewOf,
 } from '../tensor.ts';
-import { Arena, type MemoryReport } from './arena.ts';
+import type { Arena, MemoryReport } from './arena.ts';
 import { CONTROL, MEASURE, MEASURE_ROOM, PARAMS, PARAMS_BYTES } from './control.ts';
-import { detectHost, type Host } from './features.ts';
+import type { Host } from './features.ts';
 import { storeAs } from './narrow.ts';
 import { encode } from './params.ts';
-import { Pool } from './pool.ts';
-import { selfTest } from './self-test.ts';
-import { type Build, compileBuild, type KernelFunction, type Variant, variantsToTry } from './variant.ts';
-
-/** Options of `createRuntime`. */
-export interface RuntimeOptions {
-  /** 'auto' picks the best that this device runs; today that is 'wasm'. */
-  readonly backend?: 'auto' | 'wasm';
-  /** Instruction set of the build; by default relaxed SIMD where the engine has it. */
-  readonly variant?: Variant;
-  /** Threads, the calling one counted; by default one per processor, at most 8. */
-  readonly threads?: number | 'auto';
-  /** Most bytes of memory, at most 4 GiB (the default). */
-  readonly memory?: number;
-}
+import type { Pool } from './pool.ts';
+import type { Build, KernelFunction, Variant } from './variant.ts';
 
 /** What this device supports and what a runtime uses. */
 export interface RuntimeInfo {
@@ -71,8 +58,6 @@ const THREADING_FLOPS = 4e6;
 const YIELD_MS = 12;
 /** A first dispatch that will take longer than this many operations waits for the workers to start. */
 const STARTUP_FLOPS = 1e9;
-const DEFAULT_MEMORY = 4 * 2 ** 30;
-const MOST_THREADS = 8;
 
 /** Holds tensors and runs operations. Made by `createRuntime`. */
 export class Runtime {
@@ -461,87 +446,6 @@ export class Runtime {
   #check(): void {
     if (this.#disposed) throw new DisposedError('this runtime was disposed; create another with createRuntime()');
   }
-}
-
-/**
- * Compiles the best build for this device, proves it on a small problem and returns a runtime.
- *
- * An explicit `variant` or `threads` never falls back: if it cannot be had, the call throws.
- *
- * @throws OptionError if an option is out of range.
- * @throws UnsupportedError if the device lacks what was asked for.
- * @example using rt = await createRuntime({ threads: 2 })
- */
-export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
-  const known = ['backend', 'variant', 'threads', 'memory'];
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name))
-      throw new OptionError(`createRuntime has no option '${name}'; it has ${known.join(', ')}`);
-  }
-  const { backend = 'auto', variant, threads = 'auto', memory = DEFAULT_MEMORY } = options;
-  if (backend !== 'auto' && backend !== 'wasm')
-    throw new OptionError(`backend is '${backend}', expected 'auto' or 'wasm'`);
-  if (variant !== undefined && variant !== 'simd' && variant !== 'relaxed') {
-    throw new OptionError(`variant is '${variant}', expected 'simd' or 'relaxed'`);
-  }
-  if (!(memory >= 2 ** 20 && memory <= DEFAULT_MEMORY)) {
-    throw new OptionError(`memory is ${memory}, expected bytes from 1 MiB to 4 GiB`);
-  }
-  const host = detectHost();
-  const { count, reason: threadsReason } = chooseThreads(host, threads);
-  const tried: string[] = [];
-  for (const candidate of variantsToTry(host, variant)) {
-    const build: Build = count > 1 ? `${candidate}-shared` : candidate;
-    try {
-      const module = await compileBuild(build);
-      const arena = new Arena(memory, count > 1);
-      const instance = await WebAssembly.instantiate(module, { env: { memory: arena.memory } });
-      const kernels = instance.exports as unknown as Record<string, KernelFunction>;
-      const dots = selfTest(kernels, arena.memory, candidate);
-      const pool = count > 1 ? new Pool(module, arena.memory, count - 1) : undefined;
-      const variantReason = [
-        variant
-          ? 'asked for'
-          : candidate === 'relaxed'
-            ? 'the engine has relaxed SIMD'
-            : 'the engine has no relaxed SIMD',
-        ...tried,
-      ].join('; ');
-      return new Runtime({
-        arena,
-        kernels,
-        pool,
-        host,
-        build,
-        variantReason,
-        threadsReason,
-        variant: candidate,
-        ...dots,
-        threads: count,
-      });
-    } catch (error) {
-      if (variant || candidate === 'simd') throw error;
-      tried.push(`'${candidate}' failed: ${(error as Error).message}`);
-    }
-  }
-  throw new OptionError('no variant to try');
-}
-
-/** Number of threads and why. @throws as `createRuntime`. */
-function chooseThreads(host: Host, asked: number | 'auto'): { count: number; reason: string } {
-  const obstacle = host.sharedMemory !== true ? host.sharedMemory : host.workers !== true ? host.workers : undefined;
-  if (asked !== 'auto') {
-    if (!Number.isInteger(asked) || asked < 1 || asked > 64) {
-      throw new OptionError(`threads is ${asked}, expected 'auto' or a whole number from 1 to 64`);
-    }
-    if (asked > 1 && obstacle) {
-      throw new OptionError(`${asked} threads were asked for, but ${obstacle}. Ask for 1, or leave threads to wattn.`);
-    }
-    return { count: asked, reason: 'asked for' };
-  }
-  if (obstacle) return { count: 1, reason: obstacle };
-  const count = Math.min(host.processors, MOST_THREADS);
-  return { count, reason: `${host.processors} processors, at most ${MOST_THREADS} are used unless more are asked for` };
 }
 
 function defaultType(data: TensorData): DType {

@@ -4,7 +4,6 @@
  * @module
  */
 import { UnsupportedError } from '../errors.ts';
-import { MEMORY_FLAG, SHARED_MEMORY, WASM } from '../generated/wasm.ts';
 import type { Host } from './features.ts';
 
 /** Instruction set of a build. */
@@ -15,8 +14,6 @@ export type Build = Variant | `${Variant}-shared`;
 
 /** A kernel as the builds export it. */
 export type KernelFunction = (params: number, begin: number, end: number, scratch: number) => void;
-
-const compiled = new Map<Build, Promise<WebAssembly.Module>>();
 
 /** The variants to try, best first. @throws UnsupportedError if one that was asked for is not there. */
 export function variantsToTry(host: Host, asked: Variant | undefined): Variant[] {
@@ -32,19 +29,4 @@ export function variantsToTry(host: Host, asked: Variant | undefined): Variant[]
   }
   if (asked) return [asked];
   return host.relaxedSimd ? ['relaxed', 'simd'] : ['simd'];
-}
-
-/** Compiles a build once per process. */
-export function compileBuild(build: Build): Promise<WebAssembly.Module> {
-  let module = compiled.get(build);
-  if (!module) {
-    const variant: Variant = build.startsWith('relaxed') ? 'relaxed' : 'simd';
-    const bytes = Uint8Array.from(atob(WASM[variant]), (c) => c.charCodeAt(0));
-    // builds for private and for shared memory differ in this byte alone
-    if (build !== variant) bytes[MEMORY_FLAG[variant]] = SHARED_MEMORY;
-    module = WebAssembly.compile(bytes);
-    compiled.set(build, module);
-    module.catch(() => compiled.delete(build));
-  }
-  return module;
 }

@@ -1,0 +1,15 @@
+/**
+ * What the `wattn` command is made of and runs anywhere: golden cases and their files.
+ *
+ * @module
+ */
+export { describe } from './info.ts';
+export { type CaseResult, replay } from './replay.ts';
+export {
+  readSafetensors,
+  SafetensorsError,
+  type SafetensorsFile,
+  type SafetensorsTensor,
+  tensorValues,
+  writeSafetensors,
+} from './safetensors.ts';

@@ -1,0 +1,114 @@
+/**
+ * From options to a runtime: which build, how many threads, and why.
+ *
+ * @module
+ */
+import { OptionError } from '../errors.ts';
+import { Arena } from './arena.ts';
+import type { Builds } from './builds.ts';
+import { detectHost, type Host } from './features.ts';
+import { Pool } from './pool.ts';
+import { Runtime } from './runtime.ts';
+import { selfTest } from './self-test.ts';
+import { type Build, type KernelFunction, type Variant, variantsToTry } from './variant.ts';
+
+const DEFAULT_MEMORY = 4 * 2 ** 30;
+const MOST_THREADS = 8;
+
+/** Options of `createRuntime`. */
+export interface StartOptions {
+  /** 'auto' picks the best that this device runs; today that is 'wasm'. */
+  readonly backend?: 'auto' | 'wasm';
+  /** Instruction set of the build; by default relaxed SIMD where the engine has it. */
+  readonly variant?: Variant;
+  /** Threads, the calling one counted; by default one per processor, at most 8. */
+  readonly threads?: number | 'auto';
+  /** Most bytes of memory, at most 4 GiB (the default). */
+  readonly memory?: number;
+}
+
+const OPTIONS = ['backend', 'variant', 'threads', 'memory', 'modules'];
+
+/**
+ * Compiles the best of `builds` for this device, proves it on a small problem and returns a runtime.
+ *
+ * @throws as `createRuntime`.
+ */
+export async function startRuntime(options: StartOptions, builds: Builds): Promise<Runtime> {
+  const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
+  if (unknown !== undefined) {
+    throw new OptionError(`createRuntime has no option '${unknown}'; it has ${OPTIONS.join(', ')}`);
+  }
+  const { backend = 'auto', variant, threads = 'auto', memory = DEFAULT_MEMORY } = options;
+  if (backend !== 'auto' && backend !== 'wasm')
+    throw new OptionError(`backend is '${backend}', expected 'auto' or 'wasm'`);
+  if (variant !== undefined && variant !== 'simd' && variant !== 'relaxed') {
+    throw new OptionError(`variant is '${variant}', expected 'simd' or 'relaxed'`);
+  }
+  if (!(memory >= 2 ** 20 && memory <= DEFAULT_MEMORY)) {
+    throw new OptionError(`memory is ${memory}, expected bytes from 1 MiB to 4 GiB`);
+  }
+  const host = detectHost();
+  const choice = chooseThreads(host, threads);
+  const tried: string[] = [];
+  for (const candidate of variantsToTry(host, variant)) {
+    let { count, reason: threadsReason } = choice;
+    let build: Build = count > 1 ? `${candidate}-shared` : candidate;
+    try {
+      let module = await builds.compile(build);
+      if (!module && count > 1) {
+        const lack = `the modules given have no '${build}'`;
+        if (threads !== 'auto') throw new OptionError(`${threads} threads were asked for, but ${lack}`);
+        [count, threadsReason, build] = [1, lack, candidate];
+        module = await builds.compile(build);
+      }
+      if (!module) throw new OptionError(`the modules given have no '${build}'`);
+      const arena = new Arena(memory, count > 1);
+      const instance = await WebAssembly.instantiate(module, { env: { memory: arena.memory } });
+      const kernels = instance.exports as unknown as Record<string, KernelFunction>;
+      const dots = selfTest(kernels, arena.memory, candidate);
+      const pool = count > 1 ? new Pool(module, arena.memory, count - 1) : undefined;
+      const variantReason = [
+        variant
+          ? 'asked for'
+          : candidate === 'relaxed'
+            ? 'the engine has relaxed SIMD'
+            : 'the engine has no relaxed SIMD',
+        ...tried,
+      ].join('; ');
+      return new Runtime({
+        arena,
+        kernels,
+        pool,
+        host,
+        build,
+        variantReason,
+        threadsReason,
+        variant: candidate,
+        ...dots,
+        threads: count,
+      });
+    } catch (error) {
+      if (variant || candidate === 'simd') throw error;
+      tried.push(`'${candidate}' failed: ${(error as Error).message}`);
+    }
+  }
+  throw new OptionError('no variant to try');
+}
+
+/** Number of threads and why. @throws as `createRuntime`. */
+function chooseThreads(host: Host, asked: number | 'auto'): { count: number; reason: string } {
+  const obstacle = host.sharedMemory !== true ? host.sharedMemory : host.workers !== true ? host.workers : undefined;
+  if (asked !== 'auto') {
+    if (!Number.isInteger(asked) || asked < 1 || asked > 64) {
+      throw new OptionError(`threads is ${asked}, expected 'auto' or a whole number from 1 to 64`);
+    }
+    if (asked > 1 && obstacle) {
+      throw new OptionError(`${asked} threads were asked for, but ${obstacle}. Ask for 1, or leave threads to wattn.`);
+    }
+    return { count: asked, reason: 'asked for' };
+  }
+  if (obstacle) return { count: 1, reason: obstacle };
+  const count = Math.min(host.processors, MOST_THREADS);
+  return { count, reason: `${host.processors} processors, at most ${MOST_THREADS} are used unless more are asked for` };
+}
