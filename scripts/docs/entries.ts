@@ -10,14 +10,14 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 /** Folder of the repository. */
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Source file of each entry that has types, by the name it is imported by; the command line exports nothing. */
+/** Source file of each entry that has types, by the name it is imported by. */
 export function entries(): Record<string, string> {
   const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
     exports: Record<string, string | { types?: string }>;
   };
   const found: Record<string, string> = {};
   for (const [name, target] of Object.entries(exports)) {
-    if (typeof target === 'string' || !target.types || name === './cli') continue;
+    if (typeof target === 'string' || !target.types) continue;
     found[name.replace(/^\./, 'wattn')] = target.types.replace('./build/', 'src/').replace(/\.d\.ts$/, '.ts');
   }
   return found;
@@ -32,7 +32,7 @@ export async function exported(): Promise<Map<string, string>> {
       if (!names.has(name)) names.set(name, entry);
       if (typeof value !== 'object' || value === null || Array.isArray(value)) continue;
       for (const [member, what] of Object.entries(value)) {
-        if (typeof what === 'function') names.set(`${name}.${member}`, entry);
+        if (typeof what === 'function' && !names.has(`${name}.${member}`)) names.set(`${name}.${member}`, entry);
       }
     }
   }

@@ -12,9 +12,8 @@ import { selectTopK } from './select/choose.ts';
 import { weightSums } from './select/weight-sums.ts';
 
 /** How votes of neighbours are pooled. */
-export const VOTE_POOLING = ['avg', 'max'] as const;
-
-export type VotePooling = (typeof VOTE_POOLING)[number];
+export type VotePooling = 'avg' | 'max';
+export const VOTE_POOLING: readonly VotePooling[] = ['avg', 'max'];
 
 /** What is voted on, and how many keys stay. */
 export interface WindowVotes {

@@ -3,6 +3,8 @@
  *
  * @module wattn/onnx
  */
+
+export type { OpEntry, Tensors } from '../ops/registry.ts';
 export {
   Attention,
   type AttentionAttributes,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { OptionError } from '../errors.ts';
+import { OptionError, UnsupportedError } from '../errors.ts';
 import { Arena } from './arena.ts';
 import type { Builds } from './builds.ts';
 import { detectHost, type Host } from './features.ts';
@@ -89,11 +89,23 @@ export async function startRuntime(options: StartOptions, builds: Builds): Promi
         threads: count,
       });
     } catch (error) {
+      if (error instanceof WebAssembly.CompileError && FORBIDDEN.test(error.message)) throw forbidden(error);
       if (variant || candidate === 'simd') throw error;
       tried.push(`'${candidate}' failed: ${(error as Error).message}`);
     }
   }
   throw new OptionError('no variant to try');
+}
+
+/** What engines say where a page's policy, or the platform, lets no WebAssembly be compiled. */
+const FORBIDDEN = /Content Security Policy|disallowed by embedder|unsafe-eval/i;
+
+function forbidden(cause: WebAssembly.CompileError): UnsupportedError {
+  return new UnsupportedError(
+    `WebAssembly may not be compiled here: ${cause.message}. A Content-Security-Policy must allow script-src ` +
+      "'wasm-unsafe-eval'; platforms that compile ahead take createRuntime({ modules }).",
+    { cause },
+  );
 }
 
 /** Number of threads and why. @throws as `createRuntime`. */

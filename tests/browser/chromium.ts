@@ -18,6 +18,7 @@ export interface Page {
   on(event: 'request', listener: (request: { url(): string }) => void): void;
   on(event: 'worker', listener: () => void): void;
   on(event: 'pageerror', listener: (error: Error) => void): void;
+  on(event: 'console', listener: (message: { text(): string }) => void): void;
   close(): Promise<void>;
 }
 

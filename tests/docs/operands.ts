@@ -130,6 +130,10 @@ const VIDEO = { T: 8192, H: 1 };
 
 /** What is particular to an example, by the symbol it documents. */
 export const PARTICULAR: Readonly<Record<string, Operands>> = {
+  createRuntime: {
+    readFile:
+      "= async (path: string) => (await import('node:fs/promises')).readFile(path.replace('node_modules/wattn/', ''))",
+  },
   chaiLayer: { size: '= { layer: 0, layers: 2, kvHeads: 16, headDim: 16, capacity: 256 }' },
   choosingLayer: SIZE,
   restoreChoosingLayer: {

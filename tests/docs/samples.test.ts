@@ -1,13 +1,16 @@
 // Every code sample of the documentation: the type checker takes it, and it runs.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import ts from 'typescript';
+import { entries, ROOT } from '../../scripts/docs/entries.ts';
 import { createRuntime, type Runtime, Tensor } from '../../src/index.ts';
+import { ISOLATED } from '../browser/server.ts';
 import { AXES, COMMON, PARTICULAR } from './operands.ts';
-import { entries, exampleSamples, namesOf, onSources, pageSamples, ROOT, type Sample, typeErrors } from './samples.ts';
+import { exampleSamples, namesOf, onSources, pageSamples, type Sample, typeErrors } from './samples.ts';
 
 const folder = mkdtempSync(join(ROOT, 'tests/docs/.samples-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -116,12 +119,76 @@ test('every @example runs', async (t) => {
   }
 });
 
+test('every operand of tests/docs/operands.ts is of an example', () => {
+  const symbols = new Set(examples.map(({ symbol }) => symbol));
+  assert.deepEqual(
+    Object.keys(PARTICULAR).filter((symbol) => !symbols.has(symbol)),
+    [],
+  );
+});
+
+/** Builds that a sample imports as files; a platform that imports them has compiled them. */
+function withoutWasmImports(code: string): string {
+  return code.replace(
+    /^import (\w+) from 'wattn\/([\w-]+\.wasm)';$/gm,
+    (_, name: string, file: string) =>
+      `import { readFileSync as read_${name} } from 'node:fs';\n` +
+      `const ${name} = () => WebAssembly.compile(read_${name}(${JSON.stringify(join(ROOT, 'build/wasm', file))}));`,
+  );
+}
+
+/** What each language of the pages is checked by. */
+const CHECKS: Record<string, (sample: Sample) => Promise<void> | void> = {
+  async ts(sample) {
+    const path = write(sample, `${onSources(sample.code, folder)}\nexport {};\n`);
+    await silently(() => import(pathToFileURL(path).href));
+  },
+  async js(sample) {
+    const path = join(folder, `page-${sample.line}.mjs`);
+    writeFileSync(path, onSources(withoutWasmImports(sample.code), folder));
+    const module = (await import(pathToFileURL(path).href)) as {
+      default?: { fetch?(): Promise<Response>; server?: { headers: object } };
+    };
+    if (module.default?.fetch) assert.equal((await module.default.fetch()).status, 200);
+    else assert.deepEqual(module.default?.server?.headers, ISOLATED);
+  },
+  sh({ code }) {
+    const { status, stderr } = spawnSync('bash', ['-n'], { input: code, encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: object };
+    const cli = readFileSync(join(ROOT, 'src/cli/main.ts'), 'utf8');
+    for (const [, script] of code.matchAll(/npm (?:run )?(?!ci|install|run)([\w:]+)/g)) {
+      assert.ok(Object.hasOwn(scripts, script!), `package.json has no script '${script}'`);
+    }
+    for (const [, command] of code.matchAll(/npx wattn (\w+)/g)) {
+      assert.ok(cli.includes(`.command('${command}')`), `wattn has no command '${command}'`);
+    }
+    for (const [, file] of code.matchAll(/npx tsx (\S+)/g)) assert.ok(existsSync(join(ROOT, file!)), `no ${file}`);
+  },
+  python({ code }) {
+    const { status, stderr } = spawnSync('python3', ['-c', 'import ast, sys; ast.parse(sys.stdin.read())'], {
+      input: code,
+      encoding: 'utf8',
+    });
+    // no part of wattn needs python
+    if (status !== null) assert.equal(status, 0, stderr);
+  },
+  http({ code }) {
+    for (const line of code.trimEnd().split('\n')) assert.match(line, /^[A-Z][\w-]+: \S/);
+  },
+  // tests/docs/browser.test.ts opens them
+  html: () => {},
+};
+
 test('every sample of the pages runs', async (t) => {
   assert.ok(pages.length > 0);
-  for (const sample of pages.filter(({ language }) => language === 'ts')) {
-    await t.test(title(sample), async () => {
-      const path = write(sample, `${onSources(sample.code, folder)}\nexport {};\n`);
-      await silently(() => import(pathToFileURL(path).href));
+  for (const sample of pages) {
+    await t.test(`${title(sample)} (${sample.language})`, async (t) => {
+      const check = CHECKS[sample.language];
+      assert.ok(check, `nothing checks samples of the language '${sample.language}'`);
+      assert.ok(sample.language !== 'python' || sample.notRun !== '', 'nothing runs Python: say why it is not run');
+      if (sample.notRun !== '') t.diagnostic(`not run: ${sample.notRun}`);
+      await check(sample);
     });
   }
 });

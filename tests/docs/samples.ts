@@ -5,11 +5,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
-
-/** Folder of the repository. */
-export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+import { entries, ROOT } from '../../scripts/docs/entries.ts';
 
 /** A fenced block of a Markdown page, or an `@example`. */
 export interface Sample {
@@ -22,16 +19,20 @@ export interface Sample {
   /** What is documented: `gla`, `KVCache.fork`, `features.elu1`; empty on a page. */
   readonly symbol: string;
   readonly code: string;
+  /** Why it is not run, by a comment `<!-- not run: ... -->` before it; empty where it is. */
+  readonly notRun: string;
 }
 
 /** Fenced blocks of a Markdown text. */
 export function samplesOfPage(file: string, text: string): Sample[] {
-  return [...text.matchAll(/^```([^\n]*)\n([\s\S]*?)^```$/gm)].map(({ 1: language, 2: code, index }) => ({
+  const block = /(?:^<!-- not run: (.*) -->\n)?^```([^\n]*)\n([\s\S]*?)^```$/gm;
+  return [...text.matchAll(block)].map(({ 1: notRun = '', 2: language, 3: code, index }) => ({
     file,
-    line: text.slice(0, index).split('\n').length + 1,
+    line: text.slice(0, index).split('\n').length + (notRun === '' ? 1 : 2),
     language: language!.trim(),
     symbol: '',
     code: code!,
+    notRun,
   }));
 }
 
@@ -70,6 +71,7 @@ export function exampleSamples(): Sample[] {
           language: 'ts',
           symbol: nameOf(node, file),
           code: `${code.slice(blank.length)}\n`,
+          notRun: '',
         });
       }
       ts.forEachChild(node, visit);
@@ -109,20 +111,6 @@ export function namesOf(code: string): { free: string[]; declared: string[] } {
   };
   visit(source);
   return { free: [...used].filter((name) => !bound.has(name)), declared: [...declared] };
-}
-
-/** Source files of the package's entries. */
-export function entries(): Record<string, string> {
-  const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
-    exports: Record<string, string | { types?: string }>;
-  };
-  return Object.fromEntries(
-    Object.entries(exports).flatMap(([name, target]) =>
-      typeof target === 'object' && target.types
-        ? [[name.replace(/^\./, 'wattn'), target.types.replace('./build/', 'src/').replace(/\.d\.ts$/, '.ts')]]
-        : [],
-    ),
-  );
 }
 
 /** The code with imports of the package made imports of its sources, for a module in `folder`. */

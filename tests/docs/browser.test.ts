@@ -1,0 +1,147 @@
+// What the pages say of browsers, in Chromium: their HTML, content security policies, service workers.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type Browser, launch, missingChromium, type Page } from '../browser/chromium.ts';
+import { ISOLATED, serve } from '../browser/server.ts';
+import { missing, requireBuild } from '../portable/harness.ts';
+import { pageSamples } from './samples.ts';
+
+let browser: Browser | undefined;
+before(async () => {
+  requireBuild();
+  if (missingChromium() === '') browser = await launch();
+});
+after(() => browser?.close());
+
+/** What attention gave in a page, and on how many threads and why; or the error. */
+interface Outcome {
+  readonly first?: number;
+  readonly threads?: number;
+  readonly reason?: string;
+  readonly error?: string;
+  readonly message?: string;
+}
+
+const CALL = `async ({ attention, createRuntime }) => {
+  try {
+    const rt = await createRuntime();
+    await rt.ready();
+    const x = rt.tensor(new Float32Array(64 * 2 * 16).fill(0.5), [1, 64, 2, 16]);
+    const { o } = await attention({ q: x, k: x, v: x });
+    const first = (await o.data())[0];
+    const { threads, threadsReason: reason } = rt.info();
+    rt.dispose();
+    return { first, threads, reason };
+  } catch ({ name, message }) {
+    return { error: name, message };
+  }
+}`;
+
+/** Runs a body in a page that is served with headers. */
+async function inPage<T>(
+  headers: Readonly<Record<string, string>>,
+  body: (page: Page, origin: string) => Promise<T>,
+  pages: Readonly<Record<string, string>> = {},
+): Promise<T> {
+  await using server = await serve(headers, pages);
+  const page = await browser!.newPage();
+  try {
+    return await body(page, server.origin);
+  } finally {
+    await page.close();
+  }
+}
+
+for (const sample of pageSamples().filter(({ language }) => language === 'html')) {
+  test(`the page of ${sample.file}:${sample.line} works`, async (t) => {
+    if (missingChromium() !== '') return missing(t, missingChromium());
+    const html = sample.code.replaceAll('./node_modules/wattn/', '/');
+    for (const headers of [ISOLATED, {}]) {
+      const lines = await inPage(
+        headers,
+        async (page, origin) => {
+          const lines: string[] = [];
+          page.on('pageerror', (error) => lines.push(`${error}`));
+          const said = new Promise<void>((resolve) => {
+            page.on('console', (message) => {
+              lines.push(message.text());
+              resolve();
+            });
+            page.on('pageerror', () => resolve());
+          });
+          await page.goto(`${origin}/sample.html`);
+          await said;
+          return lines;
+        },
+        { '/sample.html': html },
+      );
+      assert.equal(lines.length, 1, lines.join('\n'));
+      assert.match(lines[0]!, /^1 x 64 x 2 x 16 /);
+    }
+  });
+}
+
+const ALL = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src blob:";
+const policies: readonly [title: string, policy: string, check: (outcome: Outcome) => void][] = [
+  ['the policy that the quick start names runs on all threads', ALL, ({ threads }) => assert.ok(threads! > 1)],
+  [
+    'without wasm-unsafe-eval the error says so',
+    "default-src 'none'; script-src 'self'; worker-src blob:",
+    ({ error, message }) => {
+      assert.equal(error, 'UnsupportedError');
+      assert.match(message!, /script-src 'wasm-unsafe-eval'/);
+    },
+  ],
+  [
+    'without worker-src there is one thread, and the reason',
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'",
+    ({ threads, reason }) => {
+      assert.equal(threads, 1);
+      assert.match(reason!, /worker-src blob:/);
+    },
+  ],
+  [
+    'trusted types leave one thread, and the reason',
+    `${ALL}; require-trusted-types-for 'script'`,
+    ({ threads, reason }) => {
+      assert.equal(threads, 1);
+      assert.match(reason!, /^workers could not be started: .*TrustedScriptURL/);
+    },
+  ],
+];
+
+for (const [title, policy, check] of policies) {
+  test(`Content-Security-Policy: ${title}`, async (t) => {
+    if (missingChromium() !== '') return missing(t, missingChromium());
+    const outcome = await inPage({ ...ISOLATED, 'Content-Security-Policy': policy }, async (page, origin) => {
+      await page.goto(`${origin}/index.html`);
+      return (await page.evaluate(`import('/build/index.js').then(${CALL})`)) as Outcome;
+    });
+    if (outcome.error === undefined) assert.ok(Math.abs(outcome.first! - 0.5) < 1e-6);
+    check(outcome);
+  });
+}
+
+test('a service worker runs on one thread, and says why', async (t) => {
+  if (missingChromium() !== '') return missing(t, missingChromium());
+  const worker = `import * as wattn from '/build/index.js';
+    onmessage = (event) => event.waitUntil((${CALL})(wattn).then((outcome) => event.source.postMessage(outcome)));`;
+  const call = `(async () => {
+    const { serviceWorker } = navigator;
+    const answer = new Promise((resolve) => { serviceWorker.onmessage = ({ data }) => resolve(data); });
+    await serviceWorker.register('/sw.js', { type: 'module' });
+    (await serviceWorker.ready).active.postMessage('go');
+    return answer;
+  })()`;
+  const outcome = await inPage(
+    ISOLATED,
+    async (page, origin) => {
+      await page.goto(`${origin}/index.html`);
+      return (await page.evaluate(call)) as Outcome;
+    },
+    { '/sw.js': worker },
+  );
+  assert.ok(Math.abs(outcome.first! - 0.5) < 1e-6, JSON.stringify(outcome));
+  assert.equal(outcome.threads, 1);
+  assert.match(outcome.reason!, /neither Worker nor node:worker_threads/);
+});
