@@ -88,6 +88,7 @@ else {
   process.stdout.write(`${NEWER_NODE} is missing: the suites were not run on a newer Node\n`);
   if (process.env.CI) record('Node 24', { passed: 0, failed: 1, skipped: 0 });
 }
+runNode('documentation', process.execPath, suites('tests/docs'));
 runNode('the built package everywhere', process.execPath, suites('tests/portable'));
 
 process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);

@@ -72,20 +72,18 @@ export function methodsTable(rows: readonly Method[], link: (symbol: string, tex
       '',
       '<div class="methods">',
       '',
-      '| method | computes | paper | forms | states | backends | |',
-      '|---|---|---|---|---|---|---|',
+      '| method | computes, paper | forms | states | backends |',
+      '|---|---|---|---|---|',
     );
     for (const { entry, symbol, forms, states } of rows.filter((row) => row.family === family)) {
       const cells = [
-        link(symbol, `\`${symbol}\``),
-        entry.doc,
-        entry.paper,
+        `${link(symbol, `\`${symbol}\``)}<br><small>${link(symbol, 'example')}</small>`,
+        entry.paper ? `${entry.doc}<br><small>${entry.paper}</small>` : entry.doc,
         forms.map((form) => (form.symbol ? link(form.symbol, form.text) : form.text)).join('<br>'),
         states
           .map(({ operand, result }) => (operand === result ? `\`${result}\`` : `\`${operand}\` → \`${result}\``))
           .join('<br>'),
         'wasm',
-        link(symbol, 'example'),
       ];
       lines.push(`| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`);
     }

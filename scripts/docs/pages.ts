@@ -69,7 +69,8 @@ export function writePages(exported: ReadonlyMap<string, string>, table: string)
     return target;
   };
   const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
-  write('README.md', '', read('README.md'));
+  // the site has a title of its own above it
+  write('README.md', '', read('README.md').replace(/^# .*\n+/, ''));
   const unnamed = readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md') && !PAGE_NAMES[`docs/${name}`]);
   if (unnamed.length > 0) throw new Error(`scripts/docs/pages.ts has no name for ${unnamed.join(', ')}`);
   return Object.entries(PAGE_NAMES).map(([path, name]) =>

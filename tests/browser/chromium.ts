@@ -24,7 +24,10 @@ export interface Page {
 
 /** What the tests use of playwright's browser. */
 export interface Browser {
-  newPage(): Promise<Page>;
+  newPage(options?: {
+    readonly colorScheme?: 'light' | 'dark';
+    readonly viewport?: { readonly width: number; readonly height: number };
+  }): Promise<Page>;
   close(): Promise<void>;
   version(): string;
 }

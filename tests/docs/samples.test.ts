@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { format } from 'node:util';
 import ts from 'typescript';
 import { entries, ROOT } from '../../scripts/docs/entries.ts';
 import { createRuntime, type Runtime, Tensor } from '../../src/index.ts';
@@ -93,15 +94,22 @@ async function expectNumbers(result: object): Promise<void> {
   }
 }
 
-/** What a sample prints is for its reader. */
-async function silently<T>(body: () => Promise<T>): Promise<T> {
+/** Lines that a sample prints, which are for its reader. */
+async function printed(body: () => Promise<unknown>): Promise<string[]> {
   const { log } = console;
-  console.log = () => {};
+  const lines: string[] = [];
+  console.log = (...values) => lines.push(format(...values));
   try {
-    return await body();
+    await body();
   } finally {
     console.log = log;
   }
+  return lines;
+}
+
+/** What a sample says that it prints: comments behind calls of console.log. */
+function promised(code: string): string[] {
+  return Array.from(code.matchAll(/^\s*console\.log\(.*\);? \/\/ (.*)$/gm), ([, line]) => line!);
 }
 
 const examples = exampleSamples();
@@ -114,7 +122,7 @@ test('every @example runs', async (t) => {
     await t.test(title(sample), async () => {
       const path = write(sample, moduleOf(sample));
       const { run } = (await import(pathToFileURL(path).href)) as { run(rt: Runtime): Promise<object> };
-      await silently(() => rt.scope(async () => expectNumbers(await run(rt))));
+      await printed(() => rt.scope(async () => expectNumbers(await run(rt))));
     });
   }
 });
@@ -141,7 +149,8 @@ function withoutWasmImports(code: string): string {
 const CHECKS: Record<string, (sample: Sample) => Promise<void> | void> = {
   async ts(sample) {
     const path = write(sample, `${onSources(sample.code, folder)}\nexport {};\n`);
-    await silently(() => import(pathToFileURL(path).href));
+    const lines = await printed(() => import(pathToFileURL(path).href));
+    for (const line of promised(sample.code)) assert.ok(lines.includes(line), `it printed ${lines.join(' | ')}`);
   },
   async js(sample) {
     const path = join(folder, `page-${sample.line}.mjs`);
