@@ -18,6 +18,36 @@ function literal(parts) {
   }
 }
 
+/**
+ * `@throws ShapeError, OptionError for ...`: the errors as code, to be linked.
+ *
+ * @param {import('typedoc').CommentDisplayPart[]} parts
+ */
+function withErrors(parts) {
+  return parts.flatMap((part) =>
+    part.kind === 'text'
+      ? part.text
+          .split(/\b(\w+Error)\b/)
+          .map((text, i) => (i % 2 === 1 ? { kind: 'code', text: `\`${text}\`` } : { kind: 'text', text }))
+      : [part],
+  );
+}
+
+/**
+ * Links the names of exports, but for that of what is documented.
+ *
+ * @param {import('typedoc').CommentDisplayPart[]} parts
+ * @param {Map<string, import('typedoc').Reflection>} named
+ * @param {import('typedoc').Reflection} own
+ */
+function link(parts, named, own) {
+  for (const [i, { kind, text }] of parts.entries()) {
+    const name = text.replaceAll('`', '');
+    const target = kind === 'code' ? named.get(name) : undefined;
+    if (target && name !== own.name) parts[i] = { kind: 'inline-tag', tag: '@linkcode', text: name, target };
+  }
+}
+
 /** @param {import('typedoc').Application} app */
 export function load(app) {
   const { symbols, files } = JSON.parse(
@@ -27,10 +57,22 @@ export function load(app) {
   app.converter.on(
     Converter.EVENT_RESOLVE_BEGIN,
     (context) => {
-      for (const { comment } of Object.values(context.project.reflections)) {
+      const named = new Map();
+      for (const module of context.project.children ?? []) {
+        for (const child of module.children ?? []) if (!named.has(child.name)) named.set(child.name, child);
+      }
+      for (const reflection of Object.values(context.project.reflections)) {
+        const { comment } = reflection;
         if (!comment) continue;
-        literal(comment.summary);
-        for (const { tag, content } of comment.blockTags) if (tag !== '@example') literal(content);
+        for (const tag of comment.blockTags) if (tag.tag === '@throws') tag.content = withErrors(tag.content);
+        const prose = [
+          comment.summary,
+          ...comment.blockTags.flatMap(({ tag, content }) => (tag === '@example' ? [] : [content])),
+        ];
+        for (const parts of prose) {
+          literal(parts);
+          link(parts, named, reflection);
+        }
       }
       for (const module of context.project.children ?? []) {
         for (const child of module.children ?? []) {

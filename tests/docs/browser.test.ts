@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type Browser, launch, missingChromium, type Page } from '../browser/chromium.ts';
-import { ISOLATED, serve } from '../browser/server.ts';
+import { ISOLATED, type Server, serve } from '../browser/server.ts';
 import { missing, requireBuild } from '../portable/harness.ts';
 import { pageSamples } from './samples.ts';
 
@@ -40,13 +40,13 @@ const CALL = `async ({ attention, createRuntime }) => {
 /** Runs a body in a page that is served with headers. */
 async function inPage<T>(
   headers: Readonly<Record<string, string>>,
-  body: (page: Page, origin: string) => Promise<T>,
+  body: (page: Page, server: Server) => Promise<T>,
   pages: Readonly<Record<string, string>> = {},
 ): Promise<T> {
   await using server = await serve(headers, pages);
   const page = await browser!.newPage();
   try {
-    return await body(page, server.origin);
+    return await body(page, server);
   } finally {
     await page.close();
   }
@@ -57,9 +57,9 @@ for (const sample of pageSamples().filter(({ language }) => language === 'html')
     if (missingChromium() !== '') return missing(t, missingChromium());
     const html = sample.code.replaceAll('./node_modules/wattn/', '/');
     for (const headers of [ISOLATED, {}]) {
-      const lines = await inPage(
+      const [lines, requests] = await inPage(
         headers,
-        async (page, origin) => {
+        async (page, { origin, requests }) => {
           const lines: string[] = [];
           page.on('pageerror', (error) => lines.push(`${error}`));
           const said = new Promise<void>((resolve) => {
@@ -71,12 +71,17 @@ for (const sample of pageSamples().filter(({ language }) => language === 'html')
           });
           await page.goto(`${origin}/sample.html`);
           await said;
-          return lines;
+          return [lines, requests] as const;
         },
         { '/sample.html': html },
       );
       assert.equal(lines.length, 1, lines.join('\n'));
       assert.match(lines[0]!, /^1 x 64 x 2 x 16 /);
+      if (html.includes('external.js')) {
+        assert.match(lines[0]!, headers === ISOLATED ? / relaxed-shared$/ : / relaxed$/);
+        assert.equal(requests.filter((path) => path.endsWith('.wasm')).length, 1);
+      } else
+        assert.match(lines[0]!, headers === ISOLATED ? / \d+ \d+ processors, / : / 1 the page is not cross-origin/);
     }
   });
 }
@@ -113,7 +118,7 @@ const policies: readonly [title: string, policy: string, check: (outcome: Outcom
 for (const [title, policy, check] of policies) {
   test(`Content-Security-Policy: ${title}`, async (t) => {
     if (missingChromium() !== '') return missing(t, missingChromium());
-    const outcome = await inPage({ ...ISOLATED, 'Content-Security-Policy': policy }, async (page, origin) => {
+    const outcome = await inPage({ ...ISOLATED, 'Content-Security-Policy': policy }, async (page, { origin }) => {
       await page.goto(`${origin}/index.html`);
       return (await page.evaluate(`import('/build/index.js').then(${CALL})`)) as Outcome;
     });
@@ -135,7 +140,7 @@ test('a service worker runs on one thread, and says why', async (t) => {
   })()`;
   const outcome = await inPage(
     ISOLATED,
-    async (page, origin) => {
+    async (page, { origin }) => {
       await page.goto(`${origin}/index.html`);
       return (await page.evaluate(call)) as Outcome;
     },
@@ -144,4 +149,40 @@ test('a service worker runs on one thread, and says why', async (t) => {
   assert.ok(Math.abs(outcome.first! - 0.5) < 1e-6, JSON.stringify(outcome));
   assert.equal(outcome.threads, 1);
   assert.match(outcome.reason!, /neither Worker nor node:worker_threads/);
+});
+
+test('Cross-Origin-Embedder-Policy: credentialless isolates too', async (t) => {
+  if (missingChromium() !== '') return missing(t, missingChromium());
+  const headers = { ...ISOLATED, 'Cross-Origin-Embedder-Policy': 'credentialless' };
+  const { threads } = await inPage(headers, async (page, { origin }) => {
+    await page.goto(`${origin}/index.html`);
+    return (await page.evaluate(`import('/build/index.js').then(${CALL})`)) as Outcome;
+  });
+  assert.ok(threads! > 1);
+});
+
+test('a service worker can add the headers of isolation where the server does not', async (t) => {
+  if (missingChromium() !== '') return missing(t, missingChromium());
+  const worker = `onactivate = (event) => event.waitUntil(clients.claim());
+    onfetch = (event) => event.respondWith(fetch(event.request).then((response) => {
+      const headers = new Headers(response.headers);
+      for (const [name, value] of Object.entries(${JSON.stringify(ISOLATED)})) headers.set(name, value);
+      return new Response(response.body, { status: response.status, headers });
+    }));`;
+  const register = `(async () => {
+    await navigator.serviceWorker.register('/sw.js');
+    await navigator.serviceWorker.ready;
+    while (!navigator.serviceWorker.controller) await new Promise((resolve) => setTimeout(resolve, 10));
+  })()`;
+  const { threads } = await inPage(
+    {},
+    async (page, { origin }) => {
+      await page.goto(`${origin}/index.html`);
+      await page.evaluate(register);
+      await page.goto(`${origin}/index.html`);
+      return (await page.evaluate(`import('/build/index.js').then(${CALL})`)) as Outcome;
+    },
+    { '/sw.js': worker },
+  );
+  assert.ok(threads! > 1);
 });

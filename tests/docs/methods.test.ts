@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test';
 import { entries, exported, ROOT } from '../../scripts/docs/entries.ts';
 import { CACHES, SEGMENTS } from '../../scripts/docs/families.ts';
 import { type Method, methods, methodsTable } from '../../scripts/docs/methods.ts';
+import { KVCache } from '../../src/cache/index.ts';
 import { cacheTypes, layerKind } from '../../src/cache/layer-kinds.ts';
 import * as errors from '../../src/errors.ts';
 import * as wattn from '../../src/index.ts';
@@ -151,4 +152,56 @@ test('the quick start names every entry', () => {
     readFileSync(join(ROOT, 'docs/quick-start.md'), 'utf8') + readFileSync(join(ROOT, 'docs/porting.md'), 'utf8');
   for (const entry of Object.keys(entries()))
     assert.ok(page.includes(`\`${entry}\``) || page.includes(`'${entry}'`), entry);
+});
+
+test('the reasons that the page of threads lists are those of the sources', () => {
+  const sources = ['features', 'start', 'pool']
+    .map((name) => readFileSync(join(ROOT, `src/runtime/${name}.ts`), 'utf8'))
+    .join('');
+  // literals that go on in the next line
+  const texts = sources.replace(/['`] \+\n\s*['`]/g, '').replace(/\$\{[^}]*\}/g, '...');
+  const page = readFileSync(join(ROOT, 'docs/threads.md'), 'utf8').split('## Reasons')[1]!;
+  const reasons = Array.from(page.matchAll(/^\| `(.*?)` \|/gm), ([, reason]) => reason!);
+  assert.ok(reasons.length > 5);
+  for (const reason of reasons) {
+    for (const part of reason
+      .replace(/\b\d\b/g, '...')
+      .replace(/'[\w-]+-shared'/, "'...'")
+      .split(/ ?\.\.\. ?/)) {
+      assert.ok(texts.includes(part), `'${part}' of '${reason}' is in no source`);
+    }
+  }
+});
+
+test('the bytes of a token are what the page of memory says', () => {
+  const page = readFileSync(join(ROOT, 'docs/memory.md'), 'utf8');
+  const [Hkv, D] = [2, 64];
+  const bytes = {
+    f32: [8 * Hkv * D, '| `f32` | 8 Hkv D |'],
+    f16: [4 * Hkv * D, '| `f16`, `bf16` | 4 Hkv D |'],
+    bf16: [4 * Hkv * D, '| `f16`, `bf16` | 4 Hkv D |'],
+    int8: [2 * Hkv * (D + 4), '| `int8` | 2 Hkv (D + 4)'],
+    int4: [Hkv * (D + D / 4), '| `int4` | Hkv (D + D / 4)'],
+    kivi4: [1.5 * Hkv * D, '| `kivi4` | 1.5 Hkv D |'],
+    kivi2: [Hkv * D, '| `kivi2` | Hkv D |'],
+  } as const;
+  for (const [dtype, [count, row]] of Object.entries(bytes)) {
+    using cache = new KVCache(runtime, { layers: 1, kvHeads: Hkv, headDim: D, capacity: 4096, dtype: dtype as 'f32' });
+    assert.equal(cache.bytesPerToken, count, dtype);
+    assert.ok(page.includes(row), row);
+  }
+});
+
+test('what the guide to choosing says of measured error is in the tables it is from', () => {
+  const guide = readFileSync(join(ROOT, 'docs/choosing.md'), 'utf8');
+  const measured = readFileSync(join(ROOT, 'docs/sparse-quality.md'), 'utf8').split('\n## ')[1]!;
+  const rows = [...guide.matchAll(/^\| `(\w+)` \| (.*) \| ([\d.]+) % \| ([\d.]+) \|$/gm)];
+  assert.equal(rows.length, 10);
+  for (const [, method, setting, density, error] of rows) {
+    const row = measured.split('\n').find((line) => line.startsWith(`| ${method} `) && line.includes(`| ${setting} `));
+    assert.ok(row, `${method}, ${setting}`);
+    const [, , , share, figure] = row.split('|').map((cell) => cell.trim());
+    assert.equal(Number.parseFloat(share!), Number(density), row);
+    assert.ok(Math.abs(Number(figure) - Number(error)) < 0.00051, row);
+  }
 });
