@@ -1,10 +1,12 @@
 /**
- * Compiles the wasm builds, checks what the ABI promises of them, and writes src/generated/.
+ * Compiles the wasm builds, checks what the ABI promises of them, writes src/generated/, and clears build/ of what has no
+ * source any more.
  *
  * @module
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import { applyPatch } from '../src/runtime/patch.ts';
 import { makePatch } from './make-patch.ts';
@@ -72,6 +74,15 @@ function memoryFlagAt(target: string, module: Uint8Array): number {
   return at;
 }
 
+/** Removes compiled modules whose source is gone: they would travel in the package. */
+function removeStale(): void {
+  for (const entry of readdirSync('build', { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    const source = path.replace(/^build/, 'src').replace(/(\.d\.ts|\.js)$/, '.ts');
+    if (source.endsWith('.ts') && !existsSync(source)) rmSync(path);
+  }
+}
+
 mkdirSync('build/wasm', { recursive: true });
 mkdirSync('src/generated', { recursive: true });
 const modules = new Map<string, Uint8Array<ArrayBuffer>>();
@@ -119,10 +130,11 @@ writeFileSync(
   'src/generated/wasm.ts',
   `${GENERATED}
 /** The relaxed build, deflated, in base64. */
-export const RELAXED =
+export const RELAXED: string =
   '${packed(relaxed)}';
 /** What makes the simd build of it (runtime/patch.ts), likewise. */
-export const SIMD_PATCH =
+export const SIMD_PATCH: string =
   '${packed(patch)}';
 `,
 );
+removeStale();

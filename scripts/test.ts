@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { packed } from '../tests/portable/package.ts';
 
 const NEWER_NODE = 'tests/runtimes/node_modules/node24/bin/node';
 
@@ -89,7 +90,18 @@ else {
   if (process.env.CI) record('Node 24', { passed: 0, failed: 1, skipped: 0 });
 }
 runNode('documentation', process.execPath, suites('tests/docs'));
-runNode('the built package everywhere', process.execPath, suites('tests/portable'));
+spawnSync('sh', ['tests/bundlers/install.sh'], { stdio: 'inherit' });
+// Rollup and Next.js take minutes: npm run test:bundlers
+const BUNDLED = ['webpack', 'package', 'vite', 'esbuild', 'size'].map((name) => `tests/bundlers/${name}.test.ts`);
+try {
+  // once, for all files of the suites
+  packed();
+  runNode('the packed package everywhere', process.execPath, suites('tests/portable'));
+  runNode('the packed package and its bundles', process.execPath, BUNDLED);
+} catch (error) {
+  process.stdout.write(`${(error as Error).message}\n`);
+  record('the packed package', { passed: 0, failed: 1, skipped: 0 });
+}
 
 process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;

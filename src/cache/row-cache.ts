@@ -85,7 +85,7 @@ export class RowCache<Name extends string> {
   }
 
   /** Tokens [from, to) of a column, [B, to - from, ...], where they lie. Default: all that are in the cache. */
-  column(name: Name, from = 0, to = this.#length): Tensor {
+  column(name: Name, from = 0, to: number = this.#length): Tensor {
     let first = 0;
     for (const [other, axes] of Object.entries<readonly number[]>(this.#columns)) {
       const size = axes.reduce((n, m) => n * m, 1);

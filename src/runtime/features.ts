@@ -42,6 +42,7 @@ interface Globals {
   SharedArrayBuffer?: unknown;
   document?: unknown;
   window?: unknown;
+  ServiceWorkerGlobalScope?: unknown;
 }
 
 const host = globalThis as unknown as Globals;
@@ -73,6 +74,7 @@ function processors(runtime: Host['runtime']): number {
 export function detectHost(): Host {
   const runtime = runtimeName();
   const onPage = runtime === 'browser';
+  const inServiceWorker = onPage && host.ServiceWorkerGlobalScope !== undefined;
   let sharedMemory: true | string = true;
   // an unisolated page can still construct a shared memory, but not post it to a worker
   if (onPage && host.crossOriginIsolated !== true) {
@@ -84,6 +86,7 @@ export function detectHost(): Host {
   }
   let workers: true | string = true;
   if (runtime === 'workerd') workers = 'this platform has no workers';
+  else if (inServiceWorker) workers = 'a service worker cannot start workers';
   else if (host.Worker === undefined && nodeModule('node:worker_threads') === undefined) {
     workers = 'neither Worker nor node:worker_threads is available here';
   }
@@ -92,7 +95,7 @@ export function detectHost(): Host {
     processors: Math.max(1, processors(runtime)),
     sharedMemory,
     workers,
-    canBlock: !(onPage && host.document !== undefined),
+    canBlock: !(onPage && (host.document !== undefined || inServiceWorker)),
     simd: WebAssembly.validate(new Uint8Array(SIMD_PROBE)),
     relaxedSimd: WebAssembly.validate(new Uint8Array(RELAXED_PROBE)),
   };

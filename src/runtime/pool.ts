@@ -15,6 +15,8 @@ interface Thread {
   terminate(): void;
 }
 
+/** What a page's policy may lack; no engine says so itself. */
+const POLICY = "a Content-Security-Policy must allow 'worker-src blob:'";
 /** Spins on `done` before the calling thread sleeps or yields: about 100 microseconds. */
 const SPINS = 10000;
 /** A worker that holds an item for longer than this is taken for dead. */
@@ -58,7 +60,8 @@ export class Pool {
       for (let id = 0; id < this.#count; ++id) this.#threads.push(this.#startThread(id));
     } catch (error) {
       this.stop();
-      this.#failure = `workers could not be started: ${(error as Error).message}`;
+      const { name, message } = error as Error;
+      this.#failure = `workers could not be started: ${message}${name === 'SecurityError' ? ` (${POLICY})` : ''}`;
     }
   }
 
@@ -164,7 +167,7 @@ export class Pool {
       event.preventDefault?.();
       thread.alive = false;
       // a worker that the page's policy forbids fails without a message
-      const reason = event.message || "it was not loaded; a Content-Security-Policy must allow 'worker-src blob:'";
+      const reason = event.message || `it was not loaded; ${POLICY}`;
       this.#failure = `a worker could not run: ${reason}`;
     };
     worker.postMessage(start);

@@ -68,14 +68,8 @@ export async function startRuntime(options: StartOptions, builds: Builds): Promi
       const kernels = instance.exports as unknown as Record<string, KernelFunction>;
       const dots = selfTest(kernels, arena.memory, candidate);
       const pool = count > 1 ? new Pool(module, arena.memory, count - 1) : undefined;
-      const variantReason = [
-        variant
-          ? 'asked for'
-          : candidate === 'relaxed'
-            ? 'the engine has relaxed SIMD'
-            : 'the engine has no relaxed SIMD',
-        ...tried,
-      ].join('; ');
+      const found = candidate === 'relaxed' ? 'the engine has relaxed SIMD' : 'the engine has no relaxed SIMD';
+      const variantReason = variant ? 'asked for' : tried.length > 0 ? tried.join('; ') : found;
       return new Runtime({
         arena,
         kernels,
@@ -90,6 +84,13 @@ export async function startRuntime(options: StartOptions, builds: Builds): Promi
       });
     } catch (error) {
       if (error instanceof WebAssembly.CompileError && FORBIDDEN.test(error.message)) throw forbidden(error);
+      // an engine may have some of the relaxed instructions
+      if (variant === 'relaxed' && error instanceof WebAssembly.CompileError) {
+        throw new UnsupportedError(
+          `variant 'relaxed' was asked for, but this engine refuses it: ${error.message}. Ask for 'simd', or leave the ` +
+            'variant to wattn.',
+        );
+      }
       if (variant || candidate === 'simd') throw error;
       tried.push(`'${candidate}' failed: ${(error as Error).message}`);
     }
@@ -110,7 +111,8 @@ function forbidden(cause: WebAssembly.CompileError): UnsupportedError {
 
 /** Number of threads and why. @throws as `createRuntime`. */
 function chooseThreads(host: Host, asked: number | 'auto'): { count: number; reason: string } {
-  const obstacle = host.sharedMemory !== true ? host.sharedMemory : host.workers !== true ? host.workers : undefined;
+  // headers would not help where there are no workers
+  const obstacle = host.workers !== true ? host.workers : host.sharedMemory !== true ? host.sharedMemory : undefined;
   if (asked !== 'auto') {
     if (!Number.isInteger(asked) || asked < 1 || asked > 64) {
       throw new OptionError(`threads is ${asked}, expected 'auto' or a whole number from 1 to 64`);

@@ -6,33 +6,39 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { ROOT, RUNTIMES } from '../portable/harness.ts';
+import { ROOT } from '../portable/package.ts';
+import { RUNTIMES } from '../portable/processes.ts';
+import type { Browser, BrowserKind, Page } from './browser.ts';
 
-/** What the tests use of playwright's page; its own types are not there before the runtimes are installed. */
-export interface Page {
+/** What is used of playwright's page; its own types are not there before the runtimes are installed. */
+export interface ChromiumPage {
   goto(url: string): Promise<unknown>;
-  /** Value of an expression in the page, awaited. */
   evaluate(expression: string): Promise<unknown>;
-  /** Dedicated workers that run now. */
   workers(): readonly unknown[];
+  on(event: 'console', listener: (message: { type(): string; text(): string }) => void): void;
   on(event: 'request', listener: (request: { url(): string }) => void): void;
   on(event: 'worker', listener: () => void): void;
   on(event: 'pageerror', listener: (error: Error) => void): void;
-  on(event: 'console', listener: (message: { text(): string }) => void): void;
   close(): Promise<void>;
 }
 
-/** What the tests use of playwright's browser. */
-export interface Browser {
+/** What is used of playwright's browser. */
+export interface ChromiumBrowser {
   newPage(options?: {
     readonly colorScheme?: 'light' | 'dark';
     readonly viewport?: { readonly width: number; readonly height: number };
-  }): Promise<Page>;
+  }): Promise<ChromiumPage>;
   close(): Promise<void>;
   version(): string;
 }
 
+interface Driver {
+  launch(options: { executablePath: string; headless: boolean; args: string[] }): Promise<ChromiumBrowser>;
+}
+
 const EXECUTABLE = '/usr/bin/chromium';
+const ARGS = ['no-sandbox', 'disable-quic', 'no-first-run', 'disable-background-networking'];
+ARGS.push('disable-component-update', 'disable-sync');
 
 /** What is missing to run Chromium; empty if nothing is. */
 export function missingChromium(): string {
@@ -41,12 +47,46 @@ export function missingChromium(): string {
 }
 
 /** Starts a headless Chromium that asks the network for nothing. */
-export async function launch(): Promise<Browser> {
+export function launch(): Promise<ChromiumBrowser> {
   const require = createRequire(join(ROOT, 'tests/runtimes/package.json'));
-  const { chromium } = require('playwright-core') as {
-    chromium: { launch(options: { executablePath: string; headless: boolean; args: string[] }): Promise<Browser> };
+  const { chromium } = require('playwright-core') as { chromium: Driver };
+  return chromium.launch({ executablePath: EXECUTABLE, headless: true, args: ARGS.map((arg) => `--${arg}`) });
+}
+
+export const CHROMIUM: BrowserKind = {
+  name: 'Chromium',
+  missing: missingChromium,
+  async launch(): Promise<Browser> {
+    const browser = await launch();
+    return {
+      version: browser.version(),
+      newPage: async () => drive(await browser.newPage()),
+      close: () => browser.close(),
+    };
+  },
+};
+
+function drive(page: ChromiumPage): Page {
+  const requests: string[] = [];
+  let started = 0;
+  page.on('request', (request) => requests.push(request.url()));
+  page.on('worker', () => {
+    started += 1;
+  });
+  return {
+    requests,
+    workers: {
+      get started() {
+        return started;
+      },
+      get running() {
+        return page.workers().length;
+      },
+    },
+    async open(url) {
+      await page.goto(url);
+    },
+    evaluate: (expression) => page.evaluate(expression),
+    close: () => page.close(),
   };
-  const args = ['no-sandbox', 'disable-quic', 'no-first-run', 'disable-background-networking'];
-  args.push('disable-component-update', 'disable-sync');
-  return chromium.launch({ executablePath: EXECUTABLE, headless: true, args: args.map((arg) => `--${arg}`) });
 }

@@ -4,57 +4,58 @@
  * @module
  */
 import type * as Wattn from '../../src/index.ts';
-import type { Check, Expectation, GoldenCase, Package, runSuite } from '../portable/suite.ts';
+import type { Expectation, GoldenCase, Package, Report, runSuite } from '../portable/suite.ts';
 
-/** Names of the golden cases, and what the page is expected to be. */
+/** What a page is asked for. */
 export interface PageJob {
+  /** Where the package's entries are, by their names. */
+  readonly entries: Readonly<Record<string, string>>;
+  /** Names of the golden cases. */
   readonly cases: readonly string[];
   readonly expected: Expectation;
 }
 
-async function builtPackage(): Promise<Package> {
-  const load = (path: string): Promise<unknown> => import(new URL(path, import.meta.url).href);
-  const { replay } = (await load('/build/cli/replay.js')) as Pick<Package, 'replay'>;
-  const { CONTROL } = (await load('/build/runtime/control.js')) as { CONTROL: Package['control'] };
-  return { wattn: (await load('/build/index.js')) as typeof Wattn, replay, control: CONTROL };
-}
+const load = (path: string): Promise<unknown> => import(new URL(path, import.meta.url).href);
 
 /** Runs the suite on this thread. */
-export async function runHere({ cases, expected }: PageJob): Promise<Check[]> {
-  const url = '/tests/suite.js';
-  const suite = (await import(url)) as { runSuite: typeof runSuite };
-  const load = async (name: string): Promise<GoldenCase> => {
+export async function runHere({ entries, cases, expected }: PageJob): Promise<Report> {
+  const { replay } = (await load(entries['./cli']!)) as Pick<Package, 'replay'>;
+  const { CONTROL } = (await load('/wattn/build/runtime/control.js')) as { CONTROL: Package['control'] };
+  const wattn = (await load(entries['.']!)) as typeof Wattn;
+  const cache = (await load(entries['./cache']!)) as Package['cache'];
+  const suite = (await load('/tests/suite.js')) as { runSuite: typeof runSuite };
+  const golden = async (name: string): Promise<GoldenCase> => {
     const response = await fetch(`/vectors/${name}.safetensors`);
     return { name, bytes: new Uint8Array(await response.arrayBuffer()) };
   };
-  return suite.runSuite(await builtPackage(), await Promise.all(cases.map(load)), expected);
+  return suite.runSuite({ wattn, cache, replay, control: CONTROL }, await Promise.all(cases.map(golden)), expected);
 }
 
 /** Runs the suite in a dedicated worker, whose workers are then nested ones. */
-export function runInWorker(job: PageJob): Promise<Check[]> {
+export function runInWorker(job: PageJob): Promise<Report> {
   const worker = new Worker(import.meta.url, { type: 'module' });
-  return new Promise<Check[]>((resolve, reject) => {
-    worker.onmessage = ({ data }) => (data.error ? reject(new Error(data.error)) : resolve(data.checks));
+  return new Promise<Report>((resolve, reject) => {
+    worker.onmessage = ({ data }) => (data.error ? reject(new Error(data.error)) : resolve(data.report));
     worker.onerror = ({ message }) => reject(new Error(message));
     worker.postMessage(job);
   }).finally(() => worker.terminate());
 }
 
-/** A large attention whose values are all 1/2, and what the runtime says of itself afterwards. */
-export async function attend(options: Wattn.RuntimeOptions): Promise<{ o: number; threads: number; reason: string }> {
-  const { wattn } = await builtPackage();
-  using rt = await wattn.createRuntime(options);
-  await rt.ready();
-  const x = rt.tensor(new Float32Array(1024 * 4 * 64).fill(0.5), [1, 1024, 4, 64]);
-  const { o } = await wattn.attention({ q: x, k: x, v: x });
-  const { threads, threadsReason } = rt.info();
-  return { o: o.dataSync().at(-1)!, threads, reason: threadsReason };
+/** Runs the suite in a service worker, which holds the package and the golden cases in one file. */
+export async function runInServiceWorker({ expected }: PageJob): Promise<Report> {
+  const registration = await navigator.serviceWorker.register('/service-worker.js');
+  const { active } = await navigator.serviceWorker.ready;
+  const { port1, port2 } = new MessageChannel();
+  return new Promise<Report>((resolve, reject) => {
+    port1.onmessage = ({ data }) => (data.error ? reject(new Error(data.error)) : resolve(data.report));
+    active!.postMessage(expected, [port2]);
+  }).finally(() => registration.unregister());
 }
 
 if (typeof document === 'undefined') {
   addEventListener('message', async ({ data }: MessageEvent<PageJob>) => {
     try {
-      postMessage({ checks: await runHere(data) });
+      postMessage({ report: await runHere(data) });
     } catch (error) {
       postMessage({ error: String(error) });
     }

@@ -1,14 +1,15 @@
 // What the pages say of browsers, in Chromium: their HTML, content security policies, service workers.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { type Browser, launch, missingChromium, type Page } from '../browser/chromium.ts';
+import { type ChromiumBrowser, type ChromiumPage, launch, missingChromium } from '../browser/chromium.ts';
 import { ISOLATED, type Server, serve } from '../browser/server.ts';
-import { missing, requireBuild } from '../portable/harness.ts';
+import { packed } from '../portable/package.ts';
+import { missing } from '../portable/place.ts';
 import { pageSamples } from './samples.ts';
 
-let browser: Browser | undefined;
+let browser: ChromiumBrowser | undefined;
 before(async () => {
-  requireBuild();
+  packed();
   if (missingChromium() === '') browser = await launch();
 });
 after(() => browser?.close());
@@ -40,7 +41,7 @@ const CALL = `async ({ attention, createRuntime }) => {
 /** Runs a body in a page that is served with headers. */
 async function inPage<T>(
   headers: Readonly<Record<string, string>>,
-  body: (page: Page, server: Server) => Promise<T>,
+  body: (page: ChromiumPage, server: Server) => Promise<T>,
   pages: Readonly<Record<string, string>> = {},
 ): Promise<T> {
   await using server = await serve(headers, pages);
@@ -55,7 +56,7 @@ async function inPage<T>(
 for (const sample of pageSamples().filter(({ language }) => language === 'html')) {
   test(`the page of ${sample.file}:${sample.line} works`, async (t) => {
     if (missingChromium() !== '') return missing(t, missingChromium());
-    const html = sample.code.replaceAll('./node_modules/wattn/', '/');
+    const html = sample.code.replaceAll('./node_modules/wattn/', '/wattn/');
     for (const headers of [ISOLATED, {}]) {
       const [lines, requests] = await inPage(
         headers,
@@ -120,7 +121,7 @@ for (const [title, policy, check] of policies) {
     if (missingChromium() !== '') return missing(t, missingChromium());
     const outcome = await inPage({ ...ISOLATED, 'Content-Security-Policy': policy }, async (page, { origin }) => {
       await page.goto(`${origin}/index.html`);
-      return (await page.evaluate(`import('/build/index.js').then(${CALL})`)) as Outcome;
+      return (await page.evaluate(`import('/wattn/build/index.js').then(${CALL})`)) as Outcome;
     });
     if (outcome.error === undefined) assert.ok(Math.abs(outcome.first! - 0.5) < 1e-6);
     check(outcome);
@@ -129,7 +130,7 @@ for (const [title, policy, check] of policies) {
 
 test('a service worker runs on one thread, and says why', async (t) => {
   if (missingChromium() !== '') return missing(t, missingChromium());
-  const worker = `import * as wattn from '/build/index.js';
+  const worker = `import * as wattn from '/wattn/build/index.js';
     onmessage = (event) => event.waitUntil((${CALL})(wattn).then((outcome) => event.source.postMessage(outcome)));`;
   const call = `(async () => {
     const { serviceWorker } = navigator;
@@ -156,7 +157,7 @@ test('Cross-Origin-Embedder-Policy: credentialless isolates too', async (t) => {
   const headers = { ...ISOLATED, 'Cross-Origin-Embedder-Policy': 'credentialless' };
   const { threads } = await inPage(headers, async (page, { origin }) => {
     await page.goto(`${origin}/index.html`);
-    return (await page.evaluate(`import('/build/index.js').then(${CALL})`)) as Outcome;
+    return (await page.evaluate(`import('/wattn/build/index.js').then(${CALL})`)) as Outcome;
   });
   assert.ok(threads! > 1);
 });
@@ -180,7 +181,7 @@ test('a service worker can add the headers of isolation where the server does no
       await page.goto(`${origin}/index.html`);
       await page.evaluate(register);
       await page.goto(`${origin}/index.html`);
-      return (await page.evaluate(`import('/build/index.js').then(${CALL})`)) as Outcome;
+      return (await page.evaluate(`import('/wattn/build/index.js').then(${CALL})`)) as Outcome;
     },
     { '/sw.js': worker },
   );

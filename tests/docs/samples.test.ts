@@ -153,6 +153,10 @@ const CHECKS: Record<string, (sample: Sample) => Promise<void> | void> = {
     for (const line of promised(sample.code)) assert.ok(lines.includes(line), `it printed ${lines.join(' | ')}`);
   },
   async js(sample) {
+    if (sample.notRun !== '') {
+      const { diagnostics } = ts.transpileModule(sample.code, { reportDiagnostics: true });
+      return assert.deepEqual(diagnostics, []);
+    }
     const path = join(folder, `page-${sample.line}.mjs`);
     writeFileSync(path, onSources(withoutWasmImports(sample.code), folder));
     const module = (await import(pathToFileURL(path).href)) as {

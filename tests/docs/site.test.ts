@@ -7,8 +7,8 @@ import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { ROOT } from '../../scripts/docs/entries.ts';
 import { OPS } from '../../src/ops/registry.ts';
-import { type Browser, launch, missingChromium } from '../browser/chromium.ts';
-import { missing } from '../portable/harness.ts';
+import { type ChromiumBrowser, launch, missingChromium } from '../browser/chromium.ts';
+import { missing } from '../portable/place.ts';
 
 const SITE = join(ROOT, 'build/site');
 
@@ -20,7 +20,7 @@ before(() => {
   assert.equal(status, 0, `${stdout}${stderr}`);
 });
 
-let browser: Browser | undefined;
+let browser: ChromiumBrowser | undefined;
 after(() => browser?.close());
 
 /** Text of each page of the site, by its path. */

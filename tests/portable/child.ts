@@ -1,5 +1,6 @@
 /**
- * Runs in a process of Node, Deno or Bun: prints each answer as a line of JSON and must then end by itself.
+ * Runs in a process of Node, Deno or Bun, beside node_modules with the package: prints each answer as a line of JSON and
+ * must then end by itself.
  *
  * @module
  */
@@ -12,26 +13,28 @@ import type { Expectation, GoldenCase, Package, runSuite } from './suite.ts';
 export interface Job {
   /** 'suite' disposes every runtime; 'parked' leaves one with idle workers behind; 'early' disposes while they start. */
   readonly what: 'suite' | 'parked' | 'early';
-  /** URL of the folder of the built package. */
-  readonly build: string;
-  /** URL of the compiled suite. */
-  readonly suite: string;
+  /** The package as this host imports it. */
+  readonly specifier: string;
+  /** URL of runtime/control.js, which the package does not export. */
+  readonly control: string;
   readonly cases: readonly { readonly name: string; readonly path: string }[];
   readonly expected: Expectation;
 }
 
 const job = JSON.parse(process.argv[2]!) as Job;
-const wattn = (await import(`${job.build}index.js`)) as typeof Wattn;
+const wattn = (await import(job.specifier)) as typeof Wattn;
 
 if (job.what === 'suite') {
-  const { replay } = (await import(`${job.build}cli/replay.js`)) as Pick<Package, 'replay'>;
-  const { CONTROL } = (await import(`${job.build}runtime/control.js`)) as { CONTROL: Package['control'] };
-  const suite = (await import(job.suite)) as { runSuite: typeof runSuite };
+  const cache = (await import(`${job.specifier}/cache`)) as Package['cache'];
+  const { replay } = (await import(`${job.specifier}/cli`)) as Pick<Package, 'replay'>;
+  const { CONTROL } = (await import(job.control)) as { CONTROL: Package['control'] };
+  const url: string = './suite.js';
+  const suite = (await import(url)) as { runSuite: typeof runSuite };
   const cases: GoldenCase[] = [];
   for (const { name, path } of job.cases) cases.push({ name, bytes: new Uint8Array(await readFile(path)) });
-  for (const check of await suite.runSuite({ wattn, replay, control: CONTROL }, cases, job.expected)) {
-    console.log(JSON.stringify(check));
-  }
+  const { seen, checks } = await suite.runSuite({ wattn, cache, replay, control: CONTROL }, cases, job.expected);
+  console.log(JSON.stringify({ seen }));
+  for (const check of checks) console.log(JSON.stringify(check));
 } else {
   const rt = await wattn.createRuntime({ threads: 2 });
   if (job.what === 'early') {

@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { packed, ROOT } from './package.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const wattn = (...args: string[]) =>
-  spawnSync(process.execPath, ['build/cli/main.js', ...args], { cwd: root, encoding: 'utf8' });
+const command = join(packed().folder, 'node_modules/.bin/wattn');
+const wattn = (...args: string[]) => spawnSync(process.execPath, [command, ...args], { cwd: ROOT, encoding: 'utf8' });
 
-test('the built command tells about the device', () => {
+test('the installed command tells about the device', () => {
   const { status, stdout, stderr } = wattn('info');
   assert.equal(status, 0, stderr);
   assert.match(stdout, /build +simd/);
 });
 
-test('the built command replays cases, and fails where one fails', () => {
+test('the installed command replays cases, and fails where one fails', () => {
   const passing = wattn('conform', 'tests/vectors', '--ops', 'rope', 'mla', '--variant', 'simd');
   assert.equal(passing.status, 0, passing.stderr);
   assert.match(passing.stdout, /4 passed, 0 failed\n$/);
@@ -22,7 +22,7 @@ test('the built command replays cases, and fails where one fails', () => {
   assert.match(missing.stderr, /nowhere/);
 });
 
-test('the built command measures', () => {
+test('the installed command measures', () => {
   const { status, stdout, stderr } = wattn('bench', 'size', '--json');
   assert.equal(status, 0, stderr);
   assert.ok(JSON.parse(stdout));

@@ -1,0 +1,3 @@
+import { testApp } from './apps.ts';
+
+testApp('rollup', [{ name: 'index' }, { name: 'external', wasm: 1 }]);
