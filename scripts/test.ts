@@ -89,13 +89,13 @@ else {
   process.stdout.write(`${NEWER_NODE} is missing: the suites were not run on a newer Node\n`);
   if (process.env.CI) record('Node 24', { passed: 0, failed: 1, skipped: 0 });
 }
-runNode('documentation', process.execPath, suites('tests/docs'));
 spawnSync('sh', ['tests/bundlers/install.sh'], { stdio: 'inherit' });
 // Rollup and Next.js take minutes: npm run test:bundlers
 const BUNDLED = ['webpack', 'package', 'vite', 'esbuild', 'size'].map((name) => `tests/bundlers/${name}.test.ts`);
 try {
   // once, for all files of the suites
   packed();
+  runNode('documentation', process.execPath, suites('tests/docs'));
   runNode('the packed package everywhere', process.execPath, suites('tests/portable'));
   runNode('the packed package and its bundles', process.execPath, BUNDLED);
 } catch (error) {
