@@ -50,9 +50,7 @@ function link(parts, named, own) {
 
 /** @param {import('typedoc').Application} app */
 export function load(app) {
-  const { symbols, files } = JSON.parse(
-    readFileSync(new URL('../build/docs/categories.json', import.meta.url), 'utf8'),
-  );
+  const { symbols, files } = JSON.parse(readFileSync(new URL('.pages/categories.json', import.meta.url), 'utf8'));
   const prefixes = Object.keys(files);
   app.converter.on(
     Converter.EVENT_RESOLVE_BEGIN,

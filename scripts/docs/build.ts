@@ -1,5 +1,5 @@
 /**
- * `npm run docs`: the documentation site, build/site.
+ * `npm run docs`: the documentation site, docs/site.
  *
  * @module
  */

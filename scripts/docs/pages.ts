@@ -27,7 +27,7 @@ const PAGE_NAMES: Readonly<Record<string, string>> = {
 export const TABLE = '<!-- table of methods -->';
 
 /** Folder that the pages are written to. */
-export const PAGES = join(ROOT, 'build/docs');
+export const PAGES = join(ROOT, 'docs/.pages');
 
 /** What the site calls a symbol, as TypeDoc's links name it. */
 export function reference(entry: string, symbol: string): string {

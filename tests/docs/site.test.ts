@@ -10,7 +10,7 @@ import { OPS } from '../../src/ops/registry.ts';
 import { type ChromiumBrowser, launch, missingChromium } from '../browser/chromium.ts';
 import { missing } from '../portable/place.ts';
 
-const SITE = join(ROOT, 'build/site');
+const SITE = join(ROOT, 'docs/site');
 
 before(() => {
   const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'scripts/docs/build.ts'], {
