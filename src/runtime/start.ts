@@ -83,30 +83,24 @@ export async function startRuntime(options: StartOptions, builds: Builds): Promi
         threads: count,
       });
     } catch (error) {
-      if (error instanceof WebAssembly.CompileError && FORBIDDEN.test(error.message)) throw forbidden(error);
       // an engine may have some of the relaxed instructions
-      if (variant === 'relaxed' && error instanceof WebAssembly.CompileError) {
-        throw new UnsupportedError(
-          `variant 'relaxed' was asked for, but this engine refuses it: ${error.message}. Ask for 'simd', or leave the ` +
-            'variant to wattn.',
-        );
-      }
-      if (variant || candidate === 'simd') throw error;
+      if (variant || candidate === 'simd')
+        throw error instanceof WebAssembly.CompileError ? refused(build, error) : error;
       tried.push(`'${candidate}' failed: ${(error as Error).message}`);
     }
   }
   throw new OptionError('no variant to try');
 }
 
-/** What engines say where a page's policy, or the platform, lets no WebAssembly be compiled. */
-const FORBIDDEN = /Content Security Policy|disallowed by embedder|unsafe-eval/i;
-
-function forbidden(cause: WebAssembly.CompileError): UnsupportedError {
-  return new UnsupportedError(
-    `WebAssembly may not be compiled here: ${cause.message}. A Content-Security-Policy must allow script-src ` +
-      "'wasm-unsafe-eval'; platforms that compile ahead take createRuntime({ modules }).",
-    { cause },
-  );
+/** What an engine means that does not compile a build. */
+function refused(build: Build, { message }: Error): UnsupportedError {
+  let hint = build.startsWith('relaxed') ? "Ask for 'simd', or leave the variant to wattn." : '';
+  if (/content security policy|\bCSP\b/i.test(message)) {
+    hint = "The page's Content-Security-Policy must allow script-src 'wasm-unsafe-eval'.";
+  } else if (/disallowed by embedder/.test(message)) {
+    hint = "This platform takes precompiled modules only: give { modules } to the createRuntime of 'wattn/external'.";
+  }
+  return new UnsupportedError(`the engine refuses the build '${build}': ${message.trim()}. ${hint}`);
 }
 
 /** Number of threads and why. @throws as `createRuntime`. */

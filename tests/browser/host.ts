@@ -52,6 +52,17 @@ export async function runInServiceWorker({ expected }: PageJob): Promise<Report>
   }).finally(() => registration.unregister());
 }
 
+/** What `createRuntime` throws, as its name and message; empty if it makes a runtime. */
+export async function refusal(entry: string): Promise<string> {
+  const { createRuntime } = (await load(entry)) as typeof Wattn;
+  try {
+    (await createRuntime()).dispose();
+    return '';
+  } catch (error) {
+    return `${(error as Error).name}: ${(error as Error).message}`;
+  }
+}
+
 if (typeof document === 'undefined') {
   addEventListener('message', async ({ data }: MessageEvent<PageJob>) => {
     try {

@@ -19,7 +19,7 @@ import { bundleSuite } from './bundle.ts';
 import { GOLDEN_CASES } from './cases.ts';
 import { packed } from './package.ts';
 import { checked, type Outcome, type Place } from './place.ts';
-import type { Expectation, Report } from './suite.ts';
+import type { Check, Expectation, Report } from './suite.ts';
 
 const open = new Map<BrowserKind, Promise<Browser>>();
 
@@ -44,6 +44,23 @@ export async function closeBrowsers(): Promise<void> {
 const STRICT = {
   'Content-Security-Policy': "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'",
 };
+
+/** That a page whose policy forbids WebAssembly is told what the policy must allow. */
+async function checkForbidden(browser: Browser): Promise<Check> {
+  return checked("a policy without 'wasm-unsafe-eval' is named", async () => {
+    await using server = await serve({ 'Content-Security-Policy': "default-src 'self'" });
+    const page = await browser.newPage();
+    try {
+      await page.open(`${server.origin}/index.html`);
+      const entry = JSON.stringify(`/wattn/${packed().entries['.']}`);
+      const error = (await page.evaluate(`import('/tests/host.js').then((host) => host.refusal(${entry}))`)) as string;
+      assert.match(error, /^UnsupportedError: .*Content-Security-Policy must allow script-src 'wasm-unsafe-eval'/s);
+      return error;
+    } finally {
+      await page.close();
+    }
+  });
+}
 
 /** A page or worker that is served. */
 interface Served {
@@ -101,6 +118,7 @@ async function runServed(kind: BrowserKind, { headers, how, expected }: Served):
         }),
       );
     }
+    if ('Content-Security-Policy' in headers) after.push(await checkForbidden(browser));
     return { version: browser.version, seen, checks: [...checks, ...after] };
   } finally {
     await page.close();

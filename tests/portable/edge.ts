@@ -3,6 +3,7 @@
  *
  * @module
  */
+import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -11,7 +12,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { bundleSuite } from './bundle.ts';
 import { packed, ROOT } from './package.ts';
-import type { Outcome, Place } from './place.ts';
+import { checked, type Outcome, type Place } from './place.ts';
 import { EVERYWHERE } from './processes.ts';
 import type { Expectation, Report } from './suite.ts';
 
@@ -51,9 +52,12 @@ async function portOf(server: ChildProcess): Promise<number> {
 async function runWorkerd(expected: Expectation): Promise<Outcome> {
   const main = await bundleSuite(
     `${BUILDS.map((build) => `import ${build} from './${build}.wasm';`).join('\n')}
+    import { createRuntime } from 'wattn';
     export default {
       async fetch(request) {
-        return Response.json(await run(await request.json(), { modules: { ${BUILDS} } }));
+        const report = await run(await request.json(), { modules: { ${BUILDS} } });
+        const refusal = await createRuntime().then(() => '', ({ name, message }) => name + ': ' + message);
+        return Response.json({ report, refusal });
       },
     };`,
     'wattn/external',
@@ -76,7 +80,13 @@ async function runWorkerd(expected: Expectation): Promise<Outcome> {
     const text = await response.text();
     if (!response.ok) throw new Error(text);
     const { stdout } = spawnSync(WORKERD, ['--version'], { encoding: 'utf8' });
-    return { version: stdout.replace('workerd', '').trim(), ...(JSON.parse(text) as Report) };
+    const { report, refusal } = JSON.parse(text) as { report: Report; refusal: string };
+    const check = await checked("without modules the error names 'wattn/external'", () => {
+      assert.match(refusal, /^UnsupportedError: .*'wattn\/external'/s);
+      return refusal;
+    });
+    const { seen, checks } = report;
+    return { version: stdout.replace('workerd', '').trim(), seen, checks: [...checks, check] };
   } finally {
     server.removeAllListeners('exit');
     server.kill('SIGKILL');

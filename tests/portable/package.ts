@@ -33,7 +33,7 @@ export interface Packed {
 }
 
 /** Fails unless build/ holds what src/ says now. */
-function requireBuild(): void {
+export function requireBuild(): void {
   for (const entry of readdirSync(join(ROOT, 'src'), { recursive: true, withFileTypes: true })) {
     if (!entry.isFile() || !entry.name.endsWith('.ts')) continue;
     const source = join(entry.parentPath, entry.name);
