@@ -95,6 +95,7 @@ const BUNDLED = ['webpack', 'package', 'vite', 'esbuild', 'size'].map((name) => 
 try {
   // once, for all files of the suites
   packed();
+  runNode('documentation', process.execPath, suites('tests/docs'));
   runNode('the packed package everywhere', process.execPath, suites('tests/portable'));
   runNode('the packed package and its bundles', process.execPath, BUNDLED);
 } catch (error) {

@@ -1,7 +1,7 @@
 /**
  * The whole package but its builds: `createRuntime({ modules })` takes them from the caller.
  *
- * @module
+ * @module wattn/external
  */
 export {
   BlockMask,
@@ -15,6 +15,7 @@ export {
 export type { CodedTensors, CodeOptions } from './engines/coded-inputs.ts';
 export type { DeltaInputs, DeltaOptions, DeltaResult, NormalizingOptions } from './engines/delta-operands.ts';
 export type { FastActivation, FastResidual, FastTarget, FastWeightInputs } from './engines/fast-weight.ts';
+export type { ProductLayout, Stabilizer } from './engines/features.ts';
 export type { Activation } from './engines/gemm.ts';
 export type { GridShape } from './engines/grid.ts';
 export type { LinearInputs, LinearOptions, LinearResult, Stepped } from './engines/linear-operands.ts';
@@ -845,5 +846,5 @@ export { createRuntime, type ExternalRuntimeOptions } from './runtime/create-ext
 export type { Host } from './runtime/features.ts';
 export type { Runtime, RuntimeInfo } from './runtime/runtime.ts';
 export type { StartOptions } from './runtime/start.ts';
-export type { Variant } from './runtime/variant.ts';
+export type { Build, Variant } from './runtime/variant.ts';
 export { type DType, Tensor, type TensorData, type TensorView } from './tensor.ts';

@@ -17,7 +17,7 @@ export interface SidePlan {
   readonly outliers?: number;
   /** [2^bits] */
   readonly codebook?: Float32Array;
-  /** [Hkv, D]: with axis 'channel', scales and offsets of all tokens. */
+  /** `[Hkv, D]`: with axis 'channel', scales and offsets of all tokens. */
   readonly scale?: Float32Array;
   readonly offset?: Float32Array;
 }

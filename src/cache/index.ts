@@ -1,8 +1,11 @@
 /**
  * Caches of keys and values: paged, quantised, evicting, choosing, compact.
  *
- * @module
+ * @module wattn/cache
  */
+
+export type { SignatureNet } from '../engines/select/hamming.ts';
+export type { VotePooling } from '../engines/window-votes.ts';
 export { calibrateKeys, fitCodebook } from './calibrate.ts';
 export { type ChaiLayerOptions, chaiLayer, restoreChaiLayer } from './chai-layer.ts';
 export type { QuestPolicy, SparqPolicy } from './choosing-kinds.ts';
@@ -33,7 +36,7 @@ export type { CachePolicy, CacheType } from './layer-kinds.ts';
 export { PagePool, type PagePoolOptions, type PageType } from './page-pool.ts';
 export type { DuoPolicy, FullPolicy, StreamingPolicy, WindowPolicy } from './paged-kinds.ts';
 export type { SlotRope } from './paged-layer.ts';
-export type { RowCacheOptions, RowType } from './row-cache.ts';
+export type { RowCache, RowCacheOptions, RowType } from './row-cache.ts';
 export type { ChoosingPolicy } from './side-tables.ts';
 export type { ChaiPolicy } from './slot-kinds.ts';
 export {

@@ -12,8 +12,8 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { type Block, bytesOf, type DType, Tensor } from '../tensor.ts';
 
 /** How pages keep numbers; int8 with a scale for each row. */
-export const pageTypes = ['f32', 'f16', 'bf16', 'int8'] as const;
-export type PageType = (typeof pageTypes)[number];
+export type PageType = 'f32' | 'f16' | 'bf16' | 'int8';
+export const pageTypes: readonly PageType[] = ['f32', 'f16', 'bf16', 'int8'];
 
 /** Options of a pool. */
 export interface PagePoolOptions {

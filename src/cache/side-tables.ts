@@ -22,7 +22,11 @@ import { bytesOf, type Tensor } from '../tensor.ts';
 import type { LayerSize } from './layer-cache.ts';
 import { ownTensor } from './own-tensor.ts';
 
-/** Tokens that a choice takes beside those of the highest scores. */
+/**
+ * Tokens that a choice takes beside those of the highest scores.
+ *
+ * @inline
+ */
 interface Taken {
   readonly topk: number;
   readonly sinks?: number;

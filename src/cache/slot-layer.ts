@@ -14,9 +14,8 @@ import type { LayerCache, LayerSize } from './layer-cache.ts';
 import { VotedLayer } from './voted-layer.ts';
 
 /** Storage types of slots. */
-export const SLOT_TYPES = ['f32', 'f16', 'bf16', 'i8'] as const;
-
-export type SlotType = (typeof SLOT_TYPES)[number];
+export type SlotType = 'f32' | 'f16' | 'bf16' | 'i8';
+export const SLOT_TYPES: readonly SlotType[] = ['f32', 'f16', 'bf16', 'i8'];
 
 /** Which tokens a layer lets go. */
 export type SlotPolicy =

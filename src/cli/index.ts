@@ -1,12 +1,14 @@
 /**
  * What the `wattn` command is made of and runs anywhere: golden cases and their files.
  *
- * @module
+ * @module wattn/cli
  */
 export { describe } from './info.ts';
 export { type CaseResult, replay } from './replay.ts';
 export {
   readSafetensors,
+  type SafetensorsData,
+  type SafetensorsDType,
   SafetensorsError,
   type SafetensorsFile,
   type SafetensorsTensor,

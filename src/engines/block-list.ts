@@ -22,9 +22,9 @@ export interface BlockList {
   readonly listOf: Int32Array;
   /** [lists, ceil(Tq / blockQ)] first entry of each query block; one more number closes the last. */
   readonly rows: Int32Array;
-  /** [entries, 2]: key block, and its tile, or -1 where every row of the block sees every key. */
+  /** `[entries, 2]`: key block, and its tile, or -1 where every row of the block sees every key. */
   readonly entries: Int32Array;
-  /** [tiles, blockQ, 2]: bit j of a pair of words shows key j of the block to a row. Equal tiles are stored once. */
+  /** `[tiles, blockQ, 2]`: bit j of a pair of words shows key j of the block to a row. Equal tiles are stored once. */
   readonly tiles: Int32Array;
 }
 

@@ -15,13 +15,13 @@ import { type SequenceSpan, sequenceTable } from './sequences.ts';
 export interface DeltaCall {
   /** [B, T, H, K]; absent where no output is wanted. With `substeps` n: [B, T / n, H, K], read by the last of n tokens. */
   readonly q?: Tensor | undefined;
-  /** [B, T, H, K]: what is written. */
+  /** `[B, T, H, K]`: what is written. */
   readonly k: Tensor;
   /** [B, T, HV, V] */
   readonly v: Tensor;
-  /** [B, T, H, K]: what reads the state to erase; k if absent. */
+  /** `[B, T, H, K]`: what reads the state to erase; k if absent. */
   readonly a?: Tensor | undefined;
-  /** [B, T, H, K]: what a's reading is added along; the erase is then apart from the write, and beta is not known. */
+  /** `[B, T, H, K]`: what a's reading is added along; the erase is then apart from the write, and beta is not known. */
   readonly b?: Tensor | undefined;
   /** f32 [B, T, H or HV] or [B, T, H or HV, K]: log decay of the rows. With `substeps` n: T / n of them, before the first of n tokens. */
   readonly g?: Tensor | undefined;

@@ -76,7 +76,7 @@ export interface NewTokens {
 
 /** Queries of the last new tokens, and how many tokens stay. */
 export interface SlotQueries {
-  /** [B, queries, Hq, dk]: f32, f16 or bf16. */
+  /** `[B, queries, Hq, dk]`: f32, f16 or bf16. */
   readonly q: Tensor;
   /** f32 [B, queries, Hq, dv] */
   readonly o: Tensor;

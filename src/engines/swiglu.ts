@@ -17,13 +17,13 @@ export interface SwigluState {
   readonly w1: Tensor;
   /** [N, H, M, K] */
   readonly w2: Tensor;
-  /** [N, H, 2 M + V]: norms that the rows of w0, w1 and w2 keep. */
+  /** `[N, H, 2 M + V]`: norms that the rows of w0, w1 and w2 keep. */
   readonly norms: Tensor;
-  /** [N, H, P]: gradients of the chunk so far. */
+  /** `[N, H, P]`: gradients of the chunk so far. */
   readonly gradient: Tensor;
-  /** [N, H, P]: those of the chunk before with their momentum. */
+  /** `[N, H, P]`: those of the chunk before with their momentum. */
   readonly momentum?: Tensor | undefined;
-  /** [N, H]: sum of the chunk's momentum factors so far. */
+  /** `[N, H]`: sum of the chunk's momentum factors so far. */
   readonly factor?: Tensor | undefined;
 }
 

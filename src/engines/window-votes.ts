@@ -12,13 +12,12 @@ import { selectTopK } from './select/choose.ts';
 import { weightSums } from './select/weight-sums.ts';
 
 /** How votes of neighbours are pooled. */
-export const VOTE_POOLING = ['avg', 'max'] as const;
-
-export type VotePooling = (typeof VOTE_POOLING)[number];
+export type VotePooling = 'avg' | 'max';
+export const VOTE_POOLING: readonly VotePooling[] = ['avg', 'max'];
 
 /** What is voted on, and how many keys stay. */
 export interface WindowVotes {
-  /** [B, queries, Hq, D]: the last queries of a prompt, at least `window` of them; f32, f16 or bf16. */
+  /** `[B, queries, Hq, D]`: the last queries of a prompt, at least `window` of them; f32, f16 or bf16. */
   readonly q: Tensor;
   /** [B, T, Hkv, D]; f32, f16 or bf16. */
   readonly k: Tensor;

@@ -62,9 +62,9 @@ export interface AttentionAttributes {
 export interface AttentionOutputs {
   /** In the layout and type of Q. */
   readonly Y: Tensor;
-  /** [B, Hkv, past + Tk, D]: past_key and K; only with past_key. */
+  /** `[B, Hkv, past + Tk, D]`: past_key and K; only with past_key. */
   readonly present_key?: Tensor;
-  /** [B, Hkv, past + Tk, Dv]: past_value and V; only with past_value. */
+  /** `[B, Hkv, past + Tk, Dv]`: past_value and V; only with past_value. */
   readonly present_value?: Tensor;
   /** [B, Hq, Tq, past + Tk] of Q's type; only with qk_matmul_output_mode. */
   readonly qk_matmul_output?: Tensor;

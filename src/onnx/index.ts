@@ -1,8 +1,10 @@
 /**
  * ONNX operators by their ONNX names, inputs, attributes and layouts: what an ONNX engine can call.
  *
- * @module
+ * @module wattn/onnx
  */
+
+export type { OpEntry, Tensors } from '../ops/registry.ts';
 export {
   Attention,
   type AttentionAttributes,

@@ -23,7 +23,7 @@ export interface LinearAttentionInputs {
   readonly key: Tensor;
   /** [B, T, Hkv * V] */
   readonly value: Tensor;
-  /** [B, Hkv, K, V]: the state before the first token. Default zeros. */
+  /** `[B, Hkv, K, V]`: the state before the first token. Default zeros. */
   readonly past_state?: Tensor;
   /** [B, T, Hkv] or [B, T, Hkv * K]: log decay of the state or of its rows; with the gated rules alone. */
   readonly decay?: Tensor;

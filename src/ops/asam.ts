@@ -33,7 +33,7 @@ export interface AsamInputs {
   readonly v: Tensor;
   /** f32 [B, H]: share of the sparse branch, 0 to 1, in place of all that follows. */
   readonly gate?: Tensor;
-  /** [B, T, M]: what q, k and v were made of; f32, f16 or bf16. */
+  /** `[B, T, M]`: what q, k and v were made of; f32, f16 or bf16. */
   readonly x?: Tensor;
   /** [F, P], P the bins of all pools: M + M / 2 + M / 4 + ... */
   readonly featureWeight?: Tensor;

@@ -17,7 +17,7 @@ export type Levels = Tensor | readonly Tensor[];
 
 /** Operands of `cascadeAttention`. */
 export interface CascadeInputs {
-  /** [B, Tq, Hq, D]: queries of the newest tokens; f32, f16 or bf16. */
+  /** `[B, Tq, Hq, D]`: queries of the newest tokens; f32, f16 or bf16. */
   readonly q: Tensor;
   /**
    * [n, P, Hkv, D], B a multiple of n: prefix e is that of sequences e B / n to (e + 1) B / n - 1. n = 1: of all. A list: prefixes behind

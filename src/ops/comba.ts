@@ -23,7 +23,7 @@ import type { Tensor } from '../tensor.ts';
 
 /** Operands of `comba`. */
 export interface CombaInputs extends DeltaInputs {
-  /** [B, T, H, K]: what reads the state to erase, such as k times a decay below 1. */
+  /** `[B, T, H, K]`: what reads the state to erase, such as k times a decay below 1. */
   readonly p: Tensor;
   /** f32 [B, T, HV]: log decay of each value head's state. */
   readonly g: Tensor;

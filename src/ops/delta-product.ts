@@ -18,7 +18,7 @@ import type { Tensor } from '../tensor.ts';
 export interface GatedDeltaProductInputs {
   /** [B, T, H, K]; any storage type. */
   readonly q: Tensor;
-  /** [B, T n, H, K]: rows n t to n t + n - 1 are token t's. */
+  /** `[B, T n, H, K]`: rows n t to n t + n - 1 are token t's. */
   readonly k: Tensor;
   /** [B, T n, HV, V], HV a multiple of H: value head h goes with key head floor(h / (HV / H)). */
   readonly v: Tensor;

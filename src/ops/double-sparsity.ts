@@ -30,7 +30,9 @@ import {
 export interface DoubleSparsityInputs extends ChosenTokenInputs {
   /** i32 [Hkv, r]: the channels of each key head that are scored by, as `doubleSparsityChannels` finds them. */
   readonly channels: Tensor;
-  /** [B, Tk, Hkv, r]: those channels of k, as `doubleSparsityLabels` makes them; f32, f16 or bf16. Made of k if absent. */
+  /**
+   * `[B, Tk, Hkv, r]`: those channels of k, as `doubleSparsityLabels` makes them; f32, f16 or bf16. Made of k if absent.
+   */
   readonly labels?: Tensor;
 }
 

@@ -13,9 +13,9 @@ import type { Tensor } from '../tensor.ts';
 
 /** Operands of `iplr`. */
 export interface IplrInputs extends LinearInputs {
-  /** [B, T, H, K]: reads the state before the token. */
+  /** `[B, T, H, K]`: reads the state before the token. */
   readonly a: Tensor;
-  /** [B, T, H, K]: where what a reads is added. */
+  /** `[B, T, H, K]`: where what a reads is added. */
   readonly b: Tensor;
 }
 

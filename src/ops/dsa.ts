@@ -25,9 +25,9 @@ export interface DsaInputs {
   readonly kScale?: Tensor;
   /** f32 [B, Tk, Hkv] */
   readonly vScale?: Tensor;
-  /** [B, Tq, HI, DI]: the indexer's queries; f32, f16 or bf16. */
+  /** `[B, Tq, HI, DI]`: the indexer's queries; f32, f16 or bf16. */
   readonly qIdx: Tensor;
-  /** [B, Tk, DI]: its keys, one head; f32, f16 or bf16. */
+  /** `[B, Tk, DI]`: its keys, one head; f32, f16 or bf16. */
   readonly kIdx: Tensor;
   /** f32 [B, Tq, HI]: weights of its heads. */
   readonly wIdx: Tensor;

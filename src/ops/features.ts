@@ -284,7 +284,7 @@ export function quadraticSync(x: Tensor, options: SecondOrderOptions = {}): { o:
 }
 
 /**
- * [gamma, c x, alpha x_i^2]: the second-order Taylor map without its mixed products, F = 2D + 1, phi(q) phi(k) = gamma^2 +
+ * `[gamma, c x, alpha x_i^2]`: the second-order Taylor map without its mixed products, F = 2D + 1, phi(q) phi(k) = gamma^2 +
  * c^2 q k + alpha^2 sum q_i^2 k_i^2. The coefficients printed in the survey (eq. 67) are garbled and there is no public code;
  * the defaults are those of e^y = 1 + y + y^2 / 2, y = D^-1/2 q k, whose diagonal terms are kept: gamma = 1, c = D^-1/4,
  * alpha = D^-1/2 / sqrt 2.

@@ -13,7 +13,7 @@ import { type AttentionOptions, type AttentionResult, attend, windowOf } from '.
 
 /** Operands of `gta`; f32, f16 or bf16. */
 export interface GtaInputs {
-  /** [B, Tq, Hq, D]: D - R elements as they are, then R rotated ones. */
+  /** `[B, Tq, Hq, D]`: D - R elements as they are, then R rotated ones. */
   readonly q: Tensor;
   /** [B, Tk, Hkv, D], Hq a multiple of Hkv: values; their first D - R elements are those of keys too. */
   readonly kv: Tensor;

@@ -29,7 +29,7 @@ export interface HashAttentionInputs extends ChosenTokenInputs {
 
 /** Operands of `hashSignatures`. */
 export interface HashSignaturesInputs {
-  /** [B, T, H, D]: queries or keys; f32, f16 or bf16. */
+  /** `[B, T, H, D]`: queries or keys; f32, f16 or bf16. */
   readonly x: Tensor;
   /** f32 [H or 1, N, bits], contiguous: bit j is whether a row times plane j is above 0, at most 32; N is D, or that of w. */
   readonly planes: Tensor;

@@ -29,7 +29,7 @@ import type { ChosenTokenInputs } from './chosen-tokens.ts';
 
 /** Operands of `infLlm`: queries and keys before their rotary embedding. */
 export interface InfLlmInputs extends ChosenTokenInputs {
-  /** [B, floor((Tk - sinks) / block), Hkv, D]: what stands for each whole block, as `infLlmBlocks` makes them; f32, f16 or bf16. Default the means of blocks. */
+  /** `[B, floor((Tk - sinks) / block), Hkv, D]`: what stands for each whole block, as `infLlmBlocks` makes them; f32, f16 or bf16. Default the means of blocks. */
   readonly reps?: Tensor;
 }
 
@@ -69,7 +69,7 @@ export interface InfLlmResult {
 
 /** Operands of `infLlmBlocks`. */
 export interface InfLlmBlocksInputs {
-  /** [B, Tk, Hkv, D]: keys before their rotary embedding; f32, f16 or bf16. */
+  /** `[B, Tk, Hkv, D]`: keys before their rotary embedding; f32, f16 or bf16. */
   readonly k: Tensor;
   /** f32 [B, Hkv, Tk], contiguous: how much attention each key got while it was in the window. Without it all keys count alike. */
   readonly scores?: Tensor;

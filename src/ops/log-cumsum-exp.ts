@@ -20,7 +20,7 @@ export interface LogCumsumExpInputs {
 export interface LogCumsumExpResult {
   /** [B, T, D] */
   readonly o: Tensor;
-  /** [B, D]: the last of o, or initial where T is 0. */
+  /** `[B, D]`: the last of o, or initial where T is 0. */
   readonly final: Tensor;
 }
 

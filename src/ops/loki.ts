@@ -23,13 +23,13 @@ import {
 export interface LokiInputs extends ChosenTokenInputs {
   /** f32 [Hkv, r, D], contiguous: the directions that are scored by, as `lokiBasis` finds them. */
   readonly basis: Tensor;
-  /** [B, Tk, Hkv, r]: products of k with them, as `lokiKeys` makes them; f32, f16 or bf16. Made of k if absent. */
+  /** `[B, Tk, Hkv, r]`: products of k with them, as `lokiKeys` makes them; f32, f16 or bf16. Made of k if absent. */
   readonly kBasis?: Tensor;
 }
 
 /** Operands of `lokiBasis`. */
 export interface LokiBasisInputs {
-  /** [B, Tk, Hkv, D]: a sample of keys behind their rotary embedding; f32, f16 or bf16. */
+  /** `[B, Tk, Hkv, D]`: a sample of keys behind their rotary embedding; f32, f16 or bf16. */
   readonly k: Tensor;
 }
 

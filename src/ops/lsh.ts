@@ -25,7 +25,7 @@ import { attentionCall } from './attention.ts';
 
 /** Operands of `lshAttention`. */
 export interface LshAttentionInputs {
-  /** [B, T, H, D]: queries, whose directions are the keys; f32, f16 or bf16. */
+  /** `[B, T, H, D]`: queries, whose directions are the keys; f32, f16 or bf16. */
   readonly qk: Tensor;
   /** [B, T, H, Dv]; likewise. */
   readonly v: Tensor;

@@ -17,13 +17,13 @@ import { planRope, type RopeOptions } from './rope.ts';
 
 /** Operands of `mfa`; k and v f32, f16 or bf16, others f32. */
 export interface MfaInputs {
-  /** [B, Tq, C]: latents of the queries. */
+  /** `[B, Tq, C]`: latents of the queries. */
   readonly cQ: Tensor;
-  /** [H, C, D]: queries of each head from the latent. */
+  /** `[H, C, D]`: queries of each head from the latent. */
   readonly wUq: Tensor;
-  /** [B, Tk, D]: keys of all heads, rotated if `rope` is given. */
+  /** `[B, Tk, D]`: keys of all heads, rotated if `rope` is given. */
   readonly k: Tensor;
-  /** [B, Tk, Dv]: values of all heads. Without v and wV values are the keys. */
+  /** `[B, Tk, Dv]`: values of all heads. Without v and wV values are the keys. */
   readonly v?: Tensor;
   /** [D, Dv], in place of v: values are k wV (MFA-KR). */
   readonly wV?: Tensor;

@@ -15,7 +15,7 @@ import { attend } from './attention.ts';
 
 /** Operands of `mixtureOfHeads`: the queries of all heads, or tokens and the heads' projections. */
 export interface MixtureOfHeadsInputs {
-  /** [B, T, E, D]: queries of all E heads; only those that are chosen are read. */
+  /** `[B, T, E, D]`: queries of all E heads; only those that are chosen are read. */
   readonly q?: Tensor;
   /** f32 [B, T, M] and [E, M, D], in place of q: queries are x wq[e] for the heads e that a token chooses. */
   readonly x?: Tensor;

@@ -19,13 +19,13 @@ export interface MlaInputs {
   readonly qNope: Tensor;
   /** [B, Tq, H, R], rotated. */
   readonly qRope: Tensor;
-  /** [B, Tk, C]: the latent cache. */
+  /** `[B, Tk, C]`: the latent cache. */
   readonly cKv: Tensor;
   /** [B, Tk, R], rotated, shared by all heads, of the type of cKv. */
   readonly kRope: Tensor;
-  /** [H, C, N]: keys from the latent. */
+  /** `[H, C, N]`: keys from the latent. */
   readonly wUk: Tensor;
-  /** [H, C, V]: values from the latent. */
+  /** `[H, C, V]`: values from the latent. */
   readonly wUv: Tensor;
   /** i32 [B], as in `attention`. */
   readonly kvLens?: Tensor;

@@ -22,7 +22,7 @@ export interface MobaInputs {
   readonly k: Tensor;
   /** [B, Tk, Hkv, Dv] */
   readonly v: Tensor;
-  /** [B, ceil(Tk / chunkSize), Hkv, D]: the chunks' mean keys, where a cache has them; that of a query's own chunk is not read. */
+  /** `[B, ceil(Tk / chunkSize), Hkv, D]`: the chunks' mean keys, where a cache has them; that of a query's own chunk is not read. */
   readonly kMean?: Tensor;
 }
 

@@ -33,9 +33,9 @@ export interface NsaInputs {
   readonly gSlc?: Tensor;
   /** f32 [B, Tq, Hq]: gate of the sliding window, likewise; goes with windowSize. */
   readonly gSwa?: Tensor;
-  /** [B, ceil(Tk / blockSize), Hkv, D]: compressed keys. Default: the means of blocks of k. */
+  /** `[B, ceil(Tk / blockSize), Hkv, D]`: compressed keys. Default: the means of blocks of k. */
   readonly kCmp?: Tensor;
-  /** [B, ceil(Tk / blockSize), Hkv, Dv]: compressed values. Default: the means of blocks of v. */
+  /** `[B, ceil(Tk / blockSize), Hkv, Dv]`: compressed values. Default: the means of blocks of v. */
   readonly vCmp?: Tensor;
 }
 

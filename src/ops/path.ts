@@ -20,7 +20,7 @@ export interface PathAttnInputs {
   readonly k: Tensor;
   /** [B, T, Hkv, Dv] */
   readonly v: Tensor;
-  /** [B, T, Hkv, D]: direction of each token's transition I - beta w w^T, as it is; normalize it first. */
+  /** `[B, T, Hkv, D]`: direction of each token's transition I - beta w w^T, as it is; normalize it first. */
   readonly w: Tensor;
   /** f32 [B, T, Hkv]: strength of the transition, 0 to 2 for unit w. */
   readonly beta: Tensor;

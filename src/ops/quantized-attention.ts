@@ -229,7 +229,12 @@ export function planQuantizedAttention(
  * Source: KIVI (Liu 2024), whose residual kRest and vRest are; KVQuant (Hooper 2024), whose keys are stored before they are turned (kCos, kSin).
  *
  * @throws ShapeError, DTypeError, OptionError for operands or options that do not fit.
- * @example const { o } = await quantizedAttention({ q, kCodes: k4.codes, kScale: k4.scale, kOffset: k4.offset, vCodes: v4.codes, vScale: v4.scale, vOffset: v4.offset })
+ * @example
+ * const k4 = await quantizeKv({ x: k }, { of: 'keys' })
+ * const v4 = await quantizeKv({ x: v }, { of: 'values' })
+ * const keys = { kCodes: k4.codes, kScale: k4.scale, kOffset: k4.offset }
+ * const values = { vCodes: v4.codes, vScale: v4.scale, vOffset: v4.offset }
+ * const { o } = await quantizedAttention({ q, ...keys, ...values })
  */
 export function quantizedAttention(
   inputs: QuantizedAttentionInputs,

@@ -67,7 +67,7 @@ export interface QuestPagesOptions {
 
 /** Results of `questPages`. */
 export interface QuestPagesResult {
-  /** [B, Hkv, ceil(Tk / pageSize), 2, D]: the largest and the least of each channel in each page; a last, shorter page is of its own keys. */
+  /** `[B, Hkv, ceil(Tk / pageSize), 2, D]`: the largest and the least of each channel in each page; a last, shorter page is of its own keys. */
   readonly bounds: Tensor;
 }
 

@@ -24,7 +24,7 @@ import {
 
 /** Operands of `retrievalAttention`. */
 export interface RetrievalAttentionInputs extends ChosenTokenInputs {
-  /** [B, C, Hkv, D]: centroids of clusters of keys, as `retrievalIndex` makes them; f32, f16 or bf16. Without them the index is flat. */
+  /** `[B, C, Hkv, D]`: centroids of clusters of keys, as `retrievalIndex` makes them; f32, f16 or bf16. Without them the index is flat. */
   readonly centroids?: Tensor;
   /** i32 [B, Hkv, Tk]: the cluster of each key; goes with centroids. */
   readonly labels?: Tensor;

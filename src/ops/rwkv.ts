@@ -18,7 +18,7 @@ import type { Tensor } from '../tensor.ts';
 
 /** Operands of `rwkv5` and `rwkv6`. */
 export interface RwkvInputs extends Omit<LinearInputs, 'q'> {
-  /** [B, T, H, K]: receptance. */
+  /** `[B, T, H, K]`: receptance. */
   readonly r: Tensor;
   /** Log decay of the state's rows: f32 [H, K] in `rwkv5`, f32 [B, T, H, K] in `rwkv6`. */
   readonly w: Tensor;

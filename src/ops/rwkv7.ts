@@ -14,11 +14,11 @@ import type { Tensor } from '../tensor.ts';
 
 /** Operands of `rwkv7`. */
 export interface Rwkv7Inputs extends Omit<LinearInputs, 'q'> {
-  /** [B, T, H, K]: receptance. */
+  /** `[B, T, H, K]`: receptance. */
   readonly r: Tensor;
   /** f32 [B, T, H, K]: log decay of the state's rows. */
   readonly w: Tensor;
-  /** [B, T, H, K]: the key to remove, of length one. */
+  /** `[B, T, H, K]`: the key to remove, of length one. */
   readonly kk: Tensor;
   /** f32 [B, T, H, K]: how much of it to remove, in (0, 1). */
   readonly a: Tensor;

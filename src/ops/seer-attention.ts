@@ -20,9 +20,9 @@ import { attendChosen, type ChosenInputs, type ChosenOptions, type ChosenResult 
 
 /** Operands of `seerAttention`. */
 export interface SeerAttentionInputs extends ChosenInputs {
-  /** [B, Tq, Hq, D]: q before rotary positions, for the gates. Default q. */
+  /** `[B, Tq, Hq, D]`: q before rotary positions, for the gates. Default q. */
   readonly qPre?: Tensor;
-  /** [B, Tk, Hkv, D]: k before rotary positions. Default k. */
+  /** `[B, Tk, Hkv, D]`: k before rotary positions. Default k. */
   readonly kPre?: Tensor;
   /** f32, f16 or bf16 [Hq, D, G]: the gates' map of queries. Default: none, with G = D. */
   readonly wq?: Tensor;

@@ -13,7 +13,7 @@ import { expectIndex } from './retrieval-attention.ts';
 
 /** Operands of `tactic`. */
 export interface TacticInputs extends ChosenTokenInputs {
-  /** [B, C, Hkv, D]: centroids of clusters of keys, as `retrievalIndex` makes them; f32, f16 or bf16. */
+  /** `[B, C, Hkv, D]`: centroids of clusters of keys, as `retrievalIndex` makes them; f32, f16 or bf16. */
   readonly centroids: Tensor;
   /** i32 [B, Hkv, Tk]: the cluster of each key; a key with a label outside 0 to C - 1 is in none. */
   readonly labels: Tensor;

@@ -37,35 +37,35 @@ const COMBINATIONS: readonly TitansCombination[] = ['mac', 'mag', 'mal'];
 export interface TitansLayerInputs {
   /** [B, T, E] */
   readonly x: Tensor;
-  /** [E, H D]: queries of the attention. */
+  /** `[E, H D]`: queries of the attention. */
   readonly wq: Tensor;
   /** [E, H D] */
   readonly wk: Tensor;
   /** [E, H D] */
   readonly wv: Tensor;
-  /** [H D, E]: what attention gives, as tokens again. */
+  /** `[H D, E]`: what attention gives, as tokens again. */
   readonly wo: Tensor;
-  /** [E, H D]: queries of the memory. */
+  /** `[E, H D]`: queries of the memory. */
   readonly mq: Tensor;
   /** [E, H D] */
   readonly mk: Tensor;
   /** [E, H D] */
   readonly mv: Tensor;
-  /** [H D, E]: what the memory gives, as tokens again; not for 'mag'. */
+  /** `[H D, E]`: what the memory gives, as tokens again; not for 'mag'. */
   readonly mo?: Tensor;
-  /** [E, 3 H]: momentum, learning rate and forgetting of each head, before their sigmoids. */
+  /** `[E, 3 H]`: momentum, learning rate and forgetting of each head, before their sigmoids. */
   readonly gates: Tensor;
   /** [3 H]. Default zeros. */
   readonly gatesBias?: Tensor;
-  /** [P, H, D]: keys of persistent tokens, which every query sees; goes with `persistentV`. Default none. */
+  /** `[P, H, D]`: keys of persistent tokens, which every query sees; goes with `persistentV`. Default none. */
   readonly persistentK?: Tensor;
   /** [P, H, D] */
   readonly persistentV?: Tensor;
-  /** [H, D]: norm behind the memory; goes with `lnBias`. Default none. */
+  /** `[H, D]`: norm behind the memory; goes with `lnBias`. Default none. */
   readonly lnWeight?: Tensor;
   /** [H, D] */
   readonly lnBias?: Tensor;
-  /** [B, H, P]: the memory before the first token, as in `titans`. */
+  /** `[B, H, P]`: the memory before the first token, as in `titans`. */
   readonly initialState: Tensor;
   /** [B, H, P]. Default zeros. */
   readonly initialMomentum?: Tensor;

@@ -7,7 +7,11 @@ import { OptionError } from '../errors.ts';
 import type { Pattern } from '../pattern.ts';
 import { needed } from './checks.ts';
 
-/** Whether only keys up to the query's own are left. */
+/**
+ * Whether only keys up to the query's own are left.
+ *
+ * @inline
+ */
 interface Causal {
   /** Default false. */
   readonly causal?: boolean;

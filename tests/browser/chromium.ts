@@ -24,7 +24,10 @@ export interface ChromiumPage {
 
 /** What is used of playwright's browser. */
 export interface ChromiumBrowser {
-  newPage(): Promise<ChromiumPage>;
+  newPage(options?: {
+    readonly colorScheme?: 'light' | 'dark';
+    readonly viewport?: { readonly width: number; readonly height: number };
+  }): Promise<ChromiumPage>;
   close(): Promise<void>;
   version(): string;
 }
