@@ -179,7 +179,7 @@ interface Call<R> {
  * Keys and values of one sequence, layer by layer, with attention over them.
  *
  * All layers get the same tokens, in any order; tokens count once all layers have them. Pages are taken when the cache is made: with `o`
- * given, a token in pages takes no memory, but for the partial results of each further 512 keys; layers of other kinds may grow. Calls of
+ * given, a token in pages takes no memory, but for the partial results of each further run of keys; layers of other kinds may grow. Calls of
  * a cache wait for each other; what changes it at once (`fork`, `truncate`, `save`, ...) throws BusyError while one is in flight.
  *
  * Source: PagedAttention (Kwon 2023), StreamingLLM (Xiao 2023), DuoAttention (Xiao 2024), KIVI (Liu 2024); of other policies where they
