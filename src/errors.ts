@@ -55,6 +55,28 @@ export class BusyError extends WattnError {
   override name = 'BusyError';
 }
 
+/** The host asks for elements that lie on a GPU, without waiting for them. */
+export class HostAccessError extends WattnError {
+  override name = 'HostAccessError';
+  /** @internal The tensor that was asked for. */
+  readonly tensor: unknown;
+
+  constructor(message: string, tensor?: unknown) {
+    super(message);
+    this.tensor = tensor;
+  }
+}
+
+/** The GPU device was lost, and with it what lay on it. */
+export class DeviceLostError extends WattnError {
+  override name = 'DeviceLostError';
+}
+
+/** The GPU refused work that it was given. */
+export class GpuError extends WattnError {
+  override name = 'GpuError';
+}
+
 /** The device or runtime lacks what was asked for explicitly. */
 export class UnsupportedError extends WattnError {
   override name = 'UnsupportedError';

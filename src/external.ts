@@ -840,11 +840,15 @@ export { type VsaInputs, type VsaOptions, type VsaResult, vsa, vsaSync } from '.
 export { type XAttentionOptions, xAttention, xAttentionSync } from './ops/xattention.ts';
 export type { Pattern, PatternPlace } from './pattern.ts';
 export * as patterns from './patterns.ts';
-export type { MemoryReport } from './runtime/arena.ts';
+export type { MemoryReport } from './runtime/allocator.ts';
 export type { GivenModule, GivenModules, ModuleSource } from './runtime/builds.ts';
 export { createRuntime, type ExternalRuntimeOptions } from './runtime/create-external.ts';
 export type { Host } from './runtime/features.ts';
 export type { Runtime, RuntimeInfo } from './runtime/runtime.ts';
 export type { StartOptions } from './runtime/start.ts';
 export type { Build, Variant } from './runtime/variant.ts';
+export type { WasmInfo, WasmRuntime } from './runtime/wasm-runtime.ts';
 export { type DType, Tensor, type TensorData, type TensorView } from './tensor.ts';
+export type { Gpu, GpuFacts } from './webgpu/device.ts';
+export type { Transfers } from './webgpu/gpu-memory.ts';
+export type { GpuRuntime, WebGpuInfo } from './webgpu/gpu-runtime.ts';

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { DisposedError, DTypeError, OptionError, ShapeError } from './errors.ts';
-import type { Runtime } from './runtime/runtime.ts';
+import { DeviceLostError, DisposedError, DTypeError, OptionError, ShapeError } from './errors.ts';
+import type { HostBytes, Runtime } from './runtime/runtime.ts';
 
 /** Element types. f16, bf16 and i8 are storage only: arithmetic is f32. */
 export type DType = 'f32' | 'f16' | 'bf16' | 'i8' | 'i32' | 'u8';
@@ -58,6 +58,10 @@ export function contiguousStrides(shape: readonly number[]): number[] {
 export interface Block {
   readonly at: number;
   disposed: boolean;
+  /** Which of the runtime's devices it lies on; 0 if left out. */
+  readonly epoch?: number;
+  /** What the host knows of its bytes, where they lie on a GPU. */
+  host?: Uint8Array | undefined;
 }
 
 let reads = 0;
@@ -120,6 +124,7 @@ export class Tensor {
    * The live memory as a typed array, without a copy. It detaches when the runtime's memory grows, so take it anew
    * after each call.
    *
+   * @throws HostAccessError if the elements lie on a GPU.
    * @throws ShapeError if the tensor is not contiguous.
    * @throws DisposedError after `dispose`.
    */
@@ -137,13 +142,48 @@ export class Tensor {
   /**
    * A copy of the elements in order; f16 and bf16 are widened to float32.
    *
+   * @throws HostAccessError if the elements lie on a GPU: `data` waits for them.
    * @throws DisposedError after `dispose`.
    */
   dataSync(): Float32Array | Int32Array | Int8Array | Uint8Array {
     ++reads;
-    if (this.contiguous) return widen(this.view(), this.dtype);
-    const span = this.shape.reduce((most, n, axis) => most + (n - 1) * this.strides[axis]!, 1);
-    const source = viewOf(this.runtime.buffer, this.dtype, this.address, span);
+    this.#check();
+    return this.#elements(this.runtime.hostBytes(this));
+  }
+
+  /** `dataSync` for code that also runs where reading back is asynchronous. */
+  async data(): Promise<Float32Array | Int32Array | Int8Array | Uint8Array> {
+    ++reads;
+    return this.#elements(await this.runtime.fetch(this.address, this.span * bytesOf(this.dtype)));
+  }
+
+  /**
+   * Overwrites the elements, in order; numbers are stored as the tensor's type.
+   *
+   * @throws ShapeError if there are not as many numbers as elements, or the tensor is not contiguous.
+   * @throws DTypeError if an integer is out of the type's range.
+   * @throws DisposedError after `dispose`.
+   */
+  write(data: TensorData): void {
+    this.#check();
+    if (!this.contiguous || data.length !== this.size) {
+      throw new ShapeError(
+        `${data.length} elements cannot be written to a tensor of shape [${this.shape}] and strides [${this.strides}]: ` +
+          `expected ${this.size}, and a contiguous tensor`,
+      );
+    }
+    this.runtime.store(this, data);
+  }
+
+  /** @internal Elements from the first to the last in memory, gaps counted. */
+  get span(): number {
+    return this.size === 0 ? 0 : this.shape.reduce((most, n, axis) => most + (n - 1) * this.strides[axis]!, 1);
+  }
+
+  /** A copy of the elements in order, from where the first lies on the host. */
+  #elements({ buffer, at }: HostBytes): Float32Array | Int32Array | Int8Array | Uint8Array {
+    const source = viewOf(buffer, this.dtype, at, this.span);
+    if (this.contiguous) return widen(source, this.dtype);
     const packed = source.slice(0, 0).constructor as new (n: number) => TensorView;
     const out = new packed(this.size);
     const index = new Array<number>(this.shape.length).fill(0);
@@ -159,11 +199,6 @@ export class Tensor {
       }
     }
     return widen(out, this.dtype);
-  }
-
-  /** `dataSync` for code that also runs where reading back is asynchronous. */
-  async data(): Promise<Float32Array | Int32Array | Int8Array | Uint8Array> {
-    return this.dataSync();
   }
 
   /**
@@ -265,6 +300,11 @@ export class Tensor {
       throw new DisposedError(
         `this tensor of shape [${this.shape}] was disposed: its memory may hold something else. ` +
           'Keep it alive until its last use, or return it from rt.scope().',
+      );
+    }
+    if ((this.#block.epoch ?? 0) !== this.runtime.epoch) {
+      throw new DeviceLostError(
+        `this tensor of shape [${this.shape}] lay on a GPU device that was lost. Make it anew from its data.`,
       );
     }
     if (this.runtime.disposed) {

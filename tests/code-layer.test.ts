@@ -11,6 +11,7 @@ import {
   OptionError,
   quantizeKvSync,
   type Runtime,
+  type WasmRuntime,
 } from '../src/index.ts';
 import { runSync } from '../src/runtime/program.ts';
 import { assertNear, assertSameBits, expected } from './accuracy.ts';
@@ -221,7 +222,7 @@ test('appends, forks, truncations and saved bytes: a layer attends to what its p
 });
 
 test('bytes are those of the tokens held', () => {
-  const [rt] = runtimes as [Runtime];
+  const [rt] = runtimes as [WasmRuntime];
   const random = randomFrom(3);
   const tokens = (count: number) => normal(random, [1, count, size.kvHeads, size.headDim]);
   const int4 = new Twin(rt, int4Plan());
@@ -240,7 +241,7 @@ test('bytes are those of the tokens held', () => {
 });
 
 test('full caches, cut and changed bytes, plans that make no sense', () => {
-  const [rt] = runtimes as [Runtime];
+  const [rt] = runtimes as [WasmRuntime];
   const random = randomFrom(4);
   const tokens = (count: number) => normal(random, [1, count, size.kvHeads, size.headDim]);
   for (const plan of Object.values(plans)) {

@@ -15,6 +15,7 @@ import {
   type Runtime,
   ShapeError,
   type Tensor,
+  type WasmRuntime,
 } from '../src/index.ts';
 import { assertNear, assertSameBits, expected, maxError } from './accuracy.ts';
 import { call } from './call.ts';
@@ -382,7 +383,7 @@ test('threads and the synchronous twin give the same bits', async () => {
 });
 
 test('codes that do not fit are refused by name', () => {
-  const [rt] = runtimes as [Runtime];
+  const [rt] = runtimes as [WasmRuntime];
   rt.scope(() => {
     const x = rt.zeros([1, 40, 2, 64]);
     const format = { of: 'keys', bits: 4 } as const;

@@ -9,10 +9,12 @@ import { createRuntime } from '../src/index.ts';
 import { applyPatch } from '../src/runtime/patch.ts';
 
 const bytesOf = (build: string) => readFileSync(new URL(`../build/wasm/${build}.wasm`, import.meta.url));
+type WasmOptions = external.ExternalRuntimeOptions & { backend?: 'wasm' };
+
 const compiled = (build: string) => new WebAssembly.Module(bytesOf(build));
 
 /** Attention of one head over four tokens, computed on a runtime of given modules; and what the runtime is. */
-async function attend(options: external.ExternalRuntimeOptions) {
+async function attend(options: WasmOptions) {
   using rt = await external.createRuntime(options);
   const x = rt.tensor([1, 0, 0, 1, 1, 1, 0, 0], [1, 4, 1, 2]);
   const { o } = await external.attention({ q: x, k: x, v: x }, { causal: true });
@@ -77,7 +79,7 @@ test('the main entry takes modules too', async () => {
 
 test('what is no build is refused by name', async () => {
   const refuse = (modules: unknown, message: RegExp) =>
-    assert.rejects(attend({ modules, variant: 'simd', threads: 1 } as external.ExternalRuntimeOptions), (error) => {
+    assert.rejects(attend({ modules, variant: 'simd', threads: 1 } as WasmOptions), (error) => {
       assert.ok(error instanceof OptionError);
       assert.match(error.message, message);
       return true;

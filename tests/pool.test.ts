@@ -31,7 +31,7 @@ test('a kernel that traps gives a named error, and the pool stays usable', async
   const inputs = problem(rt);
   const before = attentionSync(inputs).o.dataSync();
   for (let i = 0; i < 5; ++i) {
-    assert.throws(() => rt.runSync(trap), KernelTrapError);
+    assert.throws(() => rt.runSync([trap]), KernelTrapError);
     await assert.rejects(rt.run([trap]), KernelTrapError);
   }
   assert.deepEqual((await attention(inputs)).o.dataSync(), before);
@@ -41,7 +41,7 @@ test('a trap on a worker reaches the caller with the engine’s message', async 
   using rt = await createRuntime({ threads: 2 });
   await rt.ready();
   // the calling thread traps too, so ask often enough to see a message from either side
-  for (let i = 0; i < 20; ++i) assert.throws(() => rt.runSync(trap), /probeTrap.*(unreachable|Unreachable)/s);
+  for (let i = 0; i < 20; ++i) assert.throws(() => rt.runSync([trap]), /probeTrap.*(unreachable|Unreachable)/s);
 });
 
 test('threads run: the workers of a pool take items', async () => {

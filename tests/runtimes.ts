@@ -1,6 +1,6 @@
 // Import before anything that compiles wasm: on Node 20 relaxed SIMD is behind a flag.
 import { setFlagsFromString } from 'node:v8';
-import type { Runtime } from '../src/index.ts';
+import type { WasmRuntime } from '../src/index.ts';
 
 if (process.versions.node.startsWith('20.')) setFlagsFromString('--experimental-wasm-relaxed-simd');
 
@@ -50,7 +50,7 @@ export function availableVariants(): ('simd' | 'relaxed')[] {
 }
 
 /** One runtime for each available variant. */
-export async function variants(threads = 1): Promise<Runtime[]> {
+export async function variants(threads = 1): Promise<WasmRuntime[]> {
   const { createRuntime } = await import('../src/index.ts');
   return Promise.all(availableVariants().map((variant) => createRuntime({ variant, threads })));
 }

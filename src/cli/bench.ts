@@ -1,5 +1,5 @@
 import { cpus, loadavg } from 'node:os';
-import { createRuntime, OptionError, type Runtime } from '../index.ts';
+import { createRuntime, OptionError, type WasmRuntime } from '../index.ts';
 import {
   type BenchCase,
   type BenchContext,
@@ -189,10 +189,10 @@ async function runPrepared(
 async function runCase(
   benchCase: BenchCase,
   context: Omit<BenchContext, 'runtime'>,
-  create: (threads: number) => Promise<Runtime>,
+  create: (threads: number) => Promise<WasmRuntime>,
   effort: Effort,
 ): Promise<CaseReport> {
-  const opened: Runtime[] = [];
+  const opened: WasmRuntime[] = [];
   const entries: Entry[] = [];
   try {
     const prepared = await benchCase.prepare({

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { Runtime } from '../index.ts';
+import type { WasmRuntime } from '../index.ts';
 
 /** What the device supports and what a runtime uses, a line each. */
-export function describe(rt: Runtime): string {
+export function describe(rt: WasmRuntime): string {
   const { host, ...info } = rt.info();
   const yes = (value: true | string) => (value === true ? 'yes' : `no: ${value}`);
   const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

@@ -37,7 +37,7 @@ withRuntimeOptions(program.command('conform').description('replay golden cases a
 
 withRuntimeOptions(program.command('info').description('what this device supports and what will be used')).action(
   async ({ json, ...options }: RuntimeOptions & { json?: boolean }) => {
-    using rt = await createRuntime(options);
+    using rt = await createRuntime({ ...options, backend: 'wasm' });
     write(json ? JSON.stringify(rt.info(), null, 2) : describe(rt));
   },
 );

@@ -109,7 +109,7 @@ export function runStep(
   for (const name in states) state ??= given[name];
   const layout = options && state instanceof Tensor ? kept.get(state) : undefined;
   if (layout && serves(layout, op, given, options!)) {
-    for (const dispatch of layout.dispatches) state!.runtime.runSync(dispatch);
+    state!.runtime.runSync(layout.dispatches);
     return { o: given.o! };
   }
   const step = `${op}Step`;

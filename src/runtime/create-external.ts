@@ -7,6 +7,7 @@ import { OptionError } from '../errors.ts';
 import { type GivenModules, givenBuilds } from './builds.ts';
 import type { Runtime } from './runtime.ts';
 import { type StartOptions, startRuntime } from './start.ts';
+import type { WasmRuntime } from './wasm-runtime.ts';
 
 /** Options of `createRuntime` from 'wattn/external'. */
 export interface ExternalRuntimeOptions extends StartOptions {
@@ -23,6 +24,8 @@ export interface ExternalRuntimeOptions extends StartOptions {
  * const load = (name: string) => () => readFile(`node_modules/wattn/build/wasm/${name}.wasm`)
  * using rt = await createRuntime({ modules: { simd: load('simd'), relaxed: load('relaxed') } })
  */
+export async function createRuntime(options: ExternalRuntimeOptions & { backend?: 'wasm' }): Promise<WasmRuntime>;
+export async function createRuntime(options: ExternalRuntimeOptions): Promise<Runtime>;
 export async function createRuntime(options: ExternalRuntimeOptions): Promise<Runtime> {
   if (typeof options?.modules !== 'object') {
     throw new OptionError(

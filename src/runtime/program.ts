@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { DisposedError, RuntimeMismatchError } from '../errors.ts';
-import { bytesOf, contiguousStrides, type DType, sizeOf, Tensor } from '../tensor.ts';
+import { DisposedError, HostAccessError, RuntimeMismatchError } from '../errors.ts';
+import { type Block, bytesOf, contiguousStrides, type DType, sizeOf, Tensor } from '../tensor.ts';
 import type { Dispatch, Runtime } from './runtime.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -64,7 +64,7 @@ export class Builder {
   /** A temporary of i32 with these numbers. */
   constant(words: Int32Array, shape: readonly number[]): Tensor {
     const tensor = this.#fresh(shape, 'i32');
-    new Int32Array(this.runtime.buffer, tensor.address, words.length).set(words);
+    this.runtime.write(tensor.address, words);
     return tensor;
   }
 
@@ -87,7 +87,7 @@ export class Builder {
   table(words: Int32Array): number {
     const at = this.#workspace?.lend(words.byteLength).at ?? this.runtime.allocate(words.byteLength);
     if (!this.#workspace) this.#blocks.push(at);
-    new Int32Array(this.runtime.buffer, at, words.length).set(words);
+    this.runtime.write(at, words);
     return at;
   }
 
@@ -181,9 +181,44 @@ function layOut<R>(
   }
 }
 
+/**
+ * Lays out a call that has asked for elements of tensors on a GPU: they are fetched, and kept until the layout is done, since a
+ * kernel may write what lies on the device.
+ */
+async function layOutReading<Laid>(layOutAgain: () => Laid, asked: unknown): Promise<Laid> {
+  const fetched: Block[] = [];
+  try {
+    for (let error = asked; ; ) {
+      if (!(error instanceof HostAccessError && error.tensor instanceof Tensor)) throw error;
+      const { block, runtime, address, span, dtype } = error.tensor;
+      // what the program itself is to compute is not there yet
+      if (block.disposed) throw error;
+      const bytes = address - block.at + span * bytesOf(dtype);
+      const { buffer, at } = await runtime.fetch(block.at, bytes);
+      block.host = new Uint8Array(buffer.slice(at, at + bytes));
+      fetched.push(block);
+      try {
+        return layOutAgain();
+      } catch (next) {
+        error = next;
+      }
+    }
+  } finally {
+    for (const block of fetched) block.host = undefined;
+  }
+}
+
 /** Lays out a call and runs it; the event loop gets its turns. Calls with the same workspace must wait for each other. */
 export async function run<R>(op: string, inputs: object, build: (b: Builder) => R, workspace?: Workspace): Promise<R> {
-  const { builder, result } = layOut(op, inputs, build, workspace);
+  const attempt = () => layOut(op, inputs, build, workspace);
+  let laid: ReturnType<typeof attempt>;
+  try {
+    // in this turn wherever it can be: until the call runs, the caller might dispose its tensors
+    laid = attempt();
+  } catch (error) {
+    laid = await layOutReading(attempt, error);
+  }
+  const { builder, result } = laid;
   try {
     await builder.runtime.run(builder.dispatches);
   } catch (error) {
@@ -198,7 +233,7 @@ export async function run<R>(op: string, inputs: object, build: (b: Builder) => 
 export function runSync<R>(op: string, inputs: object, build: (b: Builder) => R, workspace?: Workspace): R {
   const { builder, result } = layOut(op, inputs, build, workspace);
   try {
-    for (const dispatch of builder.dispatches) builder.runtime.runSync(dispatch);
+    builder.runtime.runSync(builder.dispatches);
   } catch (error) {
     builder.abandon();
     throw error;
@@ -224,7 +259,7 @@ export async function runPart(
 
 /** What a call would do. */
 export interface Explanation {
-  readonly backend: 'wasm';
+  readonly backend: 'wasm' | 'webgpu';
   readonly variant: string;
   readonly steps: readonly {
     readonly kernel: string;
@@ -249,14 +284,15 @@ export function explainProgram(op: string, inputs: object, build: (b: Builder) =
   }));
   builder.abandon();
   return {
-    backend: 'wasm',
+    backend: rt.backend,
     variant: rt.variant,
     steps,
     flops: steps.reduce((sum, step) => sum + step.flops, 0),
     notes: [
       ...builder.notes.map((note) => note()),
-      `variant '${info.variant}': ${info.variantReason}`,
-      `${info.threads} threads: ${info.threadsReason}`,
+      ...(info.backend === 'wasm'
+        ? [`variant '${info.variant}': ${info.variantReason}`, `${info.threads} threads: ${info.threadsReason}`]
+        : [`backend 'webgpu' on ${info.gpu.description || info.gpu.vendor}: ${info.backendReason}`]),
     ],
   };
 }

@@ -1,42 +1,17 @@
 /**
- * A runtime: one arena, one build of the kernels, and the threads that run them.
+ * Runtimes: what holds tensors and runs operations, whatever device does the work.
  *
  * @module
  */
-import { BusyError, DisposedError, DTypeError, KernelTrapError, OptionError, ShapeError } from '../errors.ts';
-import { KERNELS, type Kernel, type ScratchMeasure } from '../generated/kernels.ts';
-import { ProbeParams } from '../generated/params.ts';
-import {
-  type Block,
-  bytesOf,
-  contiguousStrides,
-  type DType,
-  sizeOf,
-  Tensor,
-  type TensorData,
-  viewOf,
-} from '../tensor.ts';
-import type { Arena, MemoryReport } from './arena.ts';
-import { CONTROL, MEASURE, MEASURE_ROOM, PARAMS, PARAMS_BYTES } from './control.ts';
-import type { Host } from './features.ts';
-import { storeAs } from './narrow.ts';
-import { encode } from './params.ts';
-import type { Pool } from './pool.ts';
-import type { Build, KernelFunction, Variant } from './variant.ts';
+import { DisposedError, DTypeError, ShapeError } from '../errors.ts';
+import type { Kernel, ScratchMeasure } from '../generated/kernels.ts';
+import { type Block, bytesOf, contiguousStrides, type DType, sizeOf, Tensor, type TensorData } from '../tensor.ts';
+import type { WebGpuInfo } from '../webgpu/gpu-runtime.ts';
+import type { Allocator, MemoryReport } from './allocator.ts';
+import type { WasmInfo } from './wasm-runtime.ts';
 
-/** What this device supports and what a runtime uses. */
-export interface RuntimeInfo {
-  readonly backend: 'wasm';
-  readonly build: Build;
-  readonly variant: Variant;
-  /** Why this variant. */
-  readonly variantReason: string;
-  readonly threads: number;
-  /** Why this number of threads. */
-  readonly threadsReason: string;
-  readonly host: Host;
-  readonly memory: MemoryReport;
-}
+/** What a device supports and what a runtime uses of it. */
+export type RuntimeInfo = WasmInfo | WebGpuInfo;
 
 /** One kernel call over a list of independent items. */
 export interface Dispatch {
@@ -52,73 +27,47 @@ export interface Dispatch {
   readonly flops: number;
 }
 
-/** Below this many operations a dispatch is over before a sleeping worker has woken. */
-const THREADING_FLOPS = 4e6;
-/** The async form gives the event loop a turn this often. */
-const YIELD_MS = 12;
-/** A first dispatch that will take longer than this many operations waits for the workers to start. */
-const STARTUP_FLOPS = 1e9;
+/** Bytes on the host: where in a buffer they begin. */
+export interface HostBytes {
+  readonly buffer: ArrayBufferLike;
+  readonly at: number;
+}
 
 /** Holds tensors and runs operations. Made by `createRuntime`. */
-export class Runtime {
-  readonly variant: Variant;
+export abstract class Runtime {
+  abstract readonly backend: 'wasm' | 'webgpu';
+  /** Instruction set of the kernels; 'wgsl' on a GPU. */
+  abstract readonly variant: 'simd' | 'relaxed' | 'wgsl';
+  /** Threads that large calls use, the calling one counted. */
+  abstract readonly threads: number;
   /** @internal Whether the relaxed dot product of 8-bit integers is there and right. */
-  readonly relaxedDot: boolean;
+  readonly relaxedDot: boolean = false;
   /** @internal Whether it also is one instruction, and so faster than products of 16-bit integers. */
-  readonly singleDot: boolean;
-  readonly #arena: Arena;
-  readonly #kernels: Record<string, KernelFunction>;
-  #words: Int32Array;
-  #inFlight = false;
-  readonly #pool: Pool | undefined;
-  readonly #host: Host;
-  readonly #build: Build;
-  readonly #variantReason: string;
-  readonly #threadsReason: string;
+  readonly singleDot: boolean = false;
+  protected allocator: Allocator;
   readonly #scopes: Set<Tensor>[] = [];
-  #scratch = { at: 0, bytes: 0 };
-  #queue: Promise<void> = Promise.resolve();
   #disposed = false;
 
   /** Runtimes are made by `createRuntime`. */
-  constructor(parts: {
-    arena: Arena;
-    kernels: Record<string, KernelFunction>;
-    pool: Pool | undefined;
-    host: Host;
-    build: Build;
-    variant: Variant;
-    relaxedDot: boolean;
-    singleDot: boolean;
-    variantReason: string;
-    threadsReason: string;
-    threads: number;
-  }) {
-    this.variant = parts.variant;
-    this.relaxedDot = parts.relaxedDot;
-    this.singleDot = parts.singleDot;
-    this.threads = parts.threads;
-    this.#arena = parts.arena;
-    this.#kernels = parts.kernels;
-    this.#pool = parts.pool;
-    this.#host = parts.host;
-    this.#build = parts.build;
-    this.#variantReason = parts.variantReason;
-    this.#threadsReason = parts.threadsReason;
-    this.#words = new Int32Array(parts.arena.memory.buffer, 0, 512);
+  constructor(allocator: Allocator) {
+    this.allocator = allocator;
   }
-
-  /** Threads that large calls use, the calling one counted. */
-  readonly threads: number;
 
   get disposed(): boolean {
     return this.#disposed;
   }
 
-  /** The live memory; its identity changes when it grows. */
-  get buffer(): ArrayBufferLike {
-    return this.#arena.memory.buffer;
+  /** @internal Counts the devices that the runtime has had: what lay on one before is lost. */
+  get epoch(): number {
+    return 0;
   }
+
+  /**
+   * The live memory; its identity changes when it grows.
+   *
+   * @throws HostAccessError where the memory is a GPU's.
+   */
+  abstract get buffer(): ArrayBufferLike;
 
   /**
    * A tensor with a copy of `data`. float data may be stored as f32, f16 or bf16; the default type follows the array.
@@ -133,10 +82,10 @@ export class Runtime {
       throw new ShapeError(`${data.length} elements were given for shape [${shape}], which holds ${sizeOf(shape)}`);
     }
     // a view of this runtime's memory detaches when the new tensor makes it grow
-    if (ArrayBuffer.isView(data) && data.buffer === this.buffer) data = data.slice();
+    if (ArrayBuffer.isView(data) && this.owns(data)) data = data.slice();
     const tensor = this.empty(shape, dtype ?? defaultType(data));
     try {
-      storeAs(data, tensor.dtype, viewOf(this.buffer, tensor.dtype, tensor.address, tensor.size));
+      this.store(tensor, data);
     } catch (error) {
       tensor.dispose();
       throw error;
@@ -151,14 +100,15 @@ export class Runtime {
    * @throws MemoryLimitError if it does not fit.
    */
   empty(shape: readonly number[], dtype: DType = 'f32'): Tensor {
-    this.#check();
+    this.check();
     if (bytesOf(dtype) === undefined) {
       throw new DTypeError(`'${dtype}' is not an element type: expected f32, f16, bf16, i8, i32 or u8`);
     }
     if (shape.some((n) => !Number.isInteger(n) || n < 0)) {
       throw new ShapeError(`[${shape}] is not a shape: every length must be a whole number >= 0`);
     }
-    const block: Block = { at: this.#arena.allocate(sizeOf(shape) * bytesOf(dtype)), disposed: false };
+    const at = this.allocator.allocate(sizeOf(shape) * bytesOf(dtype));
+    const block: Block = { at, disposed: false, epoch: this.epoch };
     const tensor = new Tensor(this, dtype, [...shape], contiguousStrides(shape), block, 0);
     this.#scopes.at(-1)?.add(tensor);
     return tensor;
@@ -167,7 +117,7 @@ export class Runtime {
   /** A tensor of zeros. @throws as `empty`. */
   zeros(shape: readonly number[], dtype: DType = 'f32'): Tensor {
     const tensor = this.empty(shape, dtype);
-    viewOf(this.buffer, dtype, tensor.address, tensor.size).fill(0);
+    this.clear(tensor.address, tensor.size * bytesOf(dtype));
     return tensor;
   }
 
@@ -214,76 +164,31 @@ export class Runtime {
 
   /** Exact memory figures, in bytes. */
   memory(): MemoryReport {
-    return this.#arena.report();
+    return this.allocator.report();
   }
 
   /** What this device supports and what is used, with reasons. */
-  info(): RuntimeInfo {
-    const failure = this.#pool?.failure ?? '';
-    return {
-      backend: 'wasm',
-      build: this.#build,
-      variant: this.variant,
-      variantReason: this.#variantReason,
-      threads: failure === '' ? this.threads : 1,
-      threadsReason: failure === '' ? this.#threadsReason : failure,
-      host: this.#host,
-      memory: this.memory(),
-    };
-  }
+  abstract info(): RuntimeInfo;
 
-  /** Waits until the workers run, so that the first large call has them; without workers it returns at once. */
-  async ready(): Promise<void> {
-    await this.#pool?.ready(5000);
-  }
+  /** Waits until everything that large calls want is there: workers that run, a device that answers. */
+  abstract ready(): Promise<void>;
 
   /** For tests: fills all memory that no tensor holds with NaN bytes. */
-  poison(): void {
-    this.#arena.poison();
-    if (this.#scratch.bytes > 0)
-      new Uint8Array(this.buffer).fill(0xff, this.#scratch.at, this.#scratch.at + this.#scratch.bytes);
-  }
+  abstract poison(): void;
 
   /**
-   * Measures the device on the calling thread: 'fma' in GFLOP/s, 'read' in GB/s over `amount` bytes.
+   * Measures the device: 'fma' in GFLOP/s, 'read' in GB/s over `amount` bytes.
    *
    * @param amount milliseconds for 'fma', bytes for 'read'.
+   * @throws UnsupportedError where only the asynchronous form can tell, as on a GPU: `bench` measures there.
    */
-  probe(what: 'fma' | 'read', amount: number): number {
-    this.#check();
-    if (what === 'fma') {
-      const steps = 10000;
-      const params = encode(ProbeParams, { steps });
-      let best = 0;
-      for (const end = performance.now() + amount; performance.now() < end; ) {
-        const start = performance.now();
-        this.runSync({ kernel: 'probeFma', params, items: 10, scratchBytes: 64, flops: 0 });
-        best = Math.max(best, (10 * steps * 96) / (performance.now() - start) / 1e6);
-      }
-      return best;
-    }
-    const items = Math.max(1, Math.floor(amount / 4096));
-    const address = this.#arena.allocate(items * 4096);
-    try {
-      new Uint8Array(this.buffer, address, items * 4096).fill(1);
-      let best = 0;
-      for (let round = 0; round < 7; ++round) {
-        const params = encode(ProbeParams, { address });
-        const start = performance.now();
-        this.runSync({ kernel: 'probeRead', params, items, grain: items, scratchBytes: 64, flops: 0 });
-        best = Math.max(best, (items * 4096) / (performance.now() - start) / 1e6);
-      }
-      return best;
-    } finally {
-      this.#arena.release(address);
-    }
-  }
+  abstract probe(what: 'fma' | 'read', amount: number): number;
 
   /** Frees all memory and ends the workers. Tensors of the runtime end with it. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#pool?.stop();
+    this.close();
   }
 
   [Symbol.dispose](): void {
@@ -292,158 +197,57 @@ export class Runtime {
 
   /** @internal A block of memory that is not a tensor. */
   allocate(bytes: number): number {
-    this.#check();
-    return this.#arena.allocate(bytes);
+    this.check();
+    return this.allocator.allocate(bytes);
   }
 
   /** @internal Gives a block back. */
   release(at: number, tensor?: Tensor): void {
     if (tensor) for (const scope of this.#scopes) scope.delete(tensor);
-    if (!this.#disposed) this.#arena.release(at);
+    if (!this.#disposed) this.allocator.release(at);
   }
 
-  /** @internal Bytes of scratch that a kernel wants for these params. */
-  scratchBytes(measure: ScratchMeasure, params: Int32Array): number {
-    this.#control().set(params, MEASURE / 4);
-    return (this.#kernels[measure] as unknown as (params: number, scratch: number) => number)(MEASURE, MEASURE_ROOM);
-  }
+  /** @internal Copies bytes to an address. */
+  abstract write(at: number, data: ArrayBufferView): void;
+
+  /** @internal Zeros at an address. */
+  abstract clear(at: number, bytes: number): void;
+
+  /** @internal Moves bytes inside the memory; the two runs must not overlap. */
+  abstract move(to: number, from: number, bytes: number): void;
+
+  /** @internal Stores numbers as the elements of a contiguous tensor. */
+  abstract store(tensor: Tensor, data: TensorData): void;
+
+  /**
+   * @internal Where the host finds bytes of a block from an address on, without waiting.
+   * @throws HostAccessError where only a readback would tell.
+   */
+  abstract hostBytes(tensor: Tensor): HostBytes;
+
+  /** @internal As `hostBytes`, of any memory: a copy of `bytes` bytes from an address on, or the memory itself. */
+  abstract fetch(at: number, bytes: number): Promise<HostBytes>;
+
+  /** @internal Bytes of scratch of a thread that a kernel wants for these params. */
+  abstract scratchBytes(measure: ScratchMeasure, params: Int32Array): number;
 
   /** @internal Threads that a dispatch would use. */
-  threadsFor(dispatch: Dispatch): number {
-    const usable = this.#pool?.failure === '';
-    if (!usable || dispatch.flops < THREADING_FLOPS) return 1;
-    return Math.min(this.threads, Math.ceil(dispatch.items / (dispatch.grain ?? 1)));
-  }
+  abstract threadsFor(dispatch: Dispatch): number;
 
-  /** @internal Runs a dispatch on the calling thread and the workers that are ready. */
-  runSync(dispatch: Dispatch): void {
-    if (this.#inFlight) {
-      throw new BusyError(
-        'a synchronous call was made while an asynchronous call of the same runtime is in flight. Await that call first, ' +
-          'or use the asynchronous form, which waits its turn.',
-      );
-    }
-    const threads = this.#begin(dispatch);
-    const pool = threads > 1 ? this.#pool : undefined;
-    pool?.start();
-    let taking = 0;
-    try {
-      if (pool) taking = pool.enlist(0, threads - 1);
-      this.#take(dispatch, Number.POSITIVE_INFINITY, () => {
-        if (pool && taking < threads - 1) taking = pool.enlist(taking, threads - 1);
-      });
-    } finally {
-      try {
-        pool?.waitSync(taking);
-      } finally {
-        this.#arena.unpin();
-      }
-    }
-    pool?.throwTrap(dispatch.kernel);
-  }
+  /** @internal Runs dispatches one after another in this call. */
+  abstract runSync(dispatches: readonly Dispatch[]): void;
 
   /** @internal As `runSync`, but the event loop gets its turns; calls of one runtime wait for each other. */
-  async run(dispatches: readonly Dispatch[]): Promise<void> {
-    const before = this.#queue;
-    let leave = () => {};
-    this.#queue = new Promise((resolve) => {
-      leave = resolve;
-    });
-    this.#arena.pin();
-    try {
-      await before;
-      this.#inFlight = true;
-      for (const dispatch of dispatches) await this.#runOne(dispatch);
-    } finally {
-      this.#inFlight = false;
-      this.#arena.unpin();
-      leave();
-    }
-  }
+  abstract run(dispatches: readonly Dispatch[]): Promise<void>;
 
-  async #runOne(dispatch: Dispatch): Promise<void> {
-    if (dispatch.flops > STARTUP_FLOPS && this.threadsFor(dispatch) > 1) await this.#pool!.ready(200);
-    const threads = this.#begin(dispatch);
-    const pool = threads > 1 ? this.#pool : undefined;
-    pool?.start();
-    let taking = 0;
-    const join = () => {
-      if (pool && taking < threads - 1) taking = pool.enlist(taking, threads - 1);
-    };
-    try {
-      join();
-      while (!this.#take(dispatch, performance.now() + YIELD_MS, join)) await turn();
-    } finally {
-      try {
-        await pool?.wait(taking);
-      } finally {
-        this.#arena.unpin();
-      }
-    }
-    pool?.throwTrap(dispatch.kernel);
-  }
+  /** What a class of runtimes frees of its own. */
+  protected abstract close(): void;
 
-  /** Publishes a dispatch; returns the number of threads it may use. */
-  #begin(dispatch: Dispatch): number {
-    this.#check();
-    if (dispatch.params.byteLength > PARAMS_BYTES) throw new OptionError(`params of '${dispatch.kernel}' are too long`);
-    const threads = this.threadsFor(dispatch);
-    const stride = Math.ceil((dispatch.scratchBytes ?? 0) / 64) * 64;
-    const scratch = this.#reserveScratch(stride, threads);
-    const words = this.#control();
-    words.set(dispatch.params, PARAMS / 4);
-    words[CONTROL.items] = dispatch.items;
-    words[CONTROL.grain] = dispatch.grain ?? 1;
-    words[CONTROL.kernel] = KERNELS.indexOf(dispatch.kernel);
-    words[CONTROL.scratch] = scratch;
-    words[CONTROL.scratchStride] = stride;
-    words[CONTROL.trapped] = 0;
-    words[CONTROL.done] = 0;
-    Atomics.store(words, CONTROL.next, 0);
-    this.#arena.pin();
-    return threads;
-  }
+  /** Whether a view is one of this runtime's memory. */
+  protected abstract owns(view: ArrayBufferView): boolean;
 
-  /** Takes items until none is left (true) or the deadline has passed (false). */
-  #take(dispatch: Dispatch, deadline: number, between: () => void): boolean {
-    const words = this.#control();
-    const grain = words[CONTROL.grain]!;
-    const kernel = this.#kernels[dispatch.kernel]!;
-    for (;;) {
-      const at = Atomics.add(words, CONTROL.next, grain);
-      if (at >= dispatch.items) return true;
-      try {
-        kernel(PARAMS, at, Math.min(at + grain, dispatch.items), words[CONTROL.scratch]!);
-      } catch (error) {
-        Atomics.store(words, CONTROL.next, dispatch.items);
-        throw new KernelTrapError(
-          `kernel '${dispatch.kernel}' trapped: ${(error as Error).message}. The outputs of this call hold no result; ` +
-            'the runtime stays usable. Please report it with the shapes and options of the call.',
-        );
-      }
-      between();
-      if (performance.now() > deadline) return false;
-    }
-  }
-
-  /** Address of scratch for `threads` threads, kept for the next dispatch. */
-  #reserveScratch(stride: number, threads: number): number {
-    const bytes = stride * threads;
-    if (bytes > this.#scratch.bytes) {
-      if (this.#scratch.bytes > 0) this.#arena.release(this.#scratch.at);
-      this.#scratch = { at: 0, bytes: 0 };
-      this.#scratch = { at: this.#arena.allocate(bytes), bytes };
-    }
-    return this.#scratch.at;
-  }
-
-  /** The words below the arena; growing an unshared memory detaches the view of them. */
-  #control(): Int32Array {
-    if (this.#words.length === 0) this.#words = new Int32Array(this.#arena.memory.buffer, 0, 512);
-    return this.#words;
-  }
-
-  #check(): void {
+  /** @throws DisposedError after `dispose`. */
+  protected check(): void {
     if (this.#disposed) throw new DisposedError('this runtime was disposed; create another with createRuntime()');
   }
 }
@@ -468,19 +272,4 @@ function blocksIn(result: unknown): Set<Block> {
   };
   look(result);
   return found;
-}
-
-/** One turn of the event loop without a timer's minimum delay. scheduler.yield() would come back before any timer ran. */
-function turn(): Promise<void> {
-  const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => void };
-  if (setImmediate) return new Promise((resolve) => setImmediate(resolve));
-  if (typeof MessageChannel === 'undefined') return new Promise((resolve) => setTimeout(resolve, 0));
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(0);
-  });
 }

@@ -4,21 +4,28 @@
  * @module
  */
 import { OptionError, UnsupportedError } from '../errors.ts';
+import type { Gpu } from '../webgpu/device.ts';
 import { Arena } from './arena.ts';
 import type { Builds } from './builds.ts';
 import { detectHost, type Host } from './features.ts';
 import { Pool } from './pool.ts';
-import { Runtime } from './runtime.ts';
+import type { Runtime } from './runtime.ts';
 import { selfTest } from './self-test.ts';
 import { type Build, type KernelFunction, type Variant, variantsToTry } from './variant.ts';
+import { WasmRuntime } from './wasm-runtime.ts';
 
 const DEFAULT_MEMORY = 4 * 2 ** 30;
 const MOST_THREADS = 8;
 
 /** Options of `createRuntime`. */
 export interface StartOptions {
-  /** 'auto' picks the best that this device runs; today that is 'wasm'. */
-  readonly backend?: 'auto' | 'wasm';
+  /**
+   * What computes: WebAssembly, the default; the GPU through WebGPU, where tensors lie on the GPU and are read with `await data()`;
+   * or 'auto', which measures both and takes the faster.
+   */
+  readonly backend?: 'auto' | 'wasm' | 'webgpu';
+  /** WebGPU to use in place of `navigator.gpu`, such as Dawn's in Node. */
+  readonly gpu?: Gpu;
   /** Instruction set of the build; by default relaxed SIMD where the engine has it. */
   readonly variant?: Variant;
   /** Threads, the calling one counted; by default one per processor, at most 8. */
@@ -27,27 +34,50 @@ export interface StartOptions {
   readonly memory?: number;
 }
 
-const OPTIONS = ['backend', 'variant', 'threads', 'memory', 'modules'];
+const OPTIONS = ['backend', 'gpu', 'variant', 'threads', 'memory', 'modules'];
 
-/**
- * Compiles the best of `builds` for this device, proves it on a small problem and returns a runtime.
- *
- * @throws as `createRuntime`.
- */
-export async function startRuntime(options: StartOptions, builds: Builds): Promise<Runtime> {
+/** The options, checked and complete. @throws as `createRuntime`. */
+function checked(options: StartOptions) {
   const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
   if (unknown !== undefined) {
     throw new OptionError(`createRuntime has no option '${unknown}'; it has ${OPTIONS.join(', ')}`);
   }
-  const { backend = 'auto', variant, threads = 'auto', memory = DEFAULT_MEMORY } = options;
-  if (backend !== 'auto' && backend !== 'wasm')
-    throw new OptionError(`backend is '${backend}', expected 'auto' or 'wasm'`);
+  const { backend = 'wasm', gpu, variant, threads = 'auto', memory = DEFAULT_MEMORY } = options;
+  if (backend !== 'auto' && backend !== 'wasm' && backend !== 'webgpu') {
+    throw new OptionError(`backend is '${backend}', expected 'auto', 'wasm' or 'webgpu'`);
+  }
+  if (backend === 'wasm' && gpu) throw new OptionError("gpu is for the backends 'webgpu' and 'auto'");
+  const idle = Object.entries({ variant, modules: (options as { modules?: object }).modules }).find(([, x]) => x);
+  if (backend === 'webgpu' && (idle || threads !== 'auto')) {
+    throw new OptionError(
+      `${idle?.[0] ?? 'threads'} is for the backend 'wasm', which the backend 'webgpu' does not use`,
+    );
+  }
   if (variant !== undefined && variant !== 'simd' && variant !== 'relaxed') {
     throw new OptionError(`variant is '${variant}', expected 'simd' or 'relaxed'`);
   }
   if (!(memory >= 2 ** 20 && memory <= DEFAULT_MEMORY)) {
     throw new OptionError(`memory is ${memory}, expected bytes from 1 MiB to 4 GiB`);
   }
+  return { backend, gpu, variant, threads, memory };
+}
+
+/**
+ * Compiles the best of `builds` for this device, proves it on a small problem and returns a runtime; or a runtime on the GPU.
+ *
+ * @throws as `createRuntime`.
+ */
+export async function startRuntime(options: StartOptions, builds: Builds): Promise<Runtime> {
+  const { backend, gpu, memory } = checked(options);
+  if (backend === 'wasm') return startWasm(options, builds);
+  // a chunk of its own: whoever stays on WebAssembly does not load the shaders
+  const { startGpu, fasterOf } = await import('../webgpu/start-gpu.ts');
+  if (backend === 'webgpu') return startGpu({ gpu, memory, reason: 'asked for' });
+  return fasterOf(await startWasm(options, builds), { gpu, memory });
+}
+
+async function startWasm(options: StartOptions, builds: Builds): Promise<WasmRuntime> {
+  const { variant, threads, memory } = checked(options);
   const host = detectHost();
   const choice = chooseThreads(host, threads);
   const tried: string[] = [];
@@ -70,7 +100,7 @@ export async function startRuntime(options: StartOptions, builds: Builds): Promi
       const pool = count > 1 ? new Pool(module, arena.memory, count - 1) : undefined;
       const found = candidate === 'relaxed' ? 'the engine has relaxed SIMD' : 'the engine has no relaxed SIMD';
       const variantReason = variant ? 'asked for' : tried.length > 0 ? tried.join('; ') : found;
-      return new Runtime({
+      return new WasmRuntime({
         arena,
         kernels,
         pool,

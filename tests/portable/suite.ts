@@ -12,7 +12,7 @@ import type { CONTROL } from '../../src/runtime/control.ts';
 /** The built package, as the host imported it. */
 export interface Package {
   readonly wattn: Omit<typeof Wattn, 'createRuntime'> & {
-    createRuntime(options?: Wattn.RuntimeOptions): Promise<Wattn.Runtime>;
+    createRuntime(options?: Wattn.RuntimeOptions & { backend?: 'wasm' }): Promise<Wattn.WasmRuntime>;
   };
   readonly cache: Pick<typeof Cache, 'KVCache'>;
   readonly replay: (rt: Wattn.Runtime, bytes: Uint8Array) => Promise<CaseResult>;
@@ -41,7 +41,7 @@ export interface GoldenCase {
 }
 
 /** What a runtime without options turned out to be. */
-export type Seen = Pick<Wattn.RuntimeInfo, 'build' | 'variant' | 'variantReason' | 'threads' | 'threadsReason'>;
+export type Seen = Pick<Wattn.WasmInfo, 'build' | 'variant' | 'variantReason' | 'threads' | 'threadsReason'>;
 
 /** What the suite found. */
 export interface Report {

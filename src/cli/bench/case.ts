@@ -1,4 +1,4 @@
-import type { Runtime, Tensor } from '../../index.ts';
+import type { Runtime, Tensor, WasmRuntime } from '../../index.ts';
 import type { Contender, Peer } from './contender.ts';
 import type { Probe } from './measure.ts';
 import { flopsOf, type Problem, withState } from './problem.ts';
@@ -54,11 +54,11 @@ export interface Budget {
 
 /** What a case needs to set itself up. */
 export interface BenchContext {
-  rt: Runtime;
+  rt: WasmRuntime;
   /** one thread, only for probes: their buffers stay out of the memory that is measured */
-  probes: Runtime;
+  probes: WasmRuntime;
   /** further runtimes; they are disposed after the case */
-  runtime(threads: number): Promise<Runtime>;
+  runtime(threads: number): Promise<WasmRuntime>;
   threads: number;
   peers: readonly Peer[];
   /** peers that use another number of threads */

@@ -21,14 +21,8 @@ const readProbe = (rt: Runtime, { caches = [], bytes = 0 }: Entry): Probe => ({
     const start = performance.now();
     for (const { address, size, dtype } of caches) {
       const items = Math.floor((size * bytesOf(dtype)) / 4096);
-      rt.runSync({
-        kernel: 'probeRead',
-        params: encode(ProbeParams, { address }),
-        items,
-        grain: items,
-        scratchBytes: 64,
-        flops: 0,
-      });
+      const params = encode(ProbeParams, { address });
+      rt.runSync([{ kernel: 'probeRead', params, items, grain: items, scratchBytes: 64, flops: 0 }]);
     }
     return bytes / (performance.now() - start) / 1e6;
   },

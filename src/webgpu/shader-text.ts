@@ -1,0 +1,57 @@
+/**
+ * Puts the text of a shader together: params, the parts it uses, constants.
+ *
+ * @module
+ */
+import { SHADERS, type ShaderName } from '../generated/shaders.ts';
+import type { Layout } from '../runtime/params.ts';
+import type { Pass } from './kernel.ts';
+
+/** Parts that stand for each other: how the memory is seen. */
+const MEMORIES: readonly string[] = ['words', 'wide'];
+
+/** All parts that a shader uses, each behind those that it uses itself. */
+function partsOf(name: ShaderName, found: ShaderName[] = []): ShaderName[] {
+  for (const part of SHADERS[name].use) partsOf(part as ShaderName, found);
+  if (!found.includes(name)) found.push(name);
+  return found;
+}
+
+/** Names of fields that the language keeps for itself get a line behind them. */
+const RESERVED = new Set(['target', 'move', 'partition']);
+
+/** Fields of a params object behind those of its class: every shader has the number of workgroups with work. */
+export function extraFields(name: ShaderName): readonly (readonly [name: string, type: string])[] {
+  return [...SHADERS[name].extra, ['groups', 'u32']];
+}
+
+/** What pipelines are told apart by. */
+export function shaderKey({ shader, constants = {}, memory = 'words' }: Pass): string {
+  return `${shader} ${memory} ${Object.entries(constants).join(' ')}`;
+}
+
+/** The text of a shader for a pass. */
+export function shaderText(layout: Layout, pass: Pass): string {
+  const { shader, constants = {}, memory = 'words' } = pass;
+  const parts = partsOf(shader);
+  const asked = parts.flatMap((part) => SHADERS[part].constants);
+  const lacking = asked.find((name) => !(name in constants));
+  if (lacking) throw new Error(`shader '${shader}' lacks its constant ${lacking}`);
+  const fields = [...layout, ...extraFields(shader)].map(([name, type]) => {
+    const field = RESERVED.has(name) ? `${name}_` : name;
+    return `${field}: ${type === 'usize' ? 'u32' : type}`;
+  });
+  return [
+    ...new Set(parts.flatMap((part) => SHADERS[part].enable.map((name) => `enable ${name};`))),
+    ...Object.entries(constants).map(([name, value]) => `const ${name} = ${literal(value)};`),
+    `struct Params { ${fields.join(', ')} }`,
+    '@group(0) @binding(1) var<uniform> p: Params;',
+    SHADERS[memory].source,
+    ...parts.filter((part) => !MEMORIES.includes(part)).map((part) => SHADERS[part].source),
+  ].join('\n');
+}
+
+function literal(value: number | boolean): string {
+  if (typeof value === 'boolean') return String(value);
+  return Number.isInteger(value) && value >= 0 ? `${value}u` : `f32(${value})`;
+}

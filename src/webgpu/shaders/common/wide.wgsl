@@ -1,0 +1,12 @@
+// The arena as vectors of four words: one load for 16 bytes, where everything that is written begins at a multiple of 16 bytes.
+// All addresses are bytes. There is no store of a single word: it might write its neighbours too.
+
+@group(0) @binding(0) var<storage, read_write> mem: array<vec4u>;
+
+fn loadU(at: u32) -> u32 { return mem[at >> 4u][(at >> 2u) & 3u]; }
+fn loadI(at: u32) -> i32 { return bitcast<i32>(loadU(at)); }
+fn loadF(at: u32) -> f32 { return bitcast<f32>(loadU(at)); }
+fn loadU4(at: u32) -> vec4u { return mem[at >> 4u]; }
+fn loadF4(at: u32) -> vec4f { return bitcast<vec4f>(mem[at >> 4u]); }
+
+fn storeF4(at: u32, x: vec4f) { mem[at >> 4u] = bitcast<vec4u>(x); }
