@@ -38,13 +38,15 @@ export async function conform(path: string, options: ConformOptions, write: (lin
     const name = basename(file, '.safetensors');
     results.push({ case: name, ...result });
     if (!json) {
+      const state = result.passed ? 'pass' : result.absent ? 'none' : 'FAIL';
       const figures = `max error ${result.error.toExponential(2)}  ${result.milliseconds.toFixed(2)} ms`;
-      write(`${result.passed ? 'pass' : 'FAIL'}  ${result.op}  ${name}  ${result.passed ? figures : result.reason}`);
+      write(`${state}  ${result.op}  ${name}  ${result.passed ? figures : result.reason}`);
     }
   }
-  const failed = results.filter((result) => !result.passed).length;
-  if (json)
-    write(JSON.stringify({ info: rt.info(), passed: results.length - failed, failed, cases: results }, null, 2));
-  else write(`${results.length - failed} passed, ${failed} failed`);
+  const absent = results.filter((result) => result.absent).length;
+  const passed = results.filter((result) => result.passed).length;
+  const failed = results.length - passed - absent;
+  if (json) write(JSON.stringify({ info: rt.info(), passed, failed, absent, cases: results }, null, 2));
+  else write(`${passed} passed, ${failed} failed${absent > 0 ? `, ${absent} not on this backend` : ''}`);
   return failed === 0;
 }

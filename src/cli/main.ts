@@ -6,7 +6,10 @@
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { createRuntime, type RuntimeOptions, WattnError } from '../index.ts';
+import { loadGpu } from './gpu.ts';
 import { describe } from './info.ts';
+
+type CommandOptions = Omit<RuntimeOptions, 'gpu'> & { readonly gpu?: string };
 
 const write = (line: string) => process.stdout.write(`${line}\n`);
 
@@ -19,10 +22,18 @@ function threadCount(text: string): number | 'auto' {
 
 function withRuntimeOptions(command: Command): Command {
   return command
-    .addOption(new Option('--backend <name>', 'where to compute').choices(['auto', 'wasm']))
+    .addOption(new Option('--backend <name>', 'where to compute').choices(['auto', 'wasm', 'webgpu']))
     .addOption(new Option('--variant <name>', 'instruction set; never falls back').choices(['simd', 'relaxed']))
     .option('--threads <n>', "threads, the calling one counted, or 'auto'", threadCount)
+    .option('--gpu <module>', "where WebGPU comes from in Node: a path, or a package, by default 'webgpu'")
     .option('--json', 'print one JSON document');
+}
+
+/** The options with the WebGPU that they name, where the backend may need it and the platform has none. */
+async function withGpu<O extends CommandOptions>({ gpu, ...options }: O): Promise<Omit<O, 'gpu'> & RuntimeOptions> {
+  if (options.backend !== 'webgpu' && options.backend !== 'auto') return options;
+  if (gpu === undefined && (globalThis as { navigator?: { gpu?: object } }).navigator?.gpu) return options;
+  return { ...options, gpu: await loadGpu(gpu ?? 'webgpu') };
 }
 
 const program = new Command('wattn').description('Attention kernels for the edge.').showHelpAfterError();
@@ -30,9 +41,9 @@ const program = new Command('wattn').description('Attention kernels for the edge
 withRuntimeOptions(program.command('conform').description('replay golden cases and compare every output'))
   .argument('<path>', 'a folder of *.safetensors cases, or one case')
   .option('--ops <names...>', 'only cases of these operations')
-  .action(async (path: string, options: RuntimeOptions & { json?: boolean; ops?: string[] }) => {
+  .action(async (path: string, options: CommandOptions & { json?: boolean; ops?: string[] }) => {
     const { conform } = await import('./conform.ts');
-    if (!(await conform(path, options, write))) process.exitCode = 1;
+    if (!(await conform(path, await withGpu(options), write))) process.exitCode = 1;
   });
 
 withRuntimeOptions(program.command('info').description('what this device supports and what will be used')).action(

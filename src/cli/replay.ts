@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { UnsupportedError } from '../errors.ts';
 import { OPS, type OpEntry } from '../ops/registry.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
@@ -17,7 +18,12 @@ export interface CaseResult {
   readonly milliseconds: number;
   /** Why it failed; empty if it passed. */
   readonly reason: string;
+  /** Whether it failed because the runtime's backend does not have the operation. */
+  readonly absent: boolean;
 }
+
+/** GPUs may be off by more than the last bits in exponentials and divisions. */
+const GPU_RTOL = 1e-3;
 
 /** fla's snake_case as the API's camelCase: `initial_state` -> `initialState`, `lambda_` -> `lambda`. */
 export function camelCase(name: string): string {
@@ -47,19 +53,19 @@ function load(rt: Runtime, { dtype, shape, ...rest }: SafetensorsTensor): Tensor
 }
 
 /** Largest deviation of an output, and why it is not the expected one (empty if it is). */
-function compare(
+async function compare(
   name: string,
   want: SafetensorsTensor,
   got: Tensor | undefined,
   rtol: number,
   atol: number,
-): { error: number; reason: string } {
+): Promise<{ error: number; reason: string }> {
   if (!got) return { error: Number.NaN, reason: `no output '${name}'` };
   if (got.shape.join() !== want.shape.join()) {
     return { error: Number.NaN, reason: `${name} has shape [${got.shape}], expected [${want.shape}]` };
   }
   const expected = tensorValues(want);
-  const values = got.dataSync();
+  const values = await got.data();
   let largest = 0;
   for (const x of expected) if (Number.isFinite(x)) largest = Math.max(largest, Math.abs(x));
   const allowed = atol + rtol * largest;
@@ -86,7 +92,9 @@ export async function replay(rt: Runtime, bytes: Uint8Array, ops: readonly OpEnt
   const op = metadata.get('op') ?? '';
   const onnx = op.startsWith('onnx:');
   const rename = onnx ? (name: string) => name : camelCase;
-  const failure = (reason: string): CaseResult => ({ op, passed: false, error: Number.NaN, milliseconds: 0, reason });
+  const failure = (reason: string, absent = false): CaseResult => {
+    return { op, passed: false, error: Number.NaN, milliseconds: 0, reason, absent };
+  };
   const entry = ops.find(({ name }) => name === rename(op));
   if (!entry) return failure(`unknown operation '${op}'`);
   const attributes = JSON.parse(metadata.get('attrs') ?? '{}') as Record<string, unknown>;
@@ -94,7 +102,8 @@ export async function replay(rt: Runtime, bytes: Uint8Array, ops: readonly OpEnt
   for (const name of Object.keys(options)) {
     if (!entry.attributes.includes(name)) return failure(`unknown attribute '${name}' of ${entry.name}`);
   }
-  const [rtol, atol] = [Number(metadata.get('rtol') ?? 1e-4), Number(metadata.get('atol') ?? 1e-5)];
+  const atol = Number(metadata.get('atol') ?? 1e-5);
+  const rtol = Math.max(Number(metadata.get('rtol') ?? 1e-4), rt.backend === 'webgpu' ? GPU_RTOL : 0);
   try {
     return await rt.scope(async () => {
       const inputs: Record<string, Tensor> = {};
@@ -107,13 +116,14 @@ export async function replay(rt: Runtime, bytes: Uint8Array, ops: readonly OpEnt
       let reason = '';
       for (const [name, want] of tensors) {
         if (!name.startsWith('out.')) continue;
-        const result = compare(name.slice(4), want, outputs[rename(name.slice(4))], rtol, atol);
+        const result = await compare(name.slice(4), want, outputs[rename(name.slice(4))], rtol, atol);
         error = Math.max(error, result.error);
         reason ||= result.reason;
       }
-      return { op, passed: reason === '', error, milliseconds, reason };
+      return { op, passed: reason === '', error, milliseconds, reason, absent: false };
     });
   } catch (error) {
-    return failure(`${(error as Error).name}: ${(error as Error).message}`);
+    const absent = error instanceof UnsupportedError && rt.backend === 'webgpu';
+    return failure(`${(error as Error).name}: ${(error as Error).message}`, absent);
   }
 }
