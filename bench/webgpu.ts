@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { runGpuBench } from '../src/cli/bench/gpu/run.ts';
 import { shapeOf } from '../src/cli/bench/gpu/shape.ts';
 import { loadGpu } from '../src/cli/gpu.ts';
+import { WattnError } from '../src/index.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -25,18 +26,24 @@ const { values, positionals } = parseArgs({
 const write = (line: string) => process.stdout.write(`${line}\n`);
 const { WEBGPU_JS } = process.env;
 const { shape, rounds, batch, json } = values;
-const report = await runGpuBench({
-  names: positionals,
-  ...(shape === undefined ? {} : { shape: shapeOf(shape) }),
-  effort: {
-    ...(rounds === undefined ? {} : { rounds: Number(rounds) }),
-    ...(batch === undefined ? {} : { batch: Number(batch) }),
-  },
-  check: !values['no-check'],
-  ...(WEBGPU_JS === undefined ? {} : { gpu: await loadGpu(WEBGPU_JS) }),
-  write,
-});
-const document = JSON.stringify(report);
-if (json === undefined) write(document);
-else writeFileSync(json, `${document}\n`);
-process.exitCode = report.failed === 0 ? 0 : 1;
+try {
+  const report = await runGpuBench({
+    names: positionals,
+    ...(shape === undefined ? {} : { shape: shapeOf(shape) }),
+    effort: {
+      ...(rounds === undefined ? {} : { rounds: Number(rounds) }),
+      ...(batch === undefined ? {} : { batch: Number(batch) }),
+    },
+    check: !values['no-check'],
+    ...(WEBGPU_JS === undefined ? {} : { gpu: await loadGpu(WEBGPU_JS) }),
+    write,
+  });
+  const document = JSON.stringify(report);
+  if (json === undefined) write(document);
+  else writeFileSync(json, `${document}\n`);
+  process.exitCode = report.failed === 0 ? 0 : 1;
+} catch (error) {
+  if (!(error instanceof WattnError)) throw error;
+  write(`${error.name}: ${error.message}`);
+  process.exitCode = 2;
+}
