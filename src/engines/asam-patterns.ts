@@ -97,9 +97,9 @@ export function attendRandom(b: Builder, call: AttentionCall, count: number, see
     return;
   }
   const indices = b.temporary([1, heads, T, count], 'i32');
-  (indices.view() as Int32Array).set(randomLists(seed, heads, T, count));
+  indices.write(randomLists(seed, heads, T, count));
   const counts = b.temporary([1, 1, 1], 'i32');
-  counts.view().fill(count);
+  counts.write([count]);
   indexAttend(b, call, { indices: indices.broadcast([B, heads, T, count]), counts: counts.broadcast([B, heads, T]) });
 }
 

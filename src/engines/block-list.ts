@@ -64,7 +64,7 @@ export function placeList(runtime: Runtime, list: BlockList) {
     const at = runtime.allocate(parts.reduce((bytes, part) => bytes + part.byteLength, 0));
     let to = at;
     for (const part of parts) {
-      new Int32Array(runtime.buffer, to, part.length).set(part);
+      runtime.write(to, part);
       to += part.byteLength;
     }
     place = { runtime: new WeakRef(runtime), at };

@@ -71,7 +71,7 @@ export function clusterAttend(b: Builder, call: ClusterCall): void {
   if (causal) {
     // a memory comes before every token
     const places = b.temporary([B, H * C, kLength], 'i32');
-    if (M > 0) places.view().fill(-1);
+    if (M > 0) places.write(new Int32Array(places.size).fill(-1));
     copyIntegers(b, keys.reshape([B, H * C, kLength - M]), places.slice(2, M, kLength));
     positions = { q: queries.reshape([clusters, nq]), k: places.reshape([clusters, kLength]) };
   }

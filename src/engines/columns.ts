@@ -33,7 +33,7 @@ function rowsAt(b: Builder, x: Tensor, columns: readonly number[]): Tensor {
     return from.restride([B, columns.length, H, D], [x.strides[0]!, step * x.strides[1]!, x.strides[2]!, 1]);
   }
   const order = b.temporary([1, 1, columns.length], 'i32');
-  (order.view() as Int32Array).set(columns);
+  order.write(columns);
   const rows = gatherHeads(b, x, order.broadcast([B, 1, columns.length]));
   return rows.reshape([B, H, columns.length, D]).permute([0, 2, 1, 3]);
 }

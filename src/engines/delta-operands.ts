@@ -100,7 +100,7 @@ export function snapshotsOf(
   const lengths = sequences.map(({ qLength }) => qLength);
   const count = Math.floor(Math.max(0, ...lengths) / every);
   const into = b.output([N, count, HV, K, V]);
-  if (lengths.some((length) => Math.floor(length / every) < count)) (into.view() as Float32Array).fill(0);
+  if (lengths.some((length) => Math.floor(length / every) < count)) into.write(new Float32Array(into.size));
   return { kept: { snapshots: into }, ...(count > 0 && { snapshots: { every, into } }) };
 }
 

@@ -54,9 +54,7 @@ export function attendColumns(
   const [gatheredK, gatheredV] = [gatherHeads(b, k, order), gatherHeads(b, v, order)];
   const [o2, lse2] = [b.temporary([batch, Tq, heads, dv]), b.temporary([batch, Tq, heads])];
   const own = b.temporary([1, Tq], 'i32');
-  (own.view() as Int32Array).forEach((_, i, view) => {
-    view[i] = i + Tk - Tq;
-  });
+  own.write(Int32Array.from({ length: Tq }, (_, i) => i + Tk - Tq));
   for (let i = 0; i < batch; ++i) {
     for (const [first, end] of runs(shifts)) {
       // every head has columns of its own, and so is a sequence of its own

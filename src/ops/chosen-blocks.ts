@@ -73,6 +73,6 @@ export function perHead(
 /** A tensor [1, H, 1] of one number a head, for rows of maps [B, H, R, C]. */
 export function headTensor(b: Builder, values: readonly number[], dtype: 'f32' | 'i32'): Tensor {
   const tensor = b.temporary([1, values.length, 1], dtype);
-  (tensor.view() as Float32Array | Int32Array).set(values);
+  tensor.write(values);
   return tensor;
 }

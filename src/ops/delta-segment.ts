@@ -50,7 +50,7 @@ const JOIN = 'joinDeltaSegment';
 /** A tensor of zeros, repeated without memory for them. */
 function zeros(b: Builder, shape: readonly number[]): Tensor {
   const one = b.temporary([shape.at(-1)!]);
-  (one.view() as Float32Array).fill(0);
+  one.write(new Float32Array(one.size));
   return one.broadcast(shape);
 }
 
@@ -58,8 +58,7 @@ function zeros(b: Builder, shape: readonly number[]): Tensor {
 function identity(b: Builder, shape: readonly number[]): Tensor {
   const size = shape.at(-1)!;
   const one = b.temporary([size, size]);
-  const numbers = (one.view() as Float32Array).fill(0);
-  for (let i = 0; i < size; ++i) numbers[i * size + i] = 1;
+  one.write(Float32Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 1 : 0)));
   return one.broadcast(shape);
 }
 

@@ -48,7 +48,7 @@ export function planDifferential(
   const first = attentionCall(b, OP, { q: q1, k: k1, v }, options);
   const second = attentionCall(b, OP, { q: q2, k: k2, v }, options);
   const minus = b.temporary([Hq!]);
-  (minus.view() as Float32Array).set((lambda.dataSync() as Float32Array).map((x) => -x));
+  minus.write((lambda.dataSync() as Float32Array).map((x) => -x));
   attend(b, first);
   attend(b, { ...second, o: first.o, outScale: minus, accumulate: true });
   b.drop(second.o, first.lse, second.lse);

@@ -54,7 +54,7 @@ export function planDitFast(
   }
   const residual = b.output(o.shape);
   const minus = b.temporary([sizes.Hq]);
-  new Float32Array(b.runtime.buffer, minus.address, sizes.Hq).fill(-1);
+  minus.write(new Float32Array(sizes.Hq).fill(-1));
   flashAttend(b, call);
   copyRows(b, o, residual);
   flashAttend(b, { ...near, o: residual, outScale: minus });

@@ -67,7 +67,7 @@ function factors(b: Builder, gate: Tensor, heads: number, of: (gate: number) => 
   const gates = gate.dataSync() as Float32Array;
   const tensor = b.temporary([heads]);
   const each = Float32Array.from({ length: heads }, (_, h) => of(gates[Math.floor((h * gates.length) / heads)]!));
-  new Float32Array(b.runtime.buffer, tensor.address, heads).set(each);
+  tensor.write(each);
   return tensor;
 }
 

@@ -123,7 +123,7 @@ function turned(b: Builder, x: Tensor, positions: readonly number[], base: numbe
   const angles = rotaryAngles(positions, half, base);
   const table = (numbers: Float32Array) => {
     const tensor = b.temporary([1, positions.length, half]);
-    (tensor.view() as Float32Array).set(numbers);
+    tensor.write(numbers);
     return tensor.restride([1, length, half], [0, positions.length === 1 ? 0 : half, 1]);
   };
   const o = b.temporary(x.shape);

@@ -83,8 +83,9 @@ const OPTIONS = [
 function ownRotations(b: Builder, d: number, rounds: number, directions: number, seed: number): Tensor {
   const rows = projectionRows(rounds * directions, d, { seed, orthogonal: false });
   const tensor = b.temporary([1, d, rounds, directions]);
-  const to = tensor.view() as Float32Array;
-  for (let n = 0; n < rows.length; ++n) to[(n % d) * rounds * directions + Math.floor(n / d)] = rows[n]!;
+  const turned = new Float32Array(rows.length);
+  for (let n = 0; n < rows.length; ++n) turned[(n % d) * rounds * directions + Math.floor(n / d)] = rows[n]!;
+  tensor.write(turned);
   return tensor;
 }
 

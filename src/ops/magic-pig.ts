@@ -96,7 +96,7 @@ export function planMagicPigTables(
   const seed = whole(TABLES, 'seed', options.seed, 0, 0, 2 ** 32 - 1);
   const planes = b.output([D, tables, bits]);
   const normal = normalFrom(uniformFrom(seed));
-  (planes.view() as Float32Array).set(Float32Array.from({ length: planes.size }, normal));
+  planes.write(Float32Array.from({ length: planes.size }, normal));
   const mean = b.keep(meanKey(b, k));
   const hashes = b.keep(hashesOf(b, centreRows(b, k, mean), planes));
   return { planes, hashes, mean: mean.reshape([B, Hkv, D]) };

@@ -168,13 +168,11 @@ function columnsOf(b: Builder, { q, k, scale }: AttentionCall, plans: readonly M
   if (!plans.some(({ pattern }) => pattern === 'verticalSlash')) {
     const indices = b.temporary([batch, heads, 1, capacity], 'i32');
     const counts = b.temporary([batch, heads, 1], 'i32');
-    (counts.view() as Int32Array).forEach((_, list, view) => {
-      view[list] = wanted[list % heads]!;
-    });
-    (indices.view() as Int32Array).forEach((_, at, view) => {
-      const [list, j] = [Math.floor(at / capacity), at % capacity];
-      view[at] = j < wanted[list % heads]! ? j : -1;
-    });
+    counts.write(Int32Array.from({ length: counts.size }, (_, list) => wanted[list % heads]!));
+    const entry = (list: number, j: number) => (j < wanted[list % heads]! ? j : -1);
+    indices.write(
+      Int32Array.from({ length: indices.size }, (_, at) => entry(Math.floor(at / capacity), at % capacity)),
+    );
     return { indices, counts };
   }
   const last = Math.min(BLOCK, Tq);

@@ -45,7 +45,7 @@ function planConstant(
   let g: Tensor;
   if (typeof decays === 'function') {
     g = b.temporary([HV]);
-    (g.view() as Float32Array).set(Array.from({ length: HV }, (_, head) => decays(head, HV)));
+    g.write(Array.from({ length: HV }, (_, head) => decays(head, HV)));
   } else {
     matchShapes(op, { slopes: decays }, { slopes: `${HV}` });
     g = decays;
@@ -86,7 +86,7 @@ export function planLightning(
   expectTypes(op, { slopes }, ['f32']);
   expectContiguous(op, { slopes });
   const g = b.temporary(slopes.shape);
-  (g.view() as Float32Array).set((slopes.dataSync() as Float32Array).map((x) => -x));
+  g.write((slopes.dataSync() as Float32Array).map((x) => -x));
   return planConstant(b, op, operands, options, g, into);
 }
 

@@ -56,7 +56,7 @@ export function planRope(b: Builder, inputs: RopeInputs, options: RopeOptions): 
   const shape = [perBatch ? B : 1, T, rotated / 2];
   const tables = [cos, sin].map((values) => {
     const tensor = b.temporary(shape);
-    (tensor.view() as Float32Array).set(values);
+    tensor.write(values);
     return tensor;
   }) as [Tensor, Tensor];
   const o = b.output(x.shape);

@@ -170,7 +170,7 @@ function modeOf(op: string, mode: DiagonalMode = 'auto', cuSeqlens: Tensor | und
 /** Largest growth of a state over a step, and over a whole normalised kernel, as exponents; 0 where none grows. */
 function growthOf({ aReal, logDt, span = 1 }: DiagonalSystem): { step: number; whole: number } {
   const [channels, states] = aReal.shape as [number, number];
-  const [real, steps] = [aReal.view(), logDt.view()];
+  const [real, steps] = [aReal.dataSync(), logDt.dataSync()];
   let step = 0;
   for (let h = 0; h < channels; ++h) {
     const dt = Math.exp(steps[h]!);

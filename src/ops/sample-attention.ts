@@ -59,7 +59,7 @@ export function planSampleAttention(
   flashAttend(b, { ...call, window: [width - 1, 0] });
   if (q.size === 0 || k.size === 0) {
     const none = b.temporary([batch, heads, 1, Math.ceil(Tk / 32)], 'i32');
-    (none.view() as Int32Array).fill(0);
+    none.write(new Int32Array(none.size));
     return { o: call.o, lse: call.lse, ...(keep && { selection: b.keep(none) }) };
   }
 

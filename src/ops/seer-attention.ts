@@ -58,7 +58,7 @@ function turn(b: Builder, x: Tensor, first: number, step: number, base: number):
   const at = Float64Array.from({ length: rows }, (_, n) => first + n * step);
   const tables = Object.values(rotaryAngles(at, size / 2, base)).map((values) => {
     const tensor = b.temporary([1, rows, size / 2]);
-    (tensor.view() as Float32Array).set(values);
+    tensor.write(values);
     return tensor;
   }) as [Tensor, Tensor];
   rotate(b, { x, o: x, cos: tables[0], sin: tables[1], rotated: size, interleaved: false });
@@ -146,9 +146,7 @@ export function planSeerAttention(
 /** A tensor [1, 1, rows] that holds `value`, and `last` in the last row. */
 function rowTensor(b: Builder, rows: number, value: number, last: number, dtype: 'f32' | 'i32'): Tensor {
   const tensor = b.temporary([1, 1, rows], dtype);
-  const view = tensor.view() as Float32Array | Int32Array;
-  view.fill(value);
-  view[rows - 1] = last;
+  tensor.write(Array.from({ length: rows }, (_, row) => (row === rows - 1 ? last : value)));
   return tensor;
 }
 

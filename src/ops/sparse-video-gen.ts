@@ -137,19 +137,19 @@ function planHeads(b: Builder, inputs: PatternInputs, options: SparseVideoGenHea
   const rows = { ...call, q, lse, sequences };
   flashAttend(b, { ...rows, o: full });
   const minus = b.temporary([Hq]);
-  new Float32Array(b.runtime.buffer, minus.address, Hq).fill(-1);
+  minus.write(new Float32Array(Hq).fill(-1));
   const errors = b.output([B, 2, Hq, Dv]);
   for (const [kind, heads] of [['spatial'], ['temporal']].entries()) {
     const pattern = rule({ ...video, heads: heads as VideoHead[] });
     const mask = b.temporary([1, 1, count, T], 'u8');
-    const seen = new Uint8Array(b.runtime.buffer, mask.address, count * T);
+    const seen = new Uint8Array(count * T);
     const place = { Tq: T, Tk: T, batch: 0, head: 0 };
     for (const [row, token] of tokens.entries()) {
-      seen.fill(0, row * T, (row + 1) * T);
       pattern.runs!(token, place, (first, end) =>
         seen.fill(1, row * T + Math.max(0, first), row * T + Math.min(T, end)),
       );
     }
+    mask.write(seen);
     const difference = b.temporary(full.shape);
     copyRows(b, full, difference);
     const masked = { ...rows, o: difference, outScale: minus, accumulate: true };

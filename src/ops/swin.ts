@@ -63,7 +63,7 @@ function windowBias(
       }
     }
   }
-  new Float32Array(b.runtime.buffer, bias.address, values.length).set(values);
+  bias.write(values);
   return bias;
 }
 

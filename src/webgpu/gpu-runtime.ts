@@ -7,7 +7,7 @@ import { BusyError, DeviceLostError, GpuError, HostAccessError, UnsupportedError
 import { Allocator, type MemoryReport } from '../runtime/allocator.ts';
 import { storeAs } from '../runtime/narrow.ts';
 import { type Dispatch, type HostBytes, Runtime } from '../runtime/runtime.ts';
-import { bytesOf, type Tensor, type TensorData, type TensorView, viewOf } from '../tensor.ts';
+import { bytesOf, type DType, type Tensor, type TensorData, type TensorView, viewOf } from '../tensor.ts';
 import { type Gpu, type GpuDevice, type GpuFacts, requestDevice } from './device.ts';
 import { GpuMemory, type Transfers } from './gpu-memory.ts';
 import { fieldsOf, type GpuKernel, type Pass } from './kernel.ts';
@@ -169,16 +169,21 @@ export class GpuRuntime extends Runtime {
     if (bytes > 0) this.#memory.move(to, from, bytes);
   }
 
+  override tensor(data: TensorData, shape: readonly number[], dtype?: DType): Tensor {
+    const tensor = super.tensor(data, shape, dtype);
+    const bytes = tensor.size * bytesOf(tensor.dtype);
+    if ((tensor.dtype === 'i32' || tensor.dtype === 'u8') && bytes <= KEPT_BYTES) {
+      const { buffer, byteOffset } = staged(data, tensor);
+      tensor.block.host = new Uint8Array(buffer.slice(byteOffset, byteOffset + bytes));
+    }
+    return tensor;
+  }
+
   store(tensor: Tensor, data: TensorData): void {
-    const { dtype, size, block, address } = tensor;
+    const { block, address } = tensor;
     const bytes = staged(data, tensor);
     this.write(address, bytes);
-    if (dtype !== 'i32' && dtype !== 'u8' && dtype !== 'i8') return;
-    const at = address - block.at;
-    if (block.host) block.host.set(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength), at);
-    else if (at === 0 && size * bytesOf(dtype) <= KEPT_BYTES) {
-      block.host = new Uint8Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-    }
+    block.host?.set(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength), address - block.at);
   }
 
   hostBytes(tensor: Tensor): HostBytes {
