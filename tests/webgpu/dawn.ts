@@ -10,7 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { loadGpu } from '../../src/cli/gpu.ts';
 import type { Gpu } from '../../src/index.ts';
 
-const DAWN = fileURLToPath(new URL('node_modules/webgpu/index.js', import.meta.url));
+/** Dawn's module. */
+export const DAWN = fileURLToPath(new URL('node_modules/webgpu/index.js', import.meta.url));
 const DRIVER = fileURLToPath(new URL('driver/lavapipe.json', import.meta.url));
 
 /** What is not there that the tests need; empty if they can run. */
@@ -18,6 +19,17 @@ export function missingGpu(): string {
   const { WATTN_GPU, VK_DRIVER_FILES } = process.env;
   if (WATTN_GPU === undefined && !existsSync(DAWN)) return DAWN;
   return VK_DRIVER_FILES === undefined && WATTN_GPU === undefined && !existsSync(DRIVER) ? DRIVER : '';
+}
+
+/** What the environment of a process must hold that asks a driver. */
+export function gpuEnvironment(): Record<string, string> {
+  return {
+    // the loader reads it when someone looks for drivers
+    ...(process.env.VK_DRIVER_FILES !== undefined || existsSync(DRIVER)
+      ? { VK_DRIVER_FILES: process.env.VK_DRIVER_FILES ?? DRIVER }
+      : {}),
+    XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? tmpdir(),
+  };
 }
 
 let gpu: Promise<Gpu> | undefined;
@@ -30,9 +42,7 @@ let gpu: Promise<Gpu> | undefined;
 export function testGpu(): Promise<Gpu> {
   const missing = missingGpu();
   if (missing !== '') throw new Error(`${missing} is missing: sh tests/webgpu/install.sh installs it`);
-  // the loader reads these when Dawn looks for drivers
-  if (existsSync(DRIVER)) process.env.VK_DRIVER_FILES ??= DRIVER;
-  process.env.XDG_RUNTIME_DIR ??= tmpdir();
+  Object.assign(process.env, gpuEnvironment());
   gpu ??= loadGpu(process.env.WATTN_GPU ?? DAWN);
   return gpu;
 }
