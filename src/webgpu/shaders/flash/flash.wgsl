@@ -93,7 +93,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     for (var n = t; n < BM4 * (DK / 4u); n += NT) {
       let c = (n % (DK / 4u)) * 4u;
       let m = n / (DK / 4u);
-      var x: array<vec4f, 4>;
+      var x = array<vec4f, 4>();
       for (var e = 0u; e < 4u; e++) {
         let i = i32(m * 4u + e);
         if (i < rows && i32(c) < p.dk) { x[e] = loadF4(p.q + u32(qStart + i * p.qStrideT + i32(c)) * 4u) * factor; }
@@ -137,8 +137,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     let tile = min(u32(first) / BN, u32(lastTile));
     let packed = head + tile * BN / 64u;
     let half = tile % (64u / BN);
-    var x: array<vec4f, 4>;
-    var y: array<vec4f, 4>;
+    // written out: drivers were seen that keep what the last round left in a variable
+    var x = array<vec4f, 4>();
+    var y = array<vec4f, 4>();
     for (var chunk = 0u; chunk < KCH; chunk++) {
       workgroupBarrier();
       if (PREFETCH) {
