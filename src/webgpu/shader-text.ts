@@ -42,7 +42,7 @@ export function shaderText(layout: Layout, pass: Pass): string {
     const field = RESERVED.has(name) ? `${name}_` : name;
     return `${field}: ${type === 'usize' ? 'u32' : type}`;
   });
-  return [
+  const text = [
     ...new Set(parts.flatMap((part) => SHADERS[part].enable.map((name) => `enable ${name};`))),
     ...Object.entries(constants).map(([name, value]) => `const ${name} = ${literal(value)};`),
     `struct Params { ${fields.join(', ')} }`,
@@ -50,6 +50,20 @@ export function shaderText(layout: Layout, pass: Pass): string {
     SHADERS[memory].source,
     ...parts.filter((part) => !MEMORIES.includes(part)).map((part) => SHADERS[part].source),
   ].join('\n');
+  return repeated(text, constants);
+}
+
+/**
+ * Lines from `@repeat name COUNT` to `@end`, as often as a constant says, with the number of the round in place of the name: what is
+ * indexed by it can stay in registers, whatever a driver unrolls.
+ */
+function repeated(text: string, constants: Readonly<Record<string, number | boolean>>): string {
+  return text.replace(/^@repeat (\w+) (\w+)\n([\s\S]*?)^@end$/gm, (_, name: string, count: string, body: string) =>
+    Array.from(
+      { length: Number(constants[count]) },
+      (_, round) => `{\n${body.replace(new RegExp(`\\b${name}\\b`, 'g'), `${round}u`)}}`,
+    ).join('\n'),
+  );
 }
 
 function literal(value: number | boolean): string {
