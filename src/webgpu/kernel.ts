@@ -15,6 +15,8 @@ export interface Pass {
   readonly shader: ShaderName;
   /** Constants that the shader is specialised by: whole numbers become u32, others f32. */
   readonly constants?: Readonly<Record<string, number | boolean>>;
+  /** Parts that the shader needs beside those that its file names: ways of doing something, of which it takes one. */
+  readonly parts?: readonly ShaderName[];
   /** Workgroups. */
   readonly groups: number;
   /** Values of the shader's extra fields. */
