@@ -7,9 +7,11 @@ import type { Kernel } from '../../generated/kernels.ts';
 import type { GpuKernel } from '../kernel.ts';
 import { elementwise } from './elementwise.ts';
 import { flash } from './flash.ts';
+import { scan } from './scan.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...elementwise,
   ...flash,
+  ...scan,
 };
