@@ -6,10 +6,14 @@
 import type { Kernel } from '../../generated/kernels.ts';
 import type { GpuKernel } from '../kernel.ts';
 import { elementwise } from './elementwise.ts';
+import { features } from './features.ts';
 import { linear } from './linear.ts';
+import { runningSums } from './running-sums.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...elementwise,
+  ...features,
   ...linear,
+  ...runningSums,
 };

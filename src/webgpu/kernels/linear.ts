@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { LinearParams } from '../../generated/params.ts';
+import { JoinSegmentParams, LinearParams, StabilizerParams, TimeStepParams } from '../../generated/params.ts';
 import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
 
 type Linear = Fields<typeof LinearParams>;
@@ -18,6 +18,8 @@ const STRIP = 16;
 const LANES = 16;
 /** Most rows of a thread that it keeps in registers. */
 const MOST_ROWS = 16;
+/** Heads of a group of the stabilizer. */
+const HEADS = 16;
 /** Bytes of scratch for the chunks that are done at once. */
 const MANY_BYTES = 2 ** 28;
 const LESS_BYTES = 2 ** 26;
@@ -138,4 +140,15 @@ export const linear = {
     return p.gv || few ? recurrent(p, call) : chunked(p, call);
   }),
   linearStep: gpuKernel(LinearParams, recurrent),
+  joinSegment: gpuKernel(JoinSegmentParams, (p, { items }) => {
+    const count = items * p.dv;
+    return [{ shader: 'join-segment', groups: groupsOf(count, 256), extra: { count } }];
+  }),
+  stabilize: gpuKernel(StabilizerParams, (p, { items }) => [
+    { shader: 'stabilize', groups: (items / p.heads) * groupsOf(p.heads, HEADS) },
+  ]),
+  timeStep: gpuKernel(TimeStepParams, (p, { items }) => {
+    const count = items * p.heads;
+    return [{ shader: 'time-step', groups: groupsOf(count, 256), extra: { count } }];
+  }),
 };
