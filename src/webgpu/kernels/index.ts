@@ -8,10 +8,16 @@ import type { GpuKernel } from '../kernel.ts';
 import { elementwise } from './elementwise.ts';
 import { flash } from './flash.ts';
 import { scan } from './scan.ts';
+import { features } from './features.ts';
+import { linear } from './linear.ts';
+import { runningSums } from './running-sums.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...elementwise,
   ...flash,
   ...scan,
+  ...features,
+  ...linear,
+  ...runningSums,
 };
