@@ -17,7 +17,7 @@ function partsOf(name: ShaderName, found: ShaderName[] = []): ShaderName[] {
   return found;
 }
 
-/** Names of fields that the language keeps for itself get a line behind them. */
+/** Names of fields that the language keeps for itself get a line behind them, as those of a class that extra fields have too. */
 const RESERVED = new Set(['target', 'move', 'partition']);
 
 /** Fields of a params object behind those of its class: every shader has the number of workgroups with work. */
@@ -37,8 +37,10 @@ export function shaderText(layout: Layout, pass: Pass): string {
   const asked = parts.flatMap((part) => SHADERS[part].constants);
   const lacking = asked.find((name) => !(name in constants));
   if (lacking) throw new Error(`shader '${shader}' lacks its constant ${lacking}`);
-  const fields = [...layout, ...extraFields(shader)].map(([name, type]) => {
-    const field = RESERVED.has(name) ? `${name}_` : name;
+  const extra = extraFields(shader);
+  const fields = [...layout, ...extra].map(([name, type], i) => {
+    const taken = i < layout.length && extra.some(([other]) => other === name);
+    const field = taken || RESERVED.has(name) ? `${name}_` : name;
     return `${field}: ${type === 'usize' ? 'u32' : type}`;
   });
   return [
