@@ -26,14 +26,15 @@ export function extraFields(name: ShaderName): readonly (readonly [name: string,
 }
 
 /** What pipelines are told apart by. */
-export function shaderKey({ shader, constants = {}, memory = 'words' }: Pass): string {
-  return `${shader} ${memory} ${Object.entries(constants).join(' ')}`;
+export function shaderKey({ shader, parts = [], constants = {}, memory = 'words' }: Pass): string {
+  return `${shader} ${parts.join('+')} ${memory} ${Object.entries(constants).join(' ')}`;
 }
 
 /** The text of a shader for a pass. */
 export function shaderText(layout: Layout, pass: Pass): string {
   const { shader, constants = {}, memory = 'words' } = pass;
-  const parts = partsOf(shader);
+  const parts: ShaderName[] = [];
+  for (const part of [...(pass.parts ?? []), shader]) partsOf(part, parts);
   const asked = parts.flatMap((part) => SHADERS[part].constants);
   const lacking = asked.find((name) => !(name in constants));
   if (lacking) throw new Error(`shader '${shader}' lacks its constant ${lacking}`);

@@ -8,10 +8,12 @@ import type { GpuKernel } from '../kernel.ts';
 import { elementwise } from './elementwise.ts';
 import { evict } from './evict.ts';
 import { select } from './select.ts';
+import { flash } from './flash.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...elementwise,
   ...select,
   ...evict,
+  ...flash,
 };
