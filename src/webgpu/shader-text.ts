@@ -18,7 +18,7 @@ function partsOf(name: ShaderName, found: ShaderName[] = []): ShaderName[] {
 }
 
 /** Names of fields that the language keeps for itself get a line behind them. */
-const RESERVED = new Set(['target', 'move', 'partition', 'final']);
+const RESERVED = new Set(['final', 'move', 'partition', 'target']);
 
 /** Fields of a params object behind those of its class: every shader has the number of workgroups with work. */
 export function extraFields(name: ShaderName): readonly (readonly [name: string, type: string])[] {
@@ -38,8 +38,10 @@ export function shaderText(layout: Layout, pass: Pass): string {
   const asked = parts.flatMap((part) => SHADERS[part].constants);
   const lacking = asked.find((name) => !(name in constants));
   if (lacking) throw new Error(`shader '${shader}' lacks its constant ${lacking}`);
-  const fields = [...layout, ...extraFields(shader)].map(([name, type]) => {
-    const field = RESERVED.has(name) ? `${name}_` : name;
+  const extra = extraFields(shader);
+  const fields = [...layout, ...extra].map(([name, type], i) => {
+    const taken = i < layout.length && extra.some(([other]) => other === name);
+    const field = taken || RESERVED.has(name) ? `${name}_` : name;
     return `${field}: ${type === 'usize' ? 'u32' : type}`;
   });
   const text = [

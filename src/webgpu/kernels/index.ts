@@ -6,6 +6,8 @@
 import type { Kernel } from '../../generated/kernels.ts';
 import type { GpuKernel } from '../kernel.ts';
 import { elementwise } from './elementwise.ts';
+import { evict } from './evict.ts';
+import { select } from './select.ts';
 import { flash } from './flash.ts';
 import { scan } from './scan.ts';
 import { features } from './features.ts';
@@ -15,6 +17,8 @@ import { runningSums } from './running-sums.ts';
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...elementwise,
+  ...select,
+  ...evict,
   ...flash,
   ...scan,
   ...features,
