@@ -23,3 +23,9 @@ fn storeF4(at: u32, x: vec4f) {
   mem[i + 2u] = bits.z;
   mem[i + 3u] = bits.w;
 }
+
+// What a thread of a simple kernel takes at a time: an element here, a vector where the memory is wide. Shaders say Piece and serve both.
+alias Piece = f32;
+const PIECE = 1u;
+fn loadPiece(at: u32) -> Piece { return loadF(at); }
+fn storePiece(at: u32, x: Piece) { storeF(at, x); }
