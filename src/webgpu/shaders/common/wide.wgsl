@@ -16,3 +16,12 @@ alias Piece = vec4f;
 const PIECE = 4u;
 fn loadPiece(at: u32) -> Piece { return loadF4(at); }
 fn storePiece(at: u32, x: Piece) { storeF4(at, x); }
+
+// A vector of which only `left` elements are there, here a multiple of four, zeros behind them; and its store.
+fn loadSome(at: u32, left: i32) -> vec4f {
+  if (left > 0) { return loadF4(at); }
+  return vec4f(0.0);
+}
+fn storeSome(at: u32, x: vec4f, left: i32) {
+  if (left > 0) { storeF4(at, x); }
+}
