@@ -13,6 +13,7 @@ import { scan } from './scan.ts';
 import { features } from './features.ts';
 import { linear } from './linear.ts';
 import { runningSums } from './running-sums.ts';
+import { gemm } from './gemm.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
@@ -24,4 +25,5 @@ export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...features,
   ...linear,
   ...runningSums,
+  ...gemm,
 };
