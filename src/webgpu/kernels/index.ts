@@ -5,6 +5,7 @@
  */
 import type { Kernel } from '../../generated/kernels.ts';
 import type { GpuKernel } from '../kernel.ts';
+import { delta } from './delta.ts';
 import { elementwise } from './elementwise.ts';
 import { evict } from './evict.ts';
 import { select } from './select.ts';
@@ -26,4 +27,5 @@ export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...linear,
   ...runningSums,
   ...gemm,
+  ...delta,
 };
