@@ -23,6 +23,14 @@ fn storeF4(at: u32, x: vec4f) {
   mem[i + 2u] = bits.z;
   mem[i + 3u] = bits.w;
 }
+<<<<<<< HEAD
+fn storeU4(at: u32, x: vec4u) {
+  let i = at >> 2u;
+  mem[i] = x.x;
+  mem[i + 1u] = x.y;
+  mem[i + 2u] = x.z;
+  mem[i + 3u] = x.w;
+=======
 
 // What a thread of a simple kernel takes at a time: an element here, a vector where the memory is wide. Shaders say Piece and serve both.
 alias Piece = f32;
@@ -45,4 +53,5 @@ fn storeSome(at: u32, x: vec4f, left: i32) {
   if (left > 1) { storeF(at + 4u, x.y); }
   if (left > 2) { storeF(at + 8u, x.z); }
   if (left > 3) { storeF(at + 12u, x.w); }
+>>>>>>> gelem
 }
