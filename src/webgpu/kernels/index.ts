@@ -6,10 +6,12 @@
 import type { Kernel } from '../../generated/kernels.ts';
 import type { GpuKernel } from '../kernel.ts';
 import { elementwise } from './elementwise.ts';
+import { fastWeight } from './fast-weight.ts';
 import { scan } from './scan.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...elementwise,
+  ...fastWeight,
   ...scan,
 };
