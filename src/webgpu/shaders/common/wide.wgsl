@@ -10,3 +10,4 @@ fn loadU4(at: u32) -> vec4u { return mem[at >> 4u]; }
 fn loadF4(at: u32) -> vec4f { return bitcast<vec4f>(mem[at >> 4u]); }
 
 fn storeF4(at: u32, x: vec4f) { mem[at >> 4u] = bitcast<vec4u>(x); }
+fn storeU4(at: u32, x: vec4u) { mem[at >> 4u] = x; }

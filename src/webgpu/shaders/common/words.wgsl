@@ -23,3 +23,10 @@ fn storeF4(at: u32, x: vec4f) {
   mem[i + 2u] = bits.z;
   mem[i + 3u] = bits.w;
 }
+fn storeU4(at: u32, x: vec4u) {
+  let i = at >> 2u;
+  mem[i] = x.x;
+  mem[i + 1u] = x.y;
+  mem[i + 2u] = x.z;
+  mem[i + 3u] = x.w;
+}

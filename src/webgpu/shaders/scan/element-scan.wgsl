@@ -1,5 +1,5 @@
 //! params ScanParams
-//! use group, segment, softplus
+//! use group, segment, small-differences
 //! const LANES, GATED
 // h_t = a_t h_{t-1} + x_t, o = h: with a_t = e^{g_t}, or (GATED) with the gates of a real-gated linear recurrent unit.
 //

@@ -1,5 +1,5 @@
 //! params LogSumParams
-//! use group, segment, special, softplus
+//! use group, segment, special, small-differences
 // Running logarithm of a sum of exponentials, kept as m + ln s, and the gates that normalise such a sum.
 //
 //   tensors as of the kernel logSum; any of o, decay and w may be x

@@ -1,5 +1,5 @@
 //! params SelectiveScanParams
-//! use group, segment, special, softplus
+//! use group, segment, special, small-differences
 //! const QUADS, STEPS
 // Selective state-space scan: h_t = e^{dt A} h_{t-1} + dt u B_t, o_t = (C_t h_t + D u_t) silu(z_t).
 //
