@@ -49,6 +49,8 @@ export function gpuKernel<const L extends Layout>(
   return { layout, passes } as GpuKernel<L> as unknown as GpuKernel;
 }
 
+/** What the words are kept by: params have fields of any name. */
+const WORDS = Symbol('words');
 const classes = new WeakMap<Layout, new (words: Int32Array) => Fields<Layout>>();
 
 /** The fields of an encoded params object. */
@@ -56,17 +58,17 @@ export function fieldsOf<L extends Layout>(layout: L, words: Int32Array): Fields
   let found = classes.get(layout);
   if (!found) {
     found = class {
-      readonly words: Int32Array;
+      readonly [WORDS]: Int32Array;
       constructor(given: Int32Array) {
-        this.words = given;
+        this[WORDS] = given;
       }
     } as unknown as new (
       words: Int32Array,
     ) => Fields<Layout>;
     for (const [i, [name, type]] of layout.entries()) {
       Object.defineProperty(found.prototype, name, {
-        get(this: { words: Int32Array }) {
-          const word = this.words[i]!;
+        get(this: { [WORDS]: Int32Array }) {
+          const word = this[WORDS][i]!;
           if (type === 'usize') return word >>> 0;
           return type === 'i32' ? word : new Float32Array(Int32Array.of(word).buffer)[0]!;
         },
