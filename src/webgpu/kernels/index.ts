@@ -5,6 +5,7 @@
  */
 import type { Kernel } from '../../generated/kernels.ts';
 import type { GpuKernel } from '../kernel.ts';
+import { decode } from './decode.ts';
 import { delta } from './delta.ts';
 import { elementwise } from './elementwise.ts';
 import { fastWeight } from './fast-weight.ts';
@@ -19,6 +20,7 @@ import { gemm } from './gemm.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
+  ...decode,
   ...elementwise,
   ...fastWeight,
   ...select,
