@@ -17,8 +17,8 @@ function partsOf(name: ShaderName, found: ShaderName[] = []): ShaderName[] {
   return found;
 }
 
-/** Names of fields that the language keeps for itself get a line behind them, as those of a class that extra fields have too. */
-const RESERVED = new Set(['target', 'move', 'partition']);
+/** Names of fields that the language keeps for itself get a line behind them. */
+const RESERVED = new Set(['final', 'move', 'partition', 'target']);
 
 /** Fields of a params object behind those of its class: every shader has the number of workgroups with work. */
 export function extraFields(name: ShaderName): readonly (readonly [name: string, type: string])[] {
@@ -44,7 +44,7 @@ export function shaderText(layout: Layout, pass: Pass): string {
     const field = taken || RESERVED.has(name) ? `${name}_` : name;
     return `${field}: ${type === 'usize' ? 'u32' : type}`;
   });
-  return [
+  const text = [
     ...new Set(parts.flatMap((part) => SHADERS[part].enable.map((name) => `enable ${name};`))),
     ...Object.entries(constants).map(([name, value]) => `const ${name} = ${literal(value)};`),
     `struct Params { ${fields.join(', ')} }`,
@@ -52,6 +52,20 @@ export function shaderText(layout: Layout, pass: Pass): string {
     SHADERS[memory].source,
     ...parts.filter((part) => !MEMORIES.includes(part)).map((part) => SHADERS[part].source),
   ].join('\n');
+  return repeated(text, constants);
+}
+
+/**
+ * Lines from `@repeat name COUNT` to `@end`, as often as a constant says, with the number of the round in place of the name: what is
+ * indexed by it can stay in registers, whatever a driver unrolls.
+ */
+function repeated(text: string, constants: Readonly<Record<string, number | boolean>>): string {
+  return text.replace(/^@repeat (\w+) (\w+)\n([\s\S]*?)^@end$/gm, (_, name: string, count: string, body: string) =>
+    Array.from(
+      { length: Number(constants[count]) },
+      (_, round) => `{\n${body.replace(new RegExp(`\\b${name}\\b`, 'g'), `${round}u`)}}`,
+    ).join('\n'),
+  );
 }
 
 function literal(value: number | boolean): string {

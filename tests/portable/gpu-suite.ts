@@ -39,7 +39,7 @@ export async function runGpuSuite(
     return { seen: undefined, checks: [{ name: 'makes a runtime on the GPU', failure, detail: '' }] };
   }
   const { vendor, architecture, description } = rt.info().gpu;
-  const device = `on ${description || `${vendor} ${architecture}`}`;
+  const device = `on ${description || `${vendor} ${architecture}`.trim() || 'a GPU that has no name'}`;
 
   for (const { name, bytes } of cases) {
     await check(`replays ${name}`, async () => {

@@ -19,8 +19,6 @@ interface Tiling {
   readonly DC: number;
 }
 
-/** More workgroup memory than this leaves a multiprocessor too few workgroups. */
-const MOST_BYTES = 32768;
 /** The table of pairs of a thread: four rows, four keys. */
 const ROWS = 4;
 
@@ -35,8 +33,9 @@ function tilingOf(p: Fields<typeof FlashParams>, facts: GpuFacts, BM: number, DC
   const queries = DK * BM;
   const weights = BN * BM;
   const lanes = usesSubgroups(facts, NT, TN) ? 0 : NT * 4;
-  const floats = (p.r ? 2 : 1) * queries + Math.max(DC * BN, weights) + BN * DC + (p.r ? weights : 0) + lanes;
-  return { BM, BN, TN, NT, DK, DV, DC, bytes: floats * 4 + 64 };
+  const sets = p.r ? 2 : 1;
+  const floats = sets * queries + Math.max(DC * BN, sets * weights) + BN * DC + lanes;
+  return { BM, BN, TN, NT, DK, DV, DC, bytes: floats * 4 };
 }
 
 /** Whether neighbouring threads of a row are sure to be in one subgroup. */
@@ -46,16 +45,16 @@ function usesSubgroups({ subgroup }: GpuFacts, threads: number, lanes: number): 
 
 /** The largest tiles that fit. */
 function chooseTiling(p: Fields<typeof FlashParams>, facts: GpuFacts): Tiling {
-  const room = Math.min(facts.workgroupBytes, MOST_BYTES);
   const most = p.blockQ % 64 === 0 ? 64 : 32;
-  const wide = Math.max(p.dk, p.dv) > 32 && !p.hasSkip ? [64, 32] : [p.hasSkip ? 64 : 32];
+  const dims = Math.max(p.dk, p.dv);
+  const chunks = p.hasSkip ? [64] : dims <= 32 ? [32] : dims <= 64 ? [64, 32] : [32];
   for (const rows of [64, 32, 16, 8, 4].filter((n) => n <= most)) {
-    for (const chunk of wide) {
+    for (const chunk of chunks) {
       const { bytes, ...tiling } = tilingOf(p, facts, rows, chunk);
-      if (bytes <= room) return tiling;
+      if (bytes <= facts.workgroupBytes) return tiling;
     }
   }
-  return tilingOf(p, facts, 4, 32);
+  return tilingOf(p, facts, 4, chunks.at(-1)!);
 }
 
 function planFlash(
@@ -99,7 +98,8 @@ function planFlash(
       SECOND: p.r !== 0,
       SKIP: p.hasSkip !== 0,
       WIDE_Q: wideQ,
-      PREFETCH: DK === DC && DV === DC,
+      KCH: DK / DC,
+      VCH: DV / DC,
     },
     groups,
     extra,

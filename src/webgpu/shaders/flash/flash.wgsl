@@ -1,7 +1,7 @@
 //! params FlashParams
 //! extra subs: i32, chosen: u32, chosenStride: i32, lseTo: u32
 //! use group, storage, score-rules, row-end
-//! const BM, BN, TN, NT, DK, DV, DC, PLAIN, SCORES, SECOND, SKIP, WIDE_Q, PREFETCH
+//! const BM, BN, TN, NT, DK, DV, DC, KCH, VCH, PLAIN, SCORES, SECOND, SKIP, WIDE_Q
 // Tiled online-softmax attention over packed keys and values; FlashAttention-2 (Dao 2023).
 //
 //   q      [B, Tq, H, dk]                    f32, f16 or bf16; any strides, last axis contiguous
@@ -15,25 +15,20 @@
 // four keys of the scores, and DV / (4 TN) vectors of the output. Elements pass through workgroup memory DC at a time.
 // DK, DV: head dimensions rounded up to multiples of DC.
 
-const KCH = DK / DC;
-const VCH = DV / DC;
 // vectors of a row of the values' tile, and those that one thread has of it
 const DC4 = DC / 4u;
 const OC = DC4 / TN;
 const BM4 = BM / 4u;
 const BN4 = BN / 4u;
-const KLOADS = (DC * BN4 + NT - 1u) / NT;
-const VLOADS = (BN * DC4 + NT - 1u) / NT;
-const PAIRS = max(DC * BN4, BN * BM4);
+const LOADS = (DC * BN4 + NT - 1u) / NT;
 
-// [DK][BM] queries, times scale
-var<workgroup> qTile: array<vec4f, DK * BM4>;
-// [DC][BN] keys, then [BN][BM] weights
-var<workgroup> kTile: array<vec4f, PAIRS>;
+// [DK][BM] queries, times scale; and as many second ones
+const SETS = select(1u, 2u, SECOND);
+var<workgroup> qTile: array<vec4f, DK * BM4 * SETS>;
+// [DC][BN] keys, then [BN][BM] weights, and as many second ones
+var<workgroup> kTile: array<vec4f, max(DC * BN4, BN * BM4 * SETS)>;
+// [BN][DC] values
 var<workgroup> vTile: array<vec4f, BN * DC4>;
-var<workgroup> rTile: array<vec4f, select(1u, DK * BM4, SECOND)>;
-var<workgroup> w2Tile: array<vec4f, select(1u, BN * BM4, SECOND)>;
-var<workgroup> span: Sequence;
 
 // Elements c of four rows from i on of q or r, zero behind the last row or element.
 fn fourRows(base: u32, kind: i32, start: i32, i: i32, rows: i32, c: i32) -> vec4f {
@@ -56,16 +51,32 @@ fn keepScore(s: Sequence, h: i32, i: i32, j: i32, stage: i32, x: f32) {
   storeScore(p.scores + u32(at) * 4u, x, isHidden(x));
 }
 
-fn keysOf(packed: u32, chunk: u32, half: u32, n: u32) -> vec4f {
+// Where a tile of keys lies: its packed block, and which part of it.
+fn placeOf(head: u32, tile: u32) -> vec2u { return vec2u(head + tile * BN / 64u, tile % (64u / BN)); }
+
+// Vector n of a chunk of a tile of keys, [DC][BN], and of values, [BN][DC].
+fn keysOf(place: vec2u, chunk: u32, n: u32) -> vec4f {
   let d = chunk * DC + n / BN4;
   if (n >= DC * BN4 || d >= u32(p.dk)) { return vec4f(); }
-  return loadF4(p.kPack + ((packed * u32(p.dk) + d) * 64u + half * BN + (n % BN4) * 4u) * 4u);
+  return loadF4(p.kPack + ((place.x * u32(p.dk) + d) * 64u + place.y * BN + (n % BN4) * 4u) * 4u);
 }
-
-fn valuesOf(packed: u32, chunk: u32, half: u32, n: u32, width: u32) -> vec4f {
+fn valuesOf(place: vec2u, chunk: u32, n: u32, width: u32) -> vec4f {
   let c = chunk * DC + (n % DC4) * 4u;
   if (n >= BN * DC4 || c >= width) { return vec4f(); }
-  return loadF4(p.vPack + ((packed * 64u + half * BN + n / DC4) * width + c) * 4u);
+  return loadF4(p.vPack + ((place.x * 64u + place.y * BN + n / DC4) * width + c) * 4u);
+}
+
+// The sequence of an item, the same for all threads as far as the compiler can tell: through workgroup memory, in whose room for keys
+// there is nothing yet. As floats, which hold counts up to 2^24.
+fn uniformSequence(item: i32, t: u32) -> Sequence {
+  if (t == 0u) {
+    let s = sequenceAt(sequenceOfItem(item));
+    kTile[0] = vec4f(vec4i(s.batch, s.qStart, s.qLength, s.kStart));
+    kTile[1] = vec4f(vec4i(s.kLength, s.offset, s.packBlock, s.firstItem));
+  }
+  let a = vec4i(workgroupUniformLoad(&kTile[0]));
+  let b = vec4i(workgroupUniformLoad(&kTile[1]));
+  return Sequence(a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w);
 }
 
 @compute @workgroup_size(NT)
@@ -73,8 +84,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let group = groupIndex(wg, grid);
   if (group >= p.groups) { return; }
   let item = i32(group) / p.subs;
-  if (t == 0u) { span = sequenceAt(sequenceOfItem(item)); }
-  let s = workgroupUniformLoad(&span);
+  let s = uniformSequence(item, t);
   let local = item - s.firstItem;
   let blocksQ = (s.qLength + p.blockQ - 1) / p.blockQ;
   let h = local / blocksQ;
@@ -107,7 +117,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   }
   if (SECOND) {
     for (var n = t; n < DK * BM4; n += NT) {
-      rTile[n] = fourRows(p.r, 0, qStart, i32(n % BM4) * 4, rows, i32(n / BM4));
+      qTile[DK * BM4 + n] = fourRows(p.r, 0, qStart, i32(n % BM4) * 4, rows, i32(n / BM4));
     }
   }
 
@@ -121,43 +131,40 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var m = vec4f(HIDDEN);
   var l = vec4f();
   var secondSum = vec4f();
-  var kNext: array<vec4f, KLOADS>;
-  var vNext: array<vec4f, VLOADS>;
-  if (PREFETCH && steps > 0) {
-    let tile = u32(min(tileAt(s, q0, group, 0), lastTile));
-    let packed = head + tile * BN / 64u;
-    let half = tile % (64u / BN);
-    for (var b = 0u; b < KLOADS; b++) { kNext[b] = keysOf(packed, 0u, half, t + b * NT); }
-    for (var b = 0u; b < VLOADS; b++) { vNext[b] = valuesOf(packed, 0u, half, t + b * NT, width); }
+  var kNext: array<vec4f, LOADS>;
+  var vNext: array<vec4f, LOADS>;
+  if (steps > 0) {
+    let place = placeOf(head, u32(min(tileAt(s, q0, group, 0), lastTile)));
+    for (var b = 0u; b < LOADS; b++) {
+      kNext[b] = keysOf(place, 0u, t + b * NT);
+      vNext[b] = valuesOf(place, 0u, t + b * NT, width);
+    }
   }
 
   for (var step = 0; step < steps; step++) {
     let first = tileAt(s, q0, group, step) * i32(BN);
     // a list may name blocks behind the end of a short sequence
-    let tile = min(u32(first) / BN, u32(lastTile));
-    let packed = head + tile * BN / 64u;
-    let half = tile % (64u / BN);
+    let place = placeOf(head, min(u32(first) / BN, u32(lastTile)));
+    // what comes next is on its way while this is computed
+    let after = placeOf(head, u32(min(tileAt(s, q0, group, min(step + 1, steps - 1)), lastTile)));
     // written out: drivers were seen that keep what the last round left in a variable
     var x = array<vec4f, 4>();
     var y = array<vec4f, 4>();
     for (var chunk = 0u; chunk < KCH; chunk++) {
       workgroupBarrier();
-      if (PREFETCH) {
-        for (var b = 0u; b < KLOADS; b++) { if (t + b * NT < DC * BN4) { kTile[t + b * NT] = kNext[b]; } }
-        for (var b = 0u; b < VLOADS; b++) { if (t + b * NT < BN * DC4) { vTile[t + b * NT] = vNext[b]; } }
-      } else {
-        for (var n = t; n < DC * BN4; n += NT) { kTile[n] = keysOf(packed, chunk, half, n); }
-        if (chunk == KCH - 1u) {
-          for (var n = t; n < BN * DC4; n += NT) { vTile[n] = valuesOf(packed, 0u, half, n, width); }
-        }
+      for (var b = 0u; b < LOADS; b++) { if (t + b * NT < DC * BN4) { kTile[t + b * NT] = kNext[b]; } }
+      if (chunk == 0u) {
+        for (var b = 0u; b < LOADS; b++) { if (t + b * NT < BN * DC4) { vTile[t + b * NT] = vNext[b]; } }
       }
       workgroupBarrier();
-      if (PREFETCH && step + 1 < steps) {
-        let nextTile = u32(min(tileAt(s, q0, group, step + 1), lastTile));
-        let nextPacked = head + nextTile * BN / 64u;
-        let nextHalf = nextTile % (64u / BN);
-        for (var b = 0u; b < KLOADS; b++) { kNext[b] = keysOf(nextPacked, 0u, nextHalf, t + b * NT); }
-        for (var b = 0u; b < VLOADS; b++) { vNext[b] = valuesOf(nextPacked, 0u, nextHalf, t + b * NT, width); }
+      let nextKeys = chunk + 1u < KCH;
+      for (var b = 0u; b < LOADS; b++) {
+        kNext[b] = keysOf(vec2u(select(after.x, place.x, nextKeys), select(after.y, place.y, nextKeys)), select(0u, chunk + 1u, nextKeys), t + b * NT);
+      }
+      if (chunk == 0u) {
+        for (var b = 0u; b < LOADS; b++) {
+          vNext[b] = valuesOf(select(after, place, vec2<bool>(VCH > 1u)), select(0u, 1u, VCH > 1u), t + b * NT, width);
+        }
       }
       for (var d = 0u; d < DC; d += 4u) {
         for (var e = 0u; e < 4u; e++) {
@@ -168,7 +175,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
           x[2] = fma(vec4f(query.z), key, x[2]);
           x[3] = fma(vec4f(query.w), key, x[3]);
           if (SECOND) {
-            let other = rTile[(chunk * DC + d + e) * BM4 + tm];
+            let other = qTile[DK * BM4 + (chunk * DC + d + e) * BM4 + tm];
             for (var r = 0u; r < 4u; r++) { y[r] = fma(vec4f(other[r]), key, y[r]); }
           }
         }
@@ -231,13 +238,17 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     workgroupBarrier();
     for (var e = 0u; e < 4u; e++) {
       kTile[(tn * 4u + e) * BM4 + tm] = vec4f(x[0][e], x[1][e], x[2][e], x[3][e]);
-      if (SECOND) { w2Tile[(tn * 4u + e) * BM4 + tm] = vec4f(y[0][e], y[1][e], y[2][e], y[3][e]); }
+      if (SECOND) { kTile[(BN + tn * 4u + e) * BM4 + tm] = vec4f(y[0][e], y[1][e], y[2][e], y[3][e]); }
     }
-    for (var chunk = 0u; chunk < VCH; chunk++) {
+@repeat chunk VCH
       workgroupBarrier();
       if (chunk > 0u) {
-        for (var n = t; n < BN * DC4; n += NT) { vTile[n] = valuesOf(packed, chunk, half, n, width); }
+        for (var b = 0u; b < LOADS; b++) { if (t + b * NT < BN * DC4) { vTile[t + b * NT] = vNext[b]; } }
         workgroupBarrier();
+        let more = chunk + 1u < VCH;
+        for (var b = 0u; b < LOADS; b++) {
+          vNext[b] = valuesOf(select(after, place, vec2<bool>(more)), select(0u, chunk + 1u, more), t + b * NT, width);
+        }
       }
       for (var n = 0u; n < BN; n += 4u) {
         for (var e = 0u; e < 4u; e++) {
@@ -250,13 +261,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
             acc[2][to] = fma(vec4f(weight.z), value, acc[2][to]);
             acc[3][to] = fma(vec4f(weight.w), value, acc[3][to]);
             if (SECOND) {
-              let other = w2Tile[(n + e) * BM4 + tm];
+              let other = kTile[(BN + n + e) * BM4 + tm];
               for (var r = 0u; r < 4u; r++) { second[r][to] = fma(vec4f(other[r]), value, second[r][to]); }
             }
           }
         }
       }
-    }
+@end
   }
 
   l = lanesSum(l, t);
