@@ -8,6 +8,7 @@ import type { GpuKernel } from '../kernel.ts';
 import { elementwise } from './elementwise.ts';
 import { features } from './features.ts';
 import { linear } from './linear.ts';
+import { logLinear } from './log-linear.ts';
 import { runningSums } from './running-sums.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
@@ -15,5 +16,6 @@ export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...elementwise,
   ...features,
   ...linear,
+  ...logLinear,
   ...runningSums,
 };
