@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { CumsumParams, LogSumParams } from '../../generated/params.ts';
+import { CumsumParams } from '../../generated/params.ts';
 import { gpuKernel, groupsOf } from '../kernel.ts';
 
 const CHANNELS = 16;
@@ -11,8 +11,5 @@ const CHANNELS = 16;
 export const runningSums = {
   cumsum: gpuKernel(CumsumParams, (p, { items }) => [
     { shader: 'cumsum', groups: (items / p.heads) * groupsOf(p.heads, CHANNELS) },
-  ]),
-  logSum: gpuKernel(LogSumParams, (p, { items }) => [
-    { shader: 'log-sum', groups: (items / groupsOf(p.channels, p.block)) * groupsOf(p.channels, CHANNELS) },
   ]),
 };

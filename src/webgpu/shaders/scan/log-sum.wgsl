@@ -1,38 +1,27 @@
 //! params LogSumParams
-//! use group, special, pair
-// Running logarithm of a sum of exponentials, z_t = ln(e^{z_{t-1}} + e^{x_t}), kept as m + ln s with the maximum m; and the gates that
-// normalise such a sum: decay_t = e^{z_{t-1} - z_t} (1 while the sum is empty), w_t = e^{x_t - z_t}.
+//! use group, segment, special, small-differences
+// Running logarithm of a sum of exponentials, kept as m + ln s, and the gates that normalise such a sum.
 //
-//   x, o (z), decay, w   f32 [tokens, channels]   contiguous; each of o, decay and w may be absent, and any may be x
-//   initial, final   f32 [states, channels]   z before (absent: empty, -infinity) and after; final may be initial
+//   tensors as of the kernel logSum; any of o, decay and w may be x
 //
-// Group: 16 channels of a segment; sixteen threads to a channel, each with 8 tokens of 128. The sum of what lies before them is two floats.
+// Workgroup: 16 channels of one segment; a thread has STEPS tokens in a row of one channel, chunks as in element-scan.
 
-const CHANNELS = 16u;
-const LANES = 16u;
-const RUN = 8u;
-// below every maximum of an empty sum, and finite, so that differences are
+const STEPS = 8u;
+const CHUNK = 16u * STEPS;
 const EMPTY = -1e38;
 
-var<workgroup> segmentLength: u32;
-var<workgroup> tops: array<f32, 256>;
-var<workgroup> sums: array<f32, 256>;
+var<workgroup> ends: array<vec2f, 512>;
 
-// e^(x - m), nothing for what stands for -Infinity.
-fn term(x: f32, m: f32) -> f32 { return select(exp(x - m), 0.0, x <= EMPTY); }
-
-fn storeLog(at: u32, m: f32, sum: f32) {
-  if (sum == 0.0) {
-    storeU(at, NEGATIVE_INFINITY_BITS);
-  } else {
-    storeF(at, m + log(sum));
-  }
+// m and s with another sum: (m', s e^{m - m'} + s2 e^{m2 - m'}).
+fn added(s: vec2f, other: vec2f) -> vec2f {
+  let ahead = other.x - s.x;
+  let weight = exp(-min(abs(ahead), 200.0));
+  let newer = ahead > 0.0;
+  return vec2f(max(s.x, other.x), select(1.0, weight, newer) * s.y + select(weight, 1.0, newer) * other.y);
 }
 
-// A sum in units of e^from, in those of e^to.
-fn rescaled(sum: vec2f, share: f32) -> vec2f {
-  let high = opaque(sum.x * share);
-  return vec2f(high, fma(sum.x, share, -high) + sum.y * share);
+fn storeLog(at: u32, s: vec2f) {
+  if (s.y > 0.0) { storeF(at, s.x + log(s.y)); } else { storeU(at, NEGATIVE_INFINITY_BITS); }
 }
 
 @compute @workgroup_size(256)
@@ -40,84 +29,59 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let group = groupIndex(wg, grid);
   if (group >= p.groups) { return; }
   let channels = u32(p.channels);
-  let blocks = (channels + CHANNELS - 1u) / CHANNELS;
-  let index = group / blocks;
-  let segment = p.segments + index * 20u;
-  let c = t % CHANNELS;
-  let lane = t / CHANNELS;
-  let channel = (group - index * blocks) * CHANNELS + c;
-  let there = channel < channels;
-  let row = loadU(segment);
-  if (t == 0u) { segmentLength = loadU(segment + 4u); }
-  let length = workgroupUniformLoad(&segmentLength);
-  let initial = loadI(segment + 8u);
-  let state = loadU(segment + 12u);
-
-  // the sum so far
-  var m = EMPTY;
-  var sum = vec2f();
-  if (there && p.initial != 0u && initial >= 0) {
-    let z = loadF(p.initial + (u32(initial) * channels + channel) * 4u);
-    if (!isNegativeInfinity(z) && z > EMPTY) {
-      m = z;
-      sum = vec2f(1.0, 0.0);
-    }
+  let columns = (channels + 15u) / 16u;
+  let index = group / columns;
+  let segment = segmentAt(p.segments, index, t);
+  let lane = t & 15u;
+  let time = t >> 4u;
+  let channel = (group - index * columns) * 16u + lane;
+  let inside = channel < channels;
+  let stride = channels * 4u;
+  let start = (segment.row * channels + channel) * 4u;
+  var carry = vec2f(EMPTY, 0.0);
+  if (inside && p.initial != 0u && segment.initial >= 0) {
+    let z = loadF(p.initial + (u32(segment.initial) * channels + channel) * 4u);
+    if (!isNegativeInfinity(z) && z > EMPTY) { carry = vec2f(z, 1.0); }
   }
-  // every thread of a channel has read it before one writes over it
-  workgroupBarrier();
-  for (var first = 0u; first < length; first += LANES * RUN) {
-    let begin = first + lane * RUN;
-    var x = array<f32, 8>();
-    var top = EMPTY;
-    for (var i = 0u; i < RUN; i += 1u) {
-      x[i] = EMPTY;
-      if (there && begin + i < length) {
-        let value = loadF(p.x + ((row + begin + i) * channels + channel) * 4u);
-        if (!isNegativeInfinity(value)) { x[i] = max(value, EMPTY); }
+  var x: array<vec2f, STEPS>;
+  var turn = 0u;
+  for (var begin = 0u; begin < segment.length; begin += CHUNK) {
+    let first = begin + time * STEPS;
+    var local = vec2f(EMPTY, 0.0);
+    for (var k = 0u; k < STEPS; k += 1u) {
+      x[k] = vec2f(EMPTY, 0.0);
+      if (inside && first + k < segment.length) {
+        let element = loadF(p.x + start + (first + k) * stride);
+        if (!isNegativeInfinity(element)) { x[k] = vec2f(element, 1.0); }
       }
-      top = max(top, x[i]);
+      local = added(local, x[k]);
     }
-    var own = 0.0;
-    for (var i = 0u; i < RUN; i += 1u) { own += term(x[i], top); }
+    ends[turn + t] = local;
     workgroupBarrier();
-    tops[t] = top;
-    sums[t] = own;
-    workgroupBarrier();
-    // the sums before this thread's tokens, and before the next block
-    var most = m;
-    var mostBefore = m;
-    for (var i = 0u; i < LANES; i += 1u) {
-      let other = tops[i * CHANNELS + c];
-      most = max(most, other);
-      if (i < lane) { mostBefore = max(mostBefore, other); }
+    var state = carry;
+    for (var j = 0u; j < 16u; j += 1u) {
+      if (j == time) { state = carry; }
+      carry = added(carry, ends[turn + j * 16u + lane]);
     }
-    var all = rescaled(sum, term(m, most));
-    var before = rescaled(sum, term(m, mostBefore));
-    for (var i = 0u; i < LANES; i += 1u) {
-      let other = i * CHANNELS + c;
-      all = addPairs(all, vec2f(sums[other] * term(tops[other], most), 0.0));
-      if (i < lane) { before = addPairs(before, vec2f(sums[other] * term(tops[other], mostBefore), 0.0)); }
-    }
-    var running = before;
-    var runningTop = mostBefore;
-    for (var i = 0u; i < RUN; i += 1u) {
-      let next = max(runningTop, x[i]);
-      let kept = rescaled(running, term(runningTop, next));
-      let fresh = term(x[i], next);
-      let empty = running.x == 0.0;
-      running = addPairs(kept, vec2f(fresh, 0.0));
-      runningTop = next;
-      if (there && begin + i < length) {
-        let at = ((row + begin + i) * channels + channel) * 4u;
-        let nothing = running.x == 0.0;
-        let over = select(1.0 / running.x, 0.0, nothing);
-        if (p.o != 0u) { storeLog(p.o + at, runningTop, running.x); }
-        if (p.decay != 0u) { storeF(p.decay + at, select(kept.x * over, 1.0, empty)); }
-        if (p.w != 0u) { storeF(p.w + at, fresh * over); }
+    for (var k = 0u; k < STEPS; k += 1u) {
+      if (inside && first + k < segment.length) {
+        let at = start + (first + k) * stride;
+        let next = added(state, x[k]);
+        if (p.o != 0u) { storeLog(p.o + at, next); }
+        if (p.decay != 0u) {
+          var decay = 1.0;
+          if (state.y > 0.0) { decay = exp(max(state.x - next.x, -200.0)) * state.y / next.y; }
+          storeF(p.decay + at, decay);
+        }
+        if (p.w != 0u) {
+          var weight = 0.0;
+          if (next.y > 0.0) { weight = exp(max(x[k].x - next.x, -200.0)) * x[k].y / next.y; }
+          storeF(p.w + at, weight);
+        }
+        state = next;
       }
     }
-    m = most;
-    sum = all;
+    turn = 256u - turn;
   }
-  if (there && lane == 0u) { storeLog(p.final_ + (state * channels + channel) * 4u, m, sum.x); }
+  if (inside && time == 0u) { storeLog(p.final_ + (segment.state * channels + channel) * 4u, carry); }
 }

@@ -1,0 +1,10 @@
+/**
+ * Choices of what is seen: scores, the choices by them, and rows in other orders.
+ *
+ * @module
+ */
+import { selectChoices } from './select-choices.ts';
+import { selectRows } from './select-rows.ts';
+import { selectScores } from './select-scores.ts';
+
+export const select = { ...selectScores, ...selectChoices, ...selectRows };
