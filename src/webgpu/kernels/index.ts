@@ -15,6 +15,7 @@ import { flash } from './flash.ts';
 import { scan } from './scan.ts';
 import { features } from './features.ts';
 import { linear } from './linear.ts';
+import { logLinear } from './log-linear.ts';
 import { runningSums } from './running-sums.ts';
 import { gemm } from './gemm.ts';
 
@@ -29,6 +30,7 @@ export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...scan,
   ...features,
   ...linear,
+  ...logLinear,
   ...runningSums,
   ...gemm,
   ...delta,
