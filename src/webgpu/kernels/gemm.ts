@@ -21,17 +21,17 @@ const DEPTH = 16;
 type Gemm = Fields<typeof GemmParams>;
 
 function fewRows(p: Gemm, products: number, memory: Pass['memory']): Pass[] {
-  const rows = p.m > 4 ? 8 : p.m > 2 ? 4 : p.m;
+  const rows = p.m > 4 ? 8 : p.m > 1 ? 4 : 1;
   const blocksM = Math.ceil(p.m / rows);
   const panels = Math.ceil(p.n / 8);
-  const threads = p.k <= 64 ? 64 : rows === 8 ? 128 : 256;
+  const threads = p.k <= 256 ? 64 : rows === 8 ? 128 : 256;
   return [
     {
       shader: 'gemm-few',
       constants: { ROWS: rows, THREADS: threads },
       ...(memory ? { memory } : {}),
       groups: products * panels * blocksM,
-      extra: { blocksM, panels },
+      extra: { blocksM, panels, half: threads / 2 },
     },
   ];
 }

@@ -5,8 +5,10 @@
  */
 import type { Kernel } from '../../generated/kernels.ts';
 import type { GpuKernel } from '../kernel.ts';
+import { decode } from './decode.ts';
 import { delta } from './delta.ts';
 import { elementwise } from './elementwise.ts';
+import { fastWeight } from './fast-weight.ts';
 import { evict } from './evict.ts';
 import { select } from './select.ts';
 import { flash } from './flash.ts';
@@ -18,7 +20,9 @@ import { gemm } from './gemm.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
+  ...decode,
   ...elementwise,
+  ...fastWeight,
   ...select,
   ...evict,
   ...flash,

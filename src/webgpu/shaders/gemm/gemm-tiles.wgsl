@@ -26,13 +26,6 @@ const COLUMNS = select(1u, 2u, TILE >= 128u);
 var<workgroup> tileA: array<vec4f, BUFFERS * 16u * VECTORS>;
 var<workgroup> tileB: array<vec4f, BUFFERS * 16u * VECTORS>;
 
-fn put(o: u32, stride: u32, row: u32, c: u32, x0: vec4f, x1: vec4f, x2: vec4f, x3: vec4f) {
-  putRow(o, stride, row, c, x0);
-  putRow(o, stride, row + 1u, c, x1);
-  putRow(o, stride, row + 2u, c, x2);
-  putRow(o, stride, row + 3u, c, x3);
-}
-
 fn putRow(o: u32, stride: u32, row: u32, c: u32, x: vec4f) {
   if (row >= u32(p.m) || c >= u32(p.n)) { return; }
   if (SPLIT) { storeSome(o + row * stride + c * 4u, x, 4); } else { storeOutput(o + row * stride, c, x); }
@@ -123,31 +116,37 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     g1 = loadSome(at.y, left.y);
     g2 = loadSome(at.z, left.z);
     g3 = loadSome(at.w, left.w);
-    for (var i = 0u; i < 16u; i++) {
-      let line = buffer + i * VECTORS;
-      let swapped = (i >> 2u) * 2u;
-      let a0 = tileA[line + (ty ^ swapped)];
-      let b0 = tileB[line + tx];
-      c00 = fma(vec4f(a0.x), b0, c00);
-      c01 = fma(vec4f(a0.y), b0, c01);
-      c02 = fma(vec4f(a0.z), b0, c02);
-      c03 = fma(vec4f(a0.w), b0, c03);
-      if (ROWS == 2u) {
-        let a1 = tileA[line + ((ty + VECTORS / 2u) ^ swapped)];
-        c10 = fma(vec4f(a1.x), b0, c10);
-        c11 = fma(vec4f(a1.y), b0, c11);
-        c12 = fma(vec4f(a1.z), b0, c12);
-        c13 = fma(vec4f(a1.w), b0, c13);
-        if (COLUMNS == 2u) {
-          let b1 = tileB[line + tx + VECTORS / 2u];
-          d00 = fma(vec4f(a0.x), b1, d00);
-          d01 = fma(vec4f(a0.y), b1, d01);
-          d02 = fma(vec4f(a0.z), b1, d02);
-          d03 = fma(vec4f(a0.w), b1, d03);
-          d10 = fma(vec4f(a1.x), b1, d10);
-          d11 = fma(vec4f(a1.y), b1, d11);
-          d12 = fma(vec4f(a1.z), b1, d12);
-          d13 = fma(vec4f(a1.w), b1, d13);
+    // four of k at a time are enough for a loop: more would only be more text for compilers
+    let quarters = u32(min(4, (k - done + 3) / 4));
+    for (var q = 0u; q < quarters; q++) {
+      let line = buffer + q * 4u * VECTORS;
+      let lineA0 = line + (ty ^ (q * 2u));
+      let lineA1 = line + ((ty + VECTORS / 2u) ^ (q * 2u));
+      let lineB = line + tx;
+      for (var i = 0u; i < 4u; i++) {
+        let a0 = tileA[lineA0 + i * VECTORS];
+        let b0 = tileB[lineB + i * VECTORS];
+        c00 = fma(vec4f(a0.x), b0, c00);
+        c01 = fma(vec4f(a0.y), b0, c01);
+        c02 = fma(vec4f(a0.z), b0, c02);
+        c03 = fma(vec4f(a0.w), b0, c03);
+        if (ROWS == 2u) {
+          let a1 = tileA[lineA1 + i * VECTORS];
+          c10 = fma(vec4f(a1.x), b0, c10);
+          c11 = fma(vec4f(a1.y), b0, c11);
+          c12 = fma(vec4f(a1.z), b0, c12);
+          c13 = fma(vec4f(a1.w), b0, c13);
+          if (COLUMNS == 2u) {
+            let b1 = tileB[lineB + i * VECTORS + VECTORS / 2u];
+            d00 = fma(vec4f(a0.x), b1, d00);
+            d01 = fma(vec4f(a0.y), b1, d01);
+            d02 = fma(vec4f(a0.z), b1, d02);
+            d03 = fma(vec4f(a0.w), b1, d03);
+            d10 = fma(vec4f(a1.x), b1, d10);
+            d11 = fma(vec4f(a1.y), b1, d11);
+            d12 = fma(vec4f(a1.z), b1, d12);
+            d13 = fma(vec4f(a1.w), b1, d13);
+          }
         }
       }
     }
@@ -160,12 +159,11 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     stride = ((u32(p.n) + 3u) & ~3u) * 4u;
     o = p.partial + (slice * p.products + product) * u32(p.m) * stride;
   }
+  // one text for all pieces of the output: its bound is no constant
+  var pieces = array<vec4f, 16>(c00, c01, c02, c03, c10, c11, c12, c13, d00, d01, d02, d03, d10, d11, d12, d13);
   let row = m0 + ty * 4u;
   let c = n0 + tx * 4u;
-  put(o, stride, row, c, c00, c01, c02, c03);
-  if (ROWS == 2u) { put(o, stride, row + TILE / 2u, c, c10, c11, c12, c13); }
-  if (COLUMNS == 2u) {
-    put(o, stride, row, c + TILE / 2u, d00, d01, d02, d03);
-    put(o, stride, row + TILE / 2u, c + TILE / 2u, d10, d11, d12, d13);
+  for (var i = 0u; i < min(4u * ROWS * COLUMNS, p.groups * 4u * ROWS * COLUMNS); i++) {
+    putRow(o, stride, row + (i & 3u) + ((i >> 2u) & 1u) * (TILE / 2u), c + (i >> 3u) * (TILE / 2u), pieces[i]);
   }
 }
