@@ -60,12 +60,12 @@ export function shaderText(layout: Layout, pass: Pass): string {
  * indexed by it can stay in registers, whatever a driver unrolls.
  */
 function repeated(text: string, constants: Readonly<Record<string, number | boolean>>): string {
-  return text.replace(/^@repeat (\w+) (\w+)\n([\s\S]*?)^@end$/gm, (_, name: string, count: string, body: string) =>
-    Array.from(
-      { length: Number(constants[count]) },
-      (_, round) => `{\n${body.replace(new RegExp(`\\b${name}\\b`, 'g'), `${round}u`)}}`,
-    ).join('\n'),
-  );
+  const inner = /^@repeat (\w+) (\w+)\n((?:(?!^@repeat)[\s\S])*?)^@end$/gm;
+  const written = text.replace(inner, (_, name: string, count: string, body: string) => {
+    const place = new RegExp(`\\b${name}\\b`, 'g');
+    return Array.from({ length: Number(constants[count]) }, (_, n) => `{\n${body.replace(place, `${n}u`)}}`).join('\n');
+  });
+  return written === text ? text : repeated(written, constants);
 }
 
 function literal(value: number | boolean): string {
