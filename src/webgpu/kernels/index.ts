@@ -14,7 +14,9 @@ import { scan } from './scan.ts';
 import { features } from './features.ts';
 import { linear } from './linear.ts';
 import { runningSums } from './running-sums.ts';
+import { gate } from './gate.ts';
 import { gemm } from './gemm.ts';
+import { lowrank } from './lowrank.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
@@ -27,5 +29,7 @@ export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...linear,
   ...runningSums,
   ...gemm,
+  ...lowrank,
+  ...gate,
   ...delta,
 };
