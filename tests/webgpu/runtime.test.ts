@@ -214,11 +214,10 @@ test('a memory limit is an error that leaves everything as it was', async () => 
   assert.throws(() => rt.empty([2 ** 20]), MemoryLimitError);
   assert.throws(() => rt.zeros([2 ** 18]), MemoryLimitError);
   const large = rt.empty([120_000]);
-  await assert.rejects(
-    add({ a: large, b: large }).then(({ o }) => add({ a: o, b: o })),
-    MemoryLimitError,
-  );
+  const { o: sum } = await add({ a: large, b: large });
+  await assert.rejects(add({ a: sum, b: sum }), MemoryLimitError);
   large.dispose();
+  sum.dispose();
   assert.equal(rt.memory().limit, 2 ** 20);
   const { o } = await add({ a, b: a });
   assert.deepEqual(

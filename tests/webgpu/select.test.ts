@@ -14,7 +14,7 @@ import { scoreMap } from '../../src/engines/select/score-map.ts';
 import { softmaxMap } from '../../src/engines/select/softmax-map.ts';
 import { sortByLabel } from '../../src/engines/select/sort.ts';
 import { weightSums } from '../../src/engines/select/weight-sums.ts';
-import type { Runtime, Tensor } from '../../src/index.ts';
+import type { Runtime } from '../../src/index.ts';
 import { bothRuntimes, sameOnBoth } from './both.ts';
 import { laid, maker } from './select-programs.ts';
 

@@ -8,12 +8,13 @@ import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../k
 
 /** Threads of shaders with one thread for each element. */
 const THREADS = 256;
-/** Columns of the state of a workgroup, vectors of rows that its threads take in turn, most tokens at a time. */
+/** Columns of the state of a workgroup, and threads that share one. */
 const STRIP = 8;
 const SPLIT = 8;
+/** Tokens whose rows lie in workgroup memory, at most; vectors of these rows; bytes beside them. */
 const MOST_TOKENS = 16;
-/** Workgroup memory beside the rows of tokens. */
-const OTHER_BYTES = 4096;
+const CAPACITY = 768;
+const OTHER_BYTES = 3072;
 
 /** Every token in its turn. */
 function recurrent(p: Fields<typeof DeltaParams>, { facts, refuse }: PlanCall): Pass[] {
@@ -24,17 +25,19 @@ function recurrent(p: Fields<typeof DeltaParams>, { facts, refuse }: PlanCall): 
   const erase = p.a ? kinds++ : 0;
   const along = p.b ? kinds++ : 0;
   const gates = p.gateKind === 2 ? kinds++ : 0;
-  const fitting = Math.floor((facts.workgroupBytes - OTHER_BYTES) / (kinds * rows * SPLIT * 16));
-  if (fitting < 1)
+  const vectors = kinds * rows * SPLIT;
+  const capacity = Math.max(CAPACITY, vectors);
+  if (capacity * 16 + OTHER_BYTES > facts.workgroupBytes) {
     refuse(
       `a delta rule with keys of ${p.dk} elements on a device with ${facts.workgroupBytes} bytes of workgroup memory`,
     );
-  let tokens = MOST_TOKENS;
-  while (tokens > fitting) tokens /= 2;
+  }
+  const tokens = Math.min(MOST_TOKENS, Math.floor(capacity / vectors));
   return [
     {
       shader: 'delta',
-      constants: { ROWS: rows, TOKENS: tokens, KINDS: kinds, ERASE: erase, ALONG: along, GATES: gates },
+      constants: { ROWS: rows, CAPACITY: capacity },
+      extra: { tokens, kinds, erase, along, gates },
       groups: p.sequenceCount * p.heads * groupsOf(p.dv, STRIP),
     },
   ];

@@ -11,16 +11,11 @@ import {
   SelectParams,
 } from '../../generated/params.ts';
 import { type Fields, gpuKernel, groupsOf, type Pass } from '../kernel.ts';
-import { THREADS } from './select-tiles.ts';
+import { THREADS, wordLanes } from './select-tiles.ts';
 
 /** Bits of the low part of a weight, of which n may be added up in 32 bits. */
 function finePart(n: number): number {
   return Math.max(1, Math.min(15, 31 - Math.ceil(Math.log2(Math.max(1, n)))));
-}
-
-/** Threads of a row of words. */
-function wordLanes(words: number): number {
-  return words <= 4 ? 4 : words <= 64 ? 32 : 256;
 }
 
 function choose(p: Fields<typeof SelectParams>, items: number, BY_MASS: boolean): Pass[] {

@@ -23,3 +23,8 @@ export function tilesOf(rows: number, others: number): { readonly TALL: boolean;
 export function lanesFor(n: number): number {
   return n <= 64 ? 16 : n <= 512 ? 64 : 256;
 }
+
+/** Threads of a row of words. */
+export function wordLanes(words: number): number {
+  return words <= 4 ? 4 : words <= 64 ? 32 : 256;
+}

@@ -4,7 +4,8 @@
  * @module
  */
 import { selectChoices } from './select-choices.ts';
+import { selectMethods } from './select-methods.ts';
 import { selectRows } from './select-rows.ts';
 import { selectScores } from './select-scores.ts';
 
-export const select = { ...selectScores, ...selectChoices, ...selectRows };
+export const select = { ...selectScores, ...selectChoices, ...selectRows, ...selectMethods };

@@ -25,14 +25,11 @@ fn deltaOutput(row: i32) -> i32 {
   return select(-1, o, o * p.substeps + p.substeps - 1 == row);
 }
 
-// Byte address of the gates before a row, 0 where it has none.
-fn deltaGate(batch: i32, row: i32, head: i32) -> u32 {
-  var at = row;
-  if (p.gateEvery > 1) {
-    at = row / p.gateEvery;
-    if (at * p.gateEvery != row) { return 0u; }
-  }
-  return p.g + u32(batch * p.gStrideB + at * p.gStrideT + (head / p.gateGroup) * p.gStrideH) * 4u;
+// The row of g that a row of k has, -1 where it has none.
+fn deltaGate(row: i32) -> i32 {
+  if (p.gateEvery <= 1) { return row; }
+  let g = row / p.gateEvery;
+  return select(-1, g, g * p.gateEvery == row);
 }
 
 // e^g of what is at most a little above 0; also of -Infinity, and of what is behind e^-80 for any use.
@@ -45,13 +42,31 @@ fn deltaNumber(base: u32, batch: i32, row: i32, head: i32) -> f32 {
 
 // Four elements of a row from element i of a tensor on, `left` of which are there; the others are 0.
 fn deltaFour(kind: i32, base: u32, i: i32, left: i32) -> vec4f {
-  if (left >= 4) {
-    if (kind == 0) { return vec4f(loadF(base + u32(i) * 4u), loadF(base + u32(i + 1) * 4u), loadF(base + u32(i + 2) * 4u), loadF(base + u32(i + 3) * 4u)); }
-    return vec4f(loadAs(kind, base, i), loadAs(kind, base, i + 1), loadAs(kind, base, i + 2), loadAs(kind, base, i + 3));
-  }
+  if (kind == 0 && left >= 4) { return loadF4(base + u32(i) * 4u); }
   var x = vec4f();
-  if (left > 0) { x.x = loadAs(kind, base, i); }
-  if (left > 1) { x.y = loadAs(kind, base, i + 1); }
-  if (left > 2) { x.z = loadAs(kind, base, i + 2); }
+  for (var e = 0; e < min(left, 4); e += 1) { x[e] = loadAs(kind, base, i + e); }
   return x;
+}
+
+// Where a tensor's rows of a head lie.
+struct DeltaRows { base: u32, kind: i32, at: i32, stride: i32 }
+
+fn deltaKeys(batch: i32, head: i32) -> DeltaRows {
+  return DeltaRows(p.k, p.kType, batch * p.kStrideB + (head / p.keyGroup) * p.kStrideH, p.kStrideT);
+}
+
+fn deltaQueries(batch: i32, head: i32) -> DeltaRows {
+  return DeltaRows(p.q, p.qType, batch * p.qStrideB + (head / p.group) * p.qStrideH, p.qStrideT);
+}
+
+fn deltaErasers(batch: i32, head: i32) -> DeltaRows {
+  return DeltaRows(p.a, p.aType, batch * p.aStrideB + (head / p.aGroup) * p.aStrideH, p.aStrideT);
+}
+
+fn deltaAlong(batch: i32, head: i32) -> DeltaRows {
+  return DeltaRows(p.b, p.bType, batch * p.bStrideB + (head / p.bGroup) * p.bStrideH, p.bStrideT);
+}
+
+fn deltaGates(batch: i32, head: i32) -> DeltaRows {
+  return DeltaRows(p.g, 0, batch * p.gStrideB + (head / p.gateGroup) * p.gStrideH, p.gStrideT);
 }

@@ -1,11 +1,8 @@
 //! params DeltaParams
 //! use group, storage, special, delta-sequence
+//! extra tokens: u32, kinds: u32, erase: u32, along: u32, gates: u32
 //! const ROWS
-//! const TOKENS
-//! const KINDS
-//! const ERASE
-//! const ALONG
-//! const GATES
+//! const CAPACITY
 // The delta rule and its kin token by token, S [K, V]:
 //
 //   S_t = diag(e^g_t) S_{t-1} + k_t beta_t (v_t - a_t S)          S the decayed state, or S_{t-1} with `readsOld`
@@ -14,10 +11,10 @@
 //
 // Tensors as above the kernel of the same name in assembly/delta/delta.ts, with all that is optional there.
 //
-// Workgroup: one (sequence, head, 8 columns). A thread holds 4 ROWS rows of one column; 8 threads share a column. Rows of TOKENS tokens at a
-// time lie in workgroup memory, KINDS of them for a token: k, q and, where they are there, a, b and decays, at the places ERASE, ALONG and
-// GATES (0: a is k, there is no b, there are no decays of rows). What reads the old state and what reads the new one are one sum: a S and
-// q S before the write, to which the write adds q k: so a token needs one barrier.
+// Workgroup: one (sequence, head, 8 columns). A thread holds 4 ROWS rows of one column; 8 threads share a column. Rows of up to 16 tokens at a
+// time lie in workgroup memory, p.kinds of them for a token: k, q and, where they are there, a, b and decays, at the places p.erase, p.along
+// and p.gates (0: a is k, there is no b, there are no decays of rows). What reads the old state and what reads the new one are one sum: a S
+// and q S before the write, to which the write adds q k: so a token needs one barrier.
 
 const SPLIT = 8u;
 const COLUMNS = 8u;
@@ -25,46 +22,50 @@ const THREADS = 64u;
 // vectors of a padded row
 const WIDTH = ROWS * SPLIT;
 
-var<workgroup> rows: array<vec4f, KINDS * TOKENS * WIDTH>;
-var<workgroup> values: array<f32, TOKENS * COLUMNS>;
+var<workgroup> rows: array<vec4f, CAPACITY>;
+var<workgroup> values: array<f32, 16u * COLUMNS>;
 // partial sums of a row's squares and products: k k, q q, q k, q b
 var<workgroup> sums: array<vec4f, THREADS>;
 // factors on k and on q, q k, q b; beta and the scalar decay
-var<workgroup> numbers: array<vec4f, TOKENS>;
-var<workgroup> strengths: array<vec2f, TOKENS>;
+var<workgroup> numbers: array<vec4f, 16>;
+var<workgroup> strengths: array<vec2f, 16>;
 // a S and q S of a thread's rows, of this token and the one before
 var<workgroup> reads: array<vec2f, 2u * THREADS>;
 
+// Four elements below each other in a state, `left` of which are there; the others are 0.
+fn loadDown(base: u32, at: i32, stride: i32, left: i32) -> vec4f {
+  var x = vec4f();
+  if (left > 0) { x.x = loadF(base + u32(at) * 4u); }
+  if (left > 1) { x.y = loadF(base + u32(at + stride) * 4u); }
+  if (left > 2) { x.z = loadF(base + u32(at + 2 * stride) * 4u); }
+  if (left > 3) { x.w = loadF(base + u32(at + 3 * stride) * 4u); }
+  return x;
+}
+
+fn storeDown(base: u32, at: i32, stride: i32, left: i32, x: vec4f) {
+  if (left > 0) { storeF(base + u32(at) * 4u, x.x); }
+  if (left > 1) { storeF(base + u32(at + stride) * 4u, x.y); }
+  if (left > 2) { storeF(base + u32(at + 2 * stride) * 4u, x.z); }
+  if (left > 3) { storeF(base + u32(at + 3 * stride) * 4u, x.w); }
+}
+
 fn stageRows(sequence: DeltaSequence, head: i32, t: u32, token: i32, count: u32) {
-  for (var i = t; i < count * WIDTH; i += THREADS) {
-    let n = i / WIDTH;
-    let c = i32(i - n * WIDTH) * 4;
-    let left = p.dk - c;
-    let row = sequence.start + token + i32(n);
-    let kAt = sequence.batch * p.kStrideB + row * p.kStrideT + (head / p.keyGroup) * p.kStrideH + c;
-    rows[i] = deltaFour(p.kType, p.k, kAt, left);
-    let output = deltaOutput(row);
-    var q = vec4f();
-    if (p.q != 0u && output >= 0) {
-      q = deltaFour(p.qType, p.q, sequence.batch * p.qStrideB + output * p.qStrideT + (head / p.group) * p.qStrideH + c, left);
-    }
-    rows[TOKENS * WIDTH + i] = q;
-    if (ERASE != 0u) {
-      let at = sequence.batch * p.aStrideB + row * p.aStrideT + (head / p.aGroup) * p.aStrideH + c;
-      rows[ERASE * TOKENS * WIDTH + i] = deltaFour(p.aType, p.a, at, left);
-    }
-    if (ALONG != 0u) {
-      let at = sequence.batch * p.bStrideB + row * p.bStrideT + (head / p.bGroup) * p.bStrideH + c;
-      rows[ALONG * TOKENS * WIDTH + i] = deltaFour(p.bType, p.b, at, left);
-    }
-    if (GATES != 0u) {
-      let gate = deltaGate(sequence.batch, row, head);
-      var decay = vec4f(1.0);
-      if (gate != 0u) {
-        let g = deltaFour(0, gate, c, left);
-        decay = vec4f(deltaDecay(g.x), deltaDecay(g.y), deltaDecay(g.z), deltaDecay(g.w));
-      }
-      rows[GATES * TOKENS * WIDTH + i] = decay;
+  for (var kind = 0u; kind < p.kinds; kind += 1u) {
+    var source = deltaKeys(sequence.batch, head);
+    if (kind == 1u) { source = deltaQueries(sequence.batch, head); }
+    if (p.erase != 0u && kind == p.erase) { source = deltaErasers(sequence.batch, head); }
+    if (p.along != 0u && kind == p.along) { source = deltaAlong(sequence.batch, head); }
+    if (p.gates != 0u && kind == p.gates) { source = deltaGates(sequence.batch, head); }
+    for (var i = t; i < count * WIDTH; i += THREADS) {
+      let n = i / WIDTH;
+      let c = i32(i - n * WIDTH) * 4;
+      var row = sequence.start + token + i32(n);
+      if (kind == 1u) { row = deltaOutput(row); }
+      if (p.gates != 0u && kind == p.gates) { row = deltaGate(row); }
+      var x = vec4f();
+      if (row >= 0 && source.base != 0u) { x = deltaFour(source.kind, source.base, source.at + row * source.stride + c, p.dk - c); }
+      if (p.gates != 0u && kind == p.gates) { x = vec4f(deltaDecay(x.x), deltaDecay(x.y), deltaDecay(x.z), deltaDecay(x.w)); }
+      rows[kind * p.tokens * WIDTH + i] = x;
     }
   }
 }
@@ -79,7 +80,7 @@ fn stageValues(sequence: DeltaSequence, head: i32, t: u32, token: i32, count: u3
   }
 }
 
-// Four threads a token, so TOKENS is at most 16.
+// Four threads a token.
 fn sumRows(t: u32, count: u32) {
   let n = t >> 2u;
   var x = vec4f();
@@ -87,9 +88,9 @@ fn sumRows(t: u32, count: u32) {
     for (var i = t & 3u; i < WIDTH; i += 4u) {
       let at = n * WIDTH + i;
       let k = rows[at];
-      let q = rows[TOKENS * WIDTH + at];
+      let q = rows[p.tokens * WIDTH + at];
       x += vec4f(dot(k, k), dot(q, q), dot(q, k), 0.0);
-      if (ALONG != 0u) { x.w += dot(q, rows[ALONG * TOKENS * WIDTH + at]); }
+      if (p.along != 0u) { x.w += dot(q, rows[p.along * p.tokens * WIDTH + at]); }
     }
   }
   sums[t] = x;
@@ -110,8 +111,9 @@ fn combine(sequence: DeltaSequence, head: i32, t: u32, token: i32, count: u32) {
   if (p.weight != 0u) { beta = deltaNumber(p.weight, sequence.batch, row, head); }
   var decay = 1.0;
   if (p.gateKind == 1) {
-    let gate = deltaGate(sequence.batch, row, head);
-    if (gate != 0u) { decay = deltaDecay(loadF(gate)); }
+    let gate = deltaGate(row);
+    let gates = deltaGates(sequence.batch, head);
+    if (gate >= 0) { decay = deltaDecay(loadF(gates.base + u32(gates.at + gate * gates.stride) * 4u)); }
   }
   strengths[t] = vec2f(beta, decay);
 }
@@ -136,17 +138,15 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   for (var i = 0u; i < ROWS; i += 1u) {
     let r = i32(i * SPLIT + split) * 4;
     var x = vec4f();
-    if (there && p.stateIn != 0u) {
-      for (var e = 0; e < 4; e += 1) {
-        if (r + e < p.dk) { x[e] = loadF(p.stateIn + u32(inAt + (r + e) * p.inStrideK) * 4u); }
-      }
-    }
+    if (there && p.stateIn != 0u) { x = loadDown(p.stateIn, inAt + r * p.inStrideK, p.inStrideK, p.dk - r); }
     s[i] = x;
   }
 
+  // vectors of all rows of one kind
+  let kind = p.tokens * WIDTH;
   var into = 0u;
-  for (var token = 0; token < sequence.length; token += i32(TOKENS)) {
-    let count = min(TOKENS, u32(sequence.length - token));
+  for (var token = 0; token < sequence.length; token += i32(p.tokens)) {
+    let count = min(p.tokens, u32(sequence.length - token));
     workgroupBarrier();
     stageRows(sequence, head, t, token, count);
     stageValues(sequence, head, t, token, count, first);
@@ -164,9 +164,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
         let at = j * WIDTH + i * SPLIT + split;
         let old = s[i];
         var x = old * w.y;
-        if (GATES != 0u) { x = old * rows[GATES * TOKENS * WIDTH + at]; }
-        read += rows[ERASE * TOKENS * WIDTH + at] * select(x, old, p.readsOld != 0);
-        asked += rows[TOKENS * WIDTH + at] * x;
+        if (p.gates != 0u) { x = old * rows[p.gates * kind + at]; }
+        read += rows[p.erase * kind + at] * select(x, old, p.readsOld != 0);
+        asked += rows[kind + at] * x;
         s[i] = x;
       }
       reads[into + t] = vec2f((read.x + read.y) + (read.z + read.w), (asked.x + asked.y) + (asked.z + asked.w));
@@ -176,16 +176,16 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       into = THREADS - into;
       var u = values[j * COLUMNS + inside];
       var o = f.y * both.y;
-      if (ALONG != 0u) {
+      if (p.along != 0u) {
         o += f.w * both.x;
       } else {
-        u = w.x * (u - select(1.0, f.x, ERASE == 0u) * both.x);
+        u = w.x * (u - select(1.0, f.x, p.erase == 0u) * both.x);
       }
       o += f.z * u;
       for (var i = 0u; i < ROWS; i += 1u) {
         let at = j * WIDTH + i * SPLIT + split;
         s[i] += rows[at] * (f.x * u);
-        if (ALONG != 0u) { s[i] += rows[ALONG * TOKENS * WIDTH + at] * both.x; }
+        if (p.along != 0u) { s[i] += rows[p.along * kind + at] * both.x; }
       }
       let row = sequence.start + token + i32(j);
       if (split == 0u && there) {
@@ -205,9 +205,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
           let matrix = ((i32(n) * p.snapshotCount + index - 1) * p.heads + head) * p.dk;
           for (var i = 0u; i < ROWS; i += 1u) {
             let r = i32(i * SPLIT + split) * 4;
-            for (var e = 0; e < 4; e += 1) {
-              if (r + e < p.dk) { storeF(p.snapshots + u32((matrix + r + e) * p.dv + column) * 4u, s[i][e]); }
-            }
+            storeDown(p.snapshots, (matrix + r) * p.dv + column, p.dv, p.dk - r, s[i]);
           }
         }
       }
@@ -218,8 +216,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let outAt = i32(n) * p.stateStrideN + head * p.stateStrideH + column * p.stateStrideV;
   for (var i = 0u; i < ROWS; i += 1u) {
     let r = i32(i * SPLIT + split) * 4;
-    for (var e = 0; e < 4; e += 1) {
-      if (r + e < p.dk) { storeF(p.stateOut + u32(outAt + (r + e) * p.stateStrideK) * 4u, s[i][e]); }
-    }
+    storeDown(p.stateOut, outAt + r * p.stateStrideK, p.stateStrideK, p.dk - r, s[i]);
   }
 }

@@ -83,8 +83,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let begin = firstKey(s, q0) / i32(BN);
   let end = (endKey(s, q0 + rows - 1) + i32(BN) - 1) / i32(BN);
   var count = 0u;
-  for (var from = begin; from < end; from += 256) {
-    let tile = from + i32(t);
+  for (var row = begin; row < end; row += 256) {
+    let tile = row + i32(t);
     var mine = 0u;
     if (tile < end) { mine = select(0u, 1u, alive(s, h, tile, full)); }
     // places of the living ones by sums over the threads before

@@ -55,7 +55,7 @@ fn querySum(c: Chunk, i: u32, head: u32) -> f32 {
 
 // What the output of a row with q z = sum is divided by.
 fn denominator(c: Chunk, i: u32, head: u32, sum: f32) -> f32 {
-  if (i >= c.count) { return 1.0; }
+  if (!has(c, i)) { return 1.0; }
   switch p.normalizer {
     case 1: { return sum + p.epsilon; }
     case 2: { return max(sum, p.epsilon); }
@@ -75,7 +75,7 @@ struct Place {
 
 // Writes four columns of row i.
 fn emit(place: Place, i: u32, product: vec4f) {
-  if (i >= place.c.count) { return; }
+  if (!has(place.c, i)) { return; }
   let dv = u32(p.dv);
   let v = u32(place.v);
   var x = product;
@@ -99,7 +99,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let writes = (p.mode & 2) != 0;
   let owned = writes && (p.bonus != 0u || p.bonusScalar != 0u || p.skip != 0u);
   let dv = u32(p.dv);
-  if (t < 64u && t < c.count) {
+  if (t < 64u && has(c, t)) {
     if (owned) { owns[t] = ownFactor(c, t, head); }
     if (p.normalizer == 4) { qSums[t] = querySum(c, t, head); }
   }
@@ -127,8 +127,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     var z = 1.0;
     if (r0 < CHUNK) {
       let j = r0 + token;
-      if (j < c.count) { ra = row4(p.vType, p.v, vFirst + i32(j) * p.vStrideT, v, dv); }
-      if (j + 8u < c.count) { rb = row4(p.vType, p.v, vFirst + i32(j + 8u) * p.vStrideT, v, dv); }
+      if (has(c, j)) { ra = row4(p.vType, p.v, vFirst + i32(j) * p.vStrideT, v, dv); }
+      if (has(c, j + 8u)) { rb = row4(p.vType, p.v, vFirst + i32(j + 8u) * p.vStrideT, v, dv); }
     } else {
       let k = r0 - CHUNK;
       if (v < p.vp) {

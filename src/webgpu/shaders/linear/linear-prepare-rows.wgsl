@@ -1,6 +1,6 @@
 //! params LinearParams
 //! extra slot: u32, perSequence: u32, kp: u32, left: u32, keys: u32, decays: u32
-//! use group, storage, linear-chunk, decay, row4
+//! use group, storage, linear-slots, decay, row4
 // As linear-prepare, with a gate for each row of the state, or gates that are decays: A_ij = scale weight_j sum_k q_ik k_jk P_ij,
 // P_ij the product of decays of row k behind token j up to i (`exclusive`: up to the one before i).
 //
@@ -77,7 +77,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       var q = vec4f();
       var key = vec4f();
       var decay = vec4f(1.0);
-      if (tokens[u] < c.count && k < dk) {
+      if (has(c, tokens[u]) && k < dk) {
         if (reads) { q = p.scale * row4(p.qType, p.q, qFirst + token * p.qStrideT, k, dk); }
         var g: vec4f;
         if (p.gateKind == 1) {
