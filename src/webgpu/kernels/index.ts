@@ -17,7 +17,9 @@ import { features } from './features.ts';
 import { linear } from './linear.ts';
 import { logLinear } from './log-linear.ts';
 import { runningSums } from './running-sums.ts';
+import { gate } from './gate.ts';
 import { gemm } from './gemm.ts';
+import { lowrank } from './lowrank.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
@@ -33,5 +35,7 @@ export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...logLinear,
   ...runningSums,
   ...gemm,
+  ...lowrank,
+  ...gate,
   ...delta,
 };
