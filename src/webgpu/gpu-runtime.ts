@@ -57,7 +57,7 @@ export class GpuRuntime extends Runtime {
   readonly threads = 1;
   readonly #gpu: Gpu | undefined;
   readonly #limit: number;
-  readonly #reason: string;
+  #reason: string;
   #device: GPUDevice;
   #facts: GpuFacts;
   readonly #memory: GpuMemory;

@@ -41,12 +41,12 @@ export function maker(seed: number) {
         shape,
       ),
     /** Above 0, of very different sizes. */
-    weights: (rt: Runtime, shape: readonly number[]) => rt.tensor(values(shape, () => Math.exp(4 * normal())), shape),
-    ints: (rt: Runtime, shape: readonly number[], low: number, high: number) =>
+    weights: (rt: Runtime, shape: readonly number[]) =>
       rt.tensor(
-        Int32Array.from(values(shape, () => low + Math.floor(random() * (high - low)))),
+        values(shape, () => Math.exp(4 * normal())),
         shape,
-        'i32',
       ),
+    ints: (rt: Runtime, shape: readonly number[], low: number, high: number) =>
+      rt.tensor(Int32Array.from(values(shape, () => low + Math.floor(random() * (high - low)))), shape, 'i32'),
   };
 }

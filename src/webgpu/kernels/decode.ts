@@ -111,7 +111,7 @@ export function attendPass(p: CacheFields, rows: number, call: Pick<PlanCall, 'f
   const [kVectors, vVectors] = [4 / BYTES[p.kType]!, 4 / BYTES[p.vType]!];
   const units = [p.dk / (4 * kVectors), p.dv / (4 * vVectors)] as const;
   const LANES = Math.max(4, powerOfTwo(Math.max(...units)));
-  const fits = !(globalThis as { noLanes?: boolean }).noLanes && constants.K_WIDE && constants.V_WIDE && rows <= LANE_ROWS && LANES <= call.facts.subgroup;
+  const fits = constants.K_WIDE && constants.V_WIDE && rows <= LANE_ROWS && LANES <= call.facts.subgroup;
   if (!fits) return { constants, parts: ['attend-keys'] as const };
   return {
     parts: ['attend-lanes'] as const,
@@ -124,7 +124,8 @@ export function attendPass(p: CacheFields, rows: number, call: Pick<PlanCall, 'f
       V_VECTORS: vVectors,
       V_UNITS: units[1],
       LANES,
-      KEYS: (globalThis as { keysAhead?: number }).keysAhead ?? 8,
+      // as many bytes on their way for a thread, whatever the type: fewer leave memory idle, more leave room for fewer threads
+      KEYS: kVectors === 1 && vVectors === 1 ? 4 : 8,
     },
   };
 }
