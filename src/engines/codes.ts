@@ -166,7 +166,7 @@ export function codeAttend(b: Builder, { call, kRows, vRows, coded, turning }: C
   const [dk, dv] = [kRows.d, vRows.d];
   const longestQ = Math.max(0, ...call.sequences.map((s) => s.qLength));
   const longestK = Math.max(1, ...call.sequences.map((s) => s.kLength));
-  const splitKeys = splitKeysOf(longestK, kvHeads);
+  const splitKeys = splitKeysOf(longestK, kvHeads, b.runtime.backend);
   const splits = Math.ceil(longestK / splitKeys);
   if (longestQ === 0) return;
   const [k, v] = [b.table(codedWords(kRows)), b.table(codedWords(vRows))];

@@ -6,6 +6,7 @@
 import { DecodeParams, MergeStateParams } from '../generated/params.ts';
 import { encode } from '../runtime/params.ts';
 import type { Builder } from '../runtime/program.ts';
+import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
 import { type AttentionCall, attentionParams, cacheParams, visiblePairs } from './attention-call.ts';
 import { BLOCK_K } from './block-list.ts';
@@ -20,8 +21,15 @@ const SPLIT_KEYS = 512;
 const LONG_SPLIT_KEYS = 4096;
 const ENOUGH_ITEMS = 64;
 
+/** On a GPU an item is a workgroup: keys for so many of them, within what keeps their partial results few. */
+const GPU_ITEMS = 4096;
+const MOST_GPU_KEYS = 1024;
+
 /** Keys of one work item over caches of so many keys. */
-export function splitKeysOf(keys: number, kvHeads: number): number {
+export function splitKeysOf(keys: number, kvHeads: number, backend: Runtime['backend']): number {
+  if (backend === 'webgpu') {
+    return Math.min(MOST_GPU_KEYS, Math.max(1, Math.floor((keys * kvHeads) / (GPU_ITEMS * BLOCK_K))) * BLOCK_K);
+  }
   return keys * kvHeads < ENOUGH_ITEMS * LONG_SPLIT_KEYS ? SPLIT_KEYS : LONG_SPLIT_KEYS;
 }
 
@@ -38,7 +46,7 @@ export function decodeAttend(b: Builder, call: AttentionCall): void {
   const [heads, kvHeads] = [q.shape[2]!, k.shape[2]!];
   const [dk, dv] = [q.shape[3]!, v.shape[3]!];
   const longestK = Math.max(1, ...call.sequences.map((s) => s.kLength));
-  const splitKeys = splitKeysOf(longestK, kvHeads);
+  const splitKeys = splitKeysOf(longestK, kvHeads, b.runtime.backend);
   const longestQ = Math.max(0, ...call.sequences.map((s) => s.qLength));
   const splits = Math.ceil(longestK / splitKeys);
   const rows = (longestQ * heads) / kvHeads;

@@ -1,0 +1,135 @@
+/**
+ * Attention of a few queries on a long cache or on lists of keys, and results over some keys joined.
+ *
+ * @module
+ */
+import { DecodeParams, IndexAttendParams, MergePartsParams, MergeStateParams } from '../../generated/params.ts';
+import { gpuKernel, type PlanCall } from '../kernel.ts';
+
+const THREADS = 128;
+/** Most vectors of sums that a thread of attend-keys keeps. */
+const MOST_SUMS = 8;
+/** Most query rows that a workgroup takes through its keys together. */
+const MOST_ROWS = 8;
+/** Keys whose scores come before their values: of one row more, for fewer barriers. */
+const CHUNK = 128;
+const CHUNK_OF_ONE = 256;
+/** Bytes of partial results of lists that lie in memory at once. */
+const PARTIAL_BYTES = 2 ** 25;
+/** Workgroups that keep a GPU busy, and the most parts that a list is cut into for them. */
+const BUSY_GROUPS = 2048;
+const MOST_SPLITS = 32;
+
+/** Bytes of an element, by its number in storageOf. */
+const BYTES = [4, 2, 2, 1];
+
+/** What of a call decides how its keys and values are read. */
+interface CacheFields {
+  readonly dk: number;
+  readonly dv: number;
+  readonly k: number;
+  readonly kStrideB: number;
+  readonly kStrideT: number;
+  readonly kStrideH: number;
+  readonly kType: number;
+  readonly v: number;
+  readonly vStrideB: number;
+  readonly vStrideT: number;
+  readonly vStrideH: number;
+  readonly vType: number;
+  readonly kRest: number;
+  readonly kRestStrideB: number;
+  readonly kRestStrideT: number;
+  readonly kRestDim: number;
+}
+
+const powerOfTwo = (n: number) => 2 ** Math.ceil(Math.log2(Math.max(1, n)));
+const isWide = (bytes: number, ...places: number[]) => places.every((x) => (x * bytes) % 16 === 0);
+
+/** Vectors of four of a row that the partial results of `dv` columns take. */
+export function partialBytes(dv: number): number {
+  return Math.ceil(dv / 8) * 32 + 32;
+}
+
+/** Lanes of a workgroup that lie along rows of so many vectors. */
+export function lanesOf(vectors: number): number {
+  return Math.min(THREADS, Math.max(8, powerOfTwo(vectors)));
+}
+
+/** The constants of attend-keys for up to `rows` query rows that share their keys. */
+export function attendConstants(p: CacheFields, rows: number, { facts }: Pick<PlanCall, 'facts'>) {
+  const kBytes = BYTES[p.kType]!;
+  const vBytes = BYTES[p.vType]!;
+  const own = p.dk - p.kRestDim;
+  const kWide =
+    p.k % 16 === 0 &&
+    isWide(kBytes, p.kStrideB, p.kStrideT, p.kStrideH, own) &&
+    (!p.kRest || (p.kRest % 16 === 0 && isWide(kBytes, p.kRestStrideB, p.kRestStrideT, p.kRestDim)));
+  const vWide = p.v % 16 === 0 && isWide(vBytes, p.vStrideB, p.vStrideT, p.vStrideH, p.dv);
+  const kVectors = kWide ? 4 / kBytes : 1;
+  const kUnits = Math.ceil(p.dk / (4 * kVectors));
+  // narrow values come in smaller units where many rows need the registers
+  const shapes = [8, 4, 2, 1]
+    .filter((n) => n <= MOST_ROWS && n <= powerOfTwo(rows))
+    .flatMap((n) => (vWide ? [4, 2, 1].filter((x) => x <= 4 / vBytes) : [1]).map((x) => [n, x] as const))
+    .map(([n, vVectors]) => {
+      const vUnits = Math.ceil(p.dv / (4 * vVectors));
+      const vLanes = lanesOf(vUnits);
+      const vPasses = Math.ceil(vUnits / vLanes);
+      const chunk = n === 1 ? CHUNK_OF_ONE : CHUNK;
+      return {
+        ROWS: n,
+        CHUNK: chunk,
+        Q_VECTORS: n * kVectors * kUnits,
+        WEIGHTS: n * chunk,
+        PARTS: Math.max(n * 64 * 9, n * vVectors * vPasses * 4 * THREADS),
+        K_TYPE: p.kType,
+        K_WIDE: kWide,
+        K_VECTORS: kVectors,
+        K_UNITS: kUnits,
+        V_TYPE: p.vType,
+        V_WIDE: vWide,
+        V_VECTORS: vVectors,
+        V_UNITS: vUnits,
+        V_PASSES: vPasses,
+        V_LANES: vLanes,
+        SUMS: n * vVectors * vPasses,
+      };
+    });
+  const bytesOf = ({ ROWS, CHUNK: chunk, Q_VECTORS, WEIGHTS, PARTS }: (typeof shapes)[number]) =>
+    Q_VECTORS * 16 + (WEIGHTS + PARTS + 5 * chunk + ROWS) * 4 + THREADS * 4 + 64;
+  const fits = shapes.find((shape) => shape.SUMS <= MOST_SUMS && bytesOf(shape) <= facts.workgroupBytes);
+  return fits ?? shapes.at(-1)!;
+}
+
+export const decode = {
+  decode: gpuKernel(DecodeParams, (p, call) => {
+    const constants = attendConstants(p, p.rows, call);
+    const tiles = Math.ceil(p.rows / constants.ROWS);
+    return [{ shader: 'decode', constants, groups: call.items * tiles, extra: { tiles }, memory: 'wide' }];
+  }),
+  decodeMerge: gpuKernel(DecodeParams, (p, { items }) => [
+    { shader: 'decode-merge', constants: { LANES: lanesOf(Math.ceil(p.dv / 4)) }, groups: items },
+  ]),
+  indexAttend: gpuKernel(IndexAttendParams, (p, call) => {
+    const constants = attendConstants(p, p.rows, call);
+    const tiles = Math.ceil(p.rows / constants.ROWS);
+    const slots = call.items * p.blockQ;
+    const splits = Math.max(1, Math.min(MOST_SPLITS, powerOfTwo(BUSY_GROUPS / Math.max(1, slots * tiles))));
+    const slotBytes = p.rows * splits * partialBytes(p.dv);
+    const most = Math.max(1, Math.floor(PARTIAL_BYTES / slotBytes));
+    const partials = call.scratch(Math.min(slots, most) * slotBytes);
+    const merge = { LANES: lanesOf(Math.ceil(p.dv / 4)) };
+    return Array.from({ length: Math.ceil(slots / most) }, (_, part) => {
+      const first = part * most;
+      const count = Math.min(most, slots - first);
+      const extra = { tiles, splits, first: first * tiles * splits, partials };
+      return [
+        { shader: 'index-attend', constants, groups: count * tiles * splits, extra, memory: 'wide' },
+        { shader: 'index-merge', constants: merge, groups: count * p.rows, extra: { ...extra, first } },
+      ] as const;
+    }).flat();
+  }),
+  mergeState: gpuKernel(MergeStateParams, (_, { items }) => [{ shader: 'merge-state', groups: items }]),
+  mergeParts: gpuKernel(MergePartsParams, (_, { items }) => [{ shader: 'merge-parts', groups: items }]),
+};
