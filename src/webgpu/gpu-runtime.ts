@@ -89,6 +89,11 @@ export class GpuRuntime extends Runtime {
     this.#watch();
   }
 
+  /** @internal Says why this backend was taken. */
+  explainBackend(reason: string): void {
+    this.#reason = reason;
+  }
+
   /** What the device is and has. */
   get facts(): GpuFacts {
     return this.#facts;

@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { DecodeParams, IndexAttendParams, MergePartsParams, MergeStateParams } from '../../generated/params.ts';
+import {
+  DecodeParams,
+  IndexAttendParams,
+  MergePartsParams,
+  MergeStateParams,
+  StorePagesParams,
+} from '../../generated/params.ts';
 import { gpuKernel, type PlanCall } from '../kernel.ts';
 
 const THREADS = 128;
@@ -157,6 +163,11 @@ export const decode = {
         { shader: 'index-merge', constants: merge, groups: count * p.rows, extra: { ...extra, first } },
       ] as const;
     }).flat();
+  }),
+  storePages: gpuKernel(StorePagesParams, (p, { items, refuse }) => {
+    const rowBytes = p.d * BYTES[p.type]!;
+    if (rowBytes % 4 !== 0) refuse(`pages with rows of ${rowBytes} bytes, which are no whole words`);
+    return [{ shader: 'store-pages', constants: { D: p.d }, groups: 2 * items * p.heads }];
   }),
   mergeState: gpuKernel(MergeStateParams, (_, { items }) => [{ shader: 'merge-state', groups: items }]),
   mergeParts: gpuKernel(MergePartsParams, (_, { items }) => [{ shader: 'merge-parts', groups: items }]),
