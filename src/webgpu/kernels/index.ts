@@ -8,13 +8,14 @@ import type { GpuKernel } from '../kernel.ts';
 import { delta } from './delta.ts';
 import { elementwise } from './elementwise.ts';
 import { evict } from './evict.ts';
-import { select } from './select.ts';
-import { flash } from './flash.ts';
-import { scan } from './scan.ts';
 import { features } from './features.ts';
-import { linear } from './linear.ts';
-import { runningSums } from './running-sums.ts';
+import { flash } from './flash.ts';
 import { gemm } from './gemm.ts';
+import { linear } from './linear.ts';
+import { path } from './path.ts';
+import { runningSums } from './running-sums.ts';
+import { scan } from './scan.ts';
+import { select } from './select.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
@@ -28,4 +29,5 @@ export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...runningSums,
   ...gemm,
   ...delta,
+  ...path,
 };
