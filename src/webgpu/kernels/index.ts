@@ -18,6 +18,11 @@ import { linear } from './linear.ts';
 import { logLinear } from './log-linear.ts';
 import { lowrank } from './lowrank.ts';
 import { probe } from './probe.ts';
+import { features } from './features.ts';
+import { flash } from './flash.ts';
+import { gemm } from './gemm.ts';
+import { linear } from './linear.ts';
+import { path } from './path.ts';
 import { runningSums } from './running-sums.ts';
 import { scan } from './scan.ts';
 import { select } from './select.ts';
@@ -40,4 +45,5 @@ export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...lowrank,
   ...gate,
   ...delta,
+  ...path,
 };
