@@ -7,16 +7,16 @@ import type { Kernel } from '../../generated/kernels.ts';
 import type { GpuKernel } from '../kernel.ts';
 import { delta } from './delta.ts';
 import { elementwise } from './elementwise.ts';
-import { fastWeight } from './fast-weight.ts';
 import { evict } from './evict.ts';
-import { select } from './select.ts';
-import { flash } from './flash.ts';
-import { scan } from './scan.ts';
+import { fastWeight } from './fast-weight.ts';
 import { features } from './features.ts';
+import { flash } from './flash.ts';
+import { gemm } from './gemm.ts';
 import { linear } from './linear.ts';
 import { logLinear } from './log-linear.ts';
 import { runningSums } from './running-sums.ts';
-import { gemm } from './gemm.ts';
+import { scan } from './scan.ts';
+import { select } from './select.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
