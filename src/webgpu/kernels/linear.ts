@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { JoinSegmentParams, LinearParams, StabilizerParams, TimeStepParams, TrapezoidParams } from '../../generated/params.ts';
+import {
+  JoinSegmentParams,
+  LinearParams,
+  StabilizerParams,
+  TimeStepParams,
+  TrapezoidParams,
+} from '../../generated/params.ts';
 import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
 
 type Linear = Fields<typeof LinearParams>;

@@ -51,8 +51,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
         let row = batch * p.anglesStrideB + token * p.anglesStrideT + head * p.anglesStrideH;
         let dt = loadF(p.dt + u32(batch * p.dtStrideB + token * p.dtStrideT + head * p.dtStrideH) * 4u) * 0.5;
         let share = exactTanh(loadF(p.angles + (u32(row) + angle) * 4u));
-        let high = opaque(share * dt);
-        steps[i] = vec2f(high, fma(share, dt, -high));
+        steps[i] = exactProduct(share, dt);
       }
       own = addPairs(own, steps[i]);
     }
