@@ -1417,6 +1417,9 @@ export class FastWeightParams {
   flush: i32;
   /** i32 [N] */
   positionOut: usize;
+  /** On a GPU: the longest row, biases counted in, and elements of a head's weights, rows and columns to whole vectors. */
+  widest: i32;
+  roomy: i32;
 }
 
 /** SwiGLU fast weights, see fastweight/swiglu.ts. */

@@ -1,7 +1,7 @@
 /**
  * `npm run bench:browser [-- --now] [--json FILE]`: the packed package in an isolated page of Chromium. How much faster
  * two threads are than one, and how long a fresh page waits for its first result. Waits for a quiet machine unless told
- * `--now`; fails where a goal is missed.
+ * `--now`; fails where a goal is missed. With `--webgpu`, on the GPU beside onnxruntime-web: bench/webgpu-browser.ts.
  *
  * @module
  */
@@ -37,6 +37,11 @@ async function quiet(): Promise<number> {
 }
 
 const args = process.argv.slice(2);
+if (args.includes('--webgpu')) {
+  const { compareOnWebGpu } = await import('./webgpu-browser.ts');
+  const won = await compareOnWebGpu(args.filter((arg) => arg !== '--webgpu'));
+  process.exit(won ? 0 : 1);
+}
 const missing = CHROMIUM.missing();
 if (missing !== '') throw new Error(`${missing} is missing: tests/runtimes/install.sh installs it`);
 const module = `/wattn/${packed().entries['.']}`;

@@ -58,8 +58,8 @@ export function contiguousStrides(shape: readonly number[]): number[] {
 export interface Block {
   readonly at: number;
   disposed: boolean;
-  /** Which of the runtime's devices it lies on; 0 if left out. */
-  readonly epoch?: number;
+  /** Bytes that it was made for, where that is known. */
+  readonly bytes?: number;
   /** What the host knows of its bytes, where they lie on a GPU. */
   host?: Uint8Array | undefined;
 }
@@ -106,6 +106,11 @@ export class Tensor {
   /** Whether the tensor, or the one it is a view of, was disposed. */
   get disposed(): boolean {
     return this.#block.disposed;
+  }
+
+  /** @internal Whether the elements are gone with the device that they lay on. */
+  get lost(): boolean {
+    return !this.#block.disposed && this.runtime.lost(this.#block.at);
   }
 
   /** Whether the elements lie in order without gaps. */
@@ -282,7 +287,8 @@ export class Tensor {
    * @throws DisposedError if it was disposed before.
    */
   dispose(): void {
-    this.#check();
+    // what is lost still takes up room
+    if (!this.lost) this.#check();
     this.#block.disposed = true;
     this.runtime.release(this.#block.at, this);
   }
@@ -302,9 +308,9 @@ export class Tensor {
           'Keep it alive until its last use, or return it from rt.scope().',
       );
     }
-    if ((this.#block.epoch ?? 0) !== this.runtime.epoch) {
+    if (this.lost) {
       throw new DeviceLostError(
-        `this tensor of shape [${this.shape}] lay on a GPU device that was lost. Make it anew from its data.`,
+        `this tensor of shape [${this.shape}] lay on a GPU device that was lost. Dispose it and make it anew from its data.`,
       );
     }
     if (this.runtime.disposed) {

@@ -1,7 +1,7 @@
 import protobuf from 'protobufjs';
 
 /**
- * The fields of onnx.proto that a one-node model needs, with onnx.proto's field numbers
+ * The fields of onnx.proto that these models need, with onnx.proto's field numbers
  * (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3).
  */
 const schema = protobuf
@@ -9,7 +9,7 @@ const schema = protobuf
     `
 syntax = "proto3";
 package onnx;
-message AttributeProto { string name = 1; float f = 2; int64 i = 3; bytes s = 4; int32 type = 20; }
+message AttributeProto { string name = 1; float f = 2; int64 i = 3; bytes s = 4; repeated int64 ints = 8; int32 type = 20; }
 message NodeProto {
   repeated string input = 1; repeated string output = 2; string name = 3; string op_type = 4;
   repeated AttributeProto attribute = 5; string domain = 7;
@@ -34,8 +34,9 @@ const FLOAT_TENSOR = 1;
 const FLOAT_ATTRIBUTE = 1;
 const INT_ATTRIBUTE = 2;
 const STRING_ATTRIBUTE = 3;
+const INTS_ATTRIBUTE = 7;
 
-type OnnxAttribute = number | string | { float: number };
+type OnnxAttribute = number | string | { float: number } | readonly number[];
 
 /** One ONNX node with its attributes and the f32 tensors around it. */
 export interface OnnxNode {
@@ -59,32 +60,67 @@ const valueInfo = ([name, shape]: [string, readonly number[]]) => ({
 const attribute = ([name, value]: [string, OnnxAttribute]) => {
   if (typeof value === 'number') return { name, type: INT_ATTRIBUTE, i: value };
   if (typeof value === 'string') return { name, type: STRING_ATTRIBUTE, s: new TextEncoder().encode(value) };
-  return { name, type: FLOAT_ATTRIBUTE, f: value.float };
+  if ('float' in value) return { name, type: FLOAT_ATTRIBUTE, f: value.float };
+  return { name, type: INTS_ATTRIBUTE, ints: value };
 };
 
-/** Serialises a model of one node: what `InferenceSession.create` takes. */
-export function onnxModel({ op, domain = '', opset, attributes = {}, inputs, outputs }: OnnxNode): Uint8Array {
+/** One node of several: its tensors by name, the empty name for an optional input that is left out. */
+export interface GraphNode {
+  op: string;
+  domain?: string;
+  attributes?: Record<string, OnnxAttribute>;
+  inputs: readonly string[];
+  outputs: readonly string[];
+}
+
+/** Nodes in order, and the f32 tensors that go in and come out. */
+export interface OnnxGraph {
+  opset: number;
+  /** versions of the domains that are not ONNX's own */
+  domains?: Record<string, number>;
+  nodes: readonly GraphNode[];
+  inputs: Record<string, readonly number[]>;
+  outputs: Record<string, readonly number[]>;
+}
+
+/** A node as a graph. */
+export function graphOf({ op, domain = '', opset, attributes = {}, inputs, outputs }: OnnxNode): OnnxGraph {
   const given = Object.entries(inputs).filter((input): input is [string, readonly number[]] => input[1] !== null);
+  const names = Object.entries(inputs).map(([name, shape]) => (shape ? name : ''));
+  return {
+    opset,
+    ...(domain === '' ? {} : { domains: { [domain]: opset } }),
+    nodes: [{ op, domain, attributes, inputs: names, outputs: Object.keys(outputs) }],
+    inputs: Object.fromEntries(given),
+    outputs,
+  };
+}
+
+/** Serialises a graph: what `InferenceSession.create` takes. */
+export function onnxModel({ opset, domains, nodes, inputs, outputs }: OnnxGraph): Uint8Array {
+  const versions = domains ?? { '': opset };
+  const own = nodes.some(({ domain = '' }) => domain === '');
   const message = {
     ir_version: 10,
     producer_name: 'wattn-bench',
-    opset_import: [{ domain, version: opset }],
+    opset_import: Object.entries(own ? { '': opset, ...versions } : versions).map(([domain, version]) => ({
+      domain,
+      version,
+    })),
     graph: {
-      name: op,
-      node: [
-        {
-          op_type: op,
-          domain,
-          input: Object.entries(inputs).map(([name, shape]) => (shape ? name : '')),
-          output: Object.keys(outputs),
-          attribute: Object.entries(attributes).map(attribute),
-        },
-      ],
-      input: given.map(valueInfo),
+      name: nodes[0]!.op,
+      node: nodes.map(({ op, domain = '', attributes = {}, inputs, outputs }) => ({
+        op_type: op,
+        domain,
+        input: inputs,
+        output: outputs,
+        attribute: Object.entries(attributes).map(attribute),
+      })),
+      input: Object.entries(inputs).map(valueInfo),
       output: Object.entries(outputs).map(valueInfo),
     },
   };
   const problem = schema.verify(message);
-  if (problem) throw new TypeError(`ONNX model of ${op}: ${problem}`);
+  if (problem) throw new TypeError(`ONNX model of ${nodes[0]!.op}: ${problem}`);
   return schema.encode(schema.create(message)).finish();
 }

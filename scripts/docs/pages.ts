@@ -14,6 +14,7 @@ const PAGE_NAMES: Readonly<Record<string, string>> = {
   'docs/methods.md': 'All methods',
   'docs/porting.md': 'Porting from PyTorch',
   'docs/threads.md': 'Threads and headers',
+  'docs/webgpu.md': 'WebGPU',
   'docs/memory.md': 'Memory',
   'docs/errors.md': 'Errors',
   'docs/compact-kv.md': 'Compact keys and values',

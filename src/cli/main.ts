@@ -56,7 +56,24 @@ withRuntimeOptions(program.command('info').description('what this device support
 withRuntimeOptions(program.command('bench').description('speed, and share of what the device can do'))
   .argument('[ops...]', 'operations or case names; all by default')
   .option('--peers', 'also run other packages (in a checkout of the repository)')
-  .action(async (ops: string[], options: RuntimeOptions & { json?: boolean; peers?: boolean }) => {
+  .option('--shape <lengths>', 'lengths of the cases on a GPU, such as T=1024,H=8')
+  .action(async (ops: string[], options: CommandOptions & { json?: boolean; peers?: boolean; shape?: string }) => {
+    if (options.backend === 'webgpu') {
+      const [{ runGpuBench }, { shapeOf }] = await Promise.all([
+        import('./bench/gpu/run.ts'),
+        import('./bench/gpu/shape.ts'),
+      ]);
+      const { gpu } = await withGpu(options);
+      const report = await runGpuBench({
+        names: ops,
+        ...(gpu ? { gpu } : {}),
+        ...(options.shape === undefined ? {} : { shape: shapeOf(options.shape) }),
+        write: options.json ? () => {} : write,
+      });
+      if (options.json) write(JSON.stringify(report, null, 2));
+      if (report.failed > 0) process.exitCode = 1;
+      return;
+    }
     const { runBench } = await import('./bench.ts');
     const { threads, ...rest } = options;
     const report = await runBench({ ops, ...rest, ...(typeof threads === 'number' ? { threads } : {}) });

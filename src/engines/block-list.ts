@@ -58,8 +58,14 @@ export function keptBlocks(runtime: Runtime): number {
 /** Addresses of a list in the memory of a runtime, where it stays until it is forgotten or collected. */
 export function placeList(runtime: Runtime, list: BlockList) {
   const parts = [list.tiles, list.listOf, list.rows, list.entries];
-  const found = places.get(list) ?? [];
+  let found = places.get(list) ?? [];
   let place = found.find((p) => p.runtime.deref() === runtime);
+  if (place && runtime.lost(place.at)) {
+    collected.unregister(place);
+    free(place);
+    found = found.filter((p) => p !== place);
+    place = undefined;
+  }
   if (!place) {
     const at = runtime.allocate(parts.reduce((bytes, part) => bytes + part.byteLength, 0));
     let to = at;

@@ -83,6 +83,11 @@ export function separate(layers: readonly { w: Tensor | undefined; b?: Tensor | 
   return layers.map(({ w, b }) => ({ w: w && placeOf(w), b: b && placeOf(b) }));
 }
 
+/** Elements of a row of `n`, padded to vectors of four. */
+function wholeVectors(n: number): number {
+  return Math.ceil(n / 4) * 4;
+}
+
 /** Elements of the weights of one head. */
 export function parameters(shapes: readonly FastShape[]): number {
   return shapes.reduce((n, { din, dout, bias }) => n + (din + (bias ? 1 : 0)) * dout, 0);
@@ -222,6 +227,8 @@ export function fastWeight(b: Builder, call: FastWeightCall): void {
     residual: RESIDUALS.indexOf(call.residual),
     flush: call.flush ? 1 : 0,
     positionOut: call.position?.address ?? 0,
+    widest: shapes.reduce((most, { din, dout, bias }) => Math.max(most, din + (bias ? 1 : 0), dout), d),
+    roomy: shapes.reduce((n, { din, dout, bias }) => n + wholeVectors(din + (bias ? 1 : 0)) * wholeVectors(dout), 0),
   });
   const eta = rule.kind === 'read' ? undefined : rule.eta;
   encodePlaces(FastWeightParams, params, { q, k, v, o, eta, theta, alpha });

@@ -17,6 +17,8 @@ import { sequenceTable } from './sequences.ts';
 /** Query rows of an item: a multiple of both builds' tile rows, long enough to amortise the block's loads. */
 const BLOCK_Q = 96;
 const SMALL_BLOCK_Q = 24;
+/** Those of a workgroup. */
+const GPU_BLOCK_Q = 64;
 /**
  * Where rows see different key blocks: of few rows in many a block, enough are alive to fill tiles and to repay its loads.
  * Queries, sums and bits of as many rows as stay in the second-level cache.
@@ -130,8 +132,9 @@ function extraParams(b: Builder, call: AttentionCall, extras: FlashExtras) {
 }
 
 /** Query rows of an item. */
-function blockRows(call: AttentionCall, extras: FlashExtras, heads: number): number {
+function blockRows(b: Builder, call: AttentionCall, extras: FlashExtras, heads: number): number {
   if (extras.blocks) return extras.blocks.blockQ;
+  if (b.runtime.backend === 'webgpu') return GPU_BLOCK_Q;
   const quantised = call.quantization && quantisedRows(call.quantization);
   if (quantised) return quantised;
   const longest = Math.max(0, ...call.sequences.map((s) => s.qLength));
@@ -178,7 +181,7 @@ export function flashAttend(b: Builder, call: AttentionCall, given: FlashExtras 
   const [dk, dv] = [q.shape[3]!, v.shape[3]!];
   checkExtras(call, extras);
   const list = extras.blocks;
-  const blockQ = blockRows(call, extras, heads);
+  const blockQ = blockRows(b, call, extras, heads);
   const table = sequenceTable(call.sequences, (s) => Math.ceil(s.qLength / blockQ) * heads, BLOCK_K);
   const sequences = b.table(table.words);
   const packed = call.quantization

@@ -33,6 +33,9 @@ const ENOUGH_ITEMS = 8;
 /** Segments that a sequence is cut into, and the tokens below which cutting does not pay. */
 const CUTS = 4;
 const LEAST_SEGMENT = 512;
+/** A workgroup of a GPU has 16 channels of a segment; so many of them keep it busy. */
+const GPU_CHANNELS = 16;
+const ENOUGH_GROUPS = 64;
 
 /** The sequences of a call: those of the batch, or those packed along T. */
 export function scanSequences(op: string, x: Tensor, cuSeqlens?: Tensor): SequenceSpan[] {
@@ -70,8 +73,12 @@ function divide(b: Builder, { spans, like }: ScanCall, stateSize: number, cuttab
   const blocks = Math.ceil(D / block);
   const longest = spans.reduce((most, { qLength }) => Math.max(most, qLength), 0);
   const total = spans.reduce((sum, { qLength }) => sum + qLength, 0);
-  const cut = cuttable && longest >= 2 * LEAST_SEGMENT && 2 * longest > total * blocks;
-  const size = cut ? Math.max(LEAST_SEGMENT, Math.ceil(longest / CUTS)) : Math.max(1, longest);
+  const groups = spans.length * Math.ceil(D / GPU_CHANNELS);
+  const onGpu = b.runtime.backend === 'webgpu';
+  const idle = onGpu ? groups < ENOUGH_GROUPS : 2 * longest > total * blocks;
+  const cut = cuttable && longest >= 2 * LEAST_SEGMENT && idle;
+  const cuts = onGpu ? Math.ceil((2 * ENOUGH_GROUPS) / groups) : CUTS;
+  const size = cut ? Math.max(LEAST_SEGMENT, Math.ceil(longest / cuts)) : Math.max(1, longest);
   const segments: number[][] = [];
   const sequences: number[] = [];
   for (const [sequence, { batch, qStart, qLength }] of spans.entries()) {

@@ -49,7 +49,8 @@ function serves(layout: Kept, op: string, inputs: Readonly<Record<string, unknow
   if (count !== names.length) return false;
   for (let i = 0; i < names.length; ++i) {
     const tensor = tensors[i];
-    if (inputs[names[i]!] !== tensor || (tensor as Tensor | undefined)?.disposed) return false;
+    if (inputs[names[i]!] !== tensor) return false;
+    if (tensor !== undefined && ((tensor as Tensor).disposed || (tensor as Tensor).lost)) return false;
   }
   count = 0;
   for (const _ in options) ++count;

@@ -45,6 +45,8 @@ export class Allocator {
   readonly #live = new Map<number, number>();
   /** Blocks released while a dispatch may still touch them. */
   readonly #deferred: number[] = [];
+  /** Live blocks whose contents are gone. */
+  readonly #lost = new Set<number>();
   #end: number;
   #used = 0;
   #peak = 0;
@@ -99,6 +101,16 @@ export class Allocator {
     if (this.#busy === 0) for (const at of this.#deferred.splice(0)) this.#join(at);
   }
 
+  /** Notes that the contents of all live blocks are gone. They stay allocated until their holders release them. */
+  lose(): void {
+    for (const at of this.#live.keys()) this.#lost.add(at);
+  }
+
+  /** Whether the contents of a live block are gone. */
+  lost(at: number): boolean {
+    return this.#lost.size > 0 && this.#lost.has(at);
+  }
+
   /** What no live block holds, as [begin, end). */
   free(): [begin: number, end: number][] {
     const spans = this.#free.map(({ at, bytes }): [number, number] => [at, at + bytes]);
@@ -118,6 +130,7 @@ export class Allocator {
   #join(at: number): void {
     const bytes = this.#live.get(at)!;
     this.#live.delete(at);
+    this.#lost.delete(at);
     this.#used -= bytes;
     // the first free span behind the block
     let i = 0;

@@ -57,11 +57,6 @@ export abstract class Runtime {
     return this.#disposed;
   }
 
-  /** @internal Counts the devices that the runtime has had: what lay on one before is lost. */
-  get epoch(): number {
-    return 0;
-  }
-
   /**
    * The live memory; its identity changes when it grows.
    *
@@ -107,8 +102,8 @@ export abstract class Runtime {
     if (shape.some((n) => !Number.isInteger(n) || n < 0)) {
       throw new ShapeError(`[${shape}] is not a shape: every length must be a whole number >= 0`);
     }
-    const at = this.allocator.allocate(sizeOf(shape) * bytesOf(dtype));
-    const block: Block = { at, disposed: false, epoch: this.epoch };
+    const bytes = sizeOf(shape) * bytesOf(dtype);
+    const block: Block = { at: this.allocator.allocate(bytes), disposed: false, bytes };
     const tensor = new Tensor(this, dtype, [...shape], contiguousStrides(shape), block, 0);
     this.#scopes.at(-1)?.add(tensor);
     return tensor;
@@ -199,6 +194,11 @@ export abstract class Runtime {
   allocate(bytes: number): number {
     this.check();
     return this.allocator.allocate(bytes);
+  }
+
+  /** @internal Whether what a block held is gone with the device that it lay on. */
+  lost(at: number): boolean {
+    return this.allocator.lost(at);
   }
 
   /** @internal Gives a block back. */

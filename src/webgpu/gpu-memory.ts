@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { MemoryLimitError } from '../errors.ts';
 import type { Store } from '../runtime/allocator.ts';
 import type { HostBytes } from '../runtime/runtime.ts';
 
@@ -19,23 +20,54 @@ const UNIT = 2 ** 16;
 /** From here on growing takes a quarter more, not as much again: old and new lie side by side while one is copied. */
 const LARGE = 2 ** 28;
 
+/** Buffers for readbacks that stay: how many, and the bytes of each. */
+const MOST_IDLE = 8;
+const MOST_KEPT = 2 ** 26;
+
 const roundUp = (x: number, to: number) => Math.ceil(x / to) * to;
 
 /** A buffer that grows by being copied into a larger one. */
 export class GpuMemory implements Store {
-  readonly limit: number;
-  readonly #device: GPUDevice;
+  #device: GPUDevice;
+  readonly #failed: (reason: string) => void;
+  #limit: number;
   #buffer: GPUBuffer;
-  /** Buffers that readbacks go through, by their size. */
+  /** Buffers that readbacks go through and that no readback uses now. */
   readonly #idle: GPUBuffer[] = [];
-  #transfers = { uploads: 0, uploadedBytes: 0, readbacks: 0, readBytes: 0 };
-  #live = 1;
+  /** Those that are alive. */
+  readonly #live = new Set<GPUBuffer>();
+  #transfers: Transfers = { uploads: 0, uploadedBytes: 0, readbacks: 0, readBytes: 0 };
 
-  /** @param limit most bytes that the memory may grow to. */
-  constructor(device: GPUDevice, limit: number) {
+  /**
+   * @param limit most bytes that the memory may grow to.
+   * @param failed is told, a moment later, that the device had no room for what the memory grew to.
+   */
+  constructor(device: GPUDevice, limit: number, failed: (reason: string) => void) {
     this.#device = device;
-    this.limit = Math.floor(limit / UNIT) * UNIT;
-    this.#buffer = this.#create(Math.min(this.limit, FIRST_BYTES));
+    this.#failed = failed;
+    this.#limit = Math.floor(limit / UNIT) * UNIT;
+    this.#buffer = this.#create(Math.min(this.#limit, FIRST_BYTES));
+  }
+
+  /**
+   * The same addresses on another device, in place of one that was lost; their contents are arbitrary.
+   *
+   * @throws MemoryLimitError if it holds less than is handed out.
+   */
+  reopen(device: GPUDevice, limit: number): void {
+    const size = this.byteLength;
+    if (size > limit) {
+      throw new MemoryLimitError(
+        `the new device holds at most ${limit} bytes, and ${size} are in use: dispose the runtime and create another`,
+      );
+    }
+    this.#device = device;
+    this.#limit = Math.floor(limit / UNIT) * UNIT;
+    this.#buffer = this.#create(size);
+  }
+
+  get limit(): number {
+    return this.#limit;
   }
 
   get buffer(): GPUBuffer {
@@ -48,11 +80,11 @@ export class GpuMemory implements Store {
 
   /** Buffers that are alive, those for readbacks counted. */
   get buffers(): number {
-    return this.#live;
+    return this.#live.size;
   }
 
   get transfers(): Transfers {
-    return { ...this.#transfers };
+    return this.#transfers;
   }
 
   grow(bytes: number): boolean {
@@ -62,9 +94,15 @@ export class GpuMemory implements Store {
     const encoder = this.#device.createCommandEncoder();
     encoder.copyBufferToBuffer(this.#buffer, 0, larger, 0, have);
     this.#device.queue.submit([encoder.finish()]);
-    this.#buffer.destroy();
+    this.#destroy(this.#buffer);
     this.#buffer = larger;
     return true;
+  }
+
+  /** Counts bytes that go over. */
+  countUpload(bytes: number): void {
+    const { uploads, uploadedBytes } = this.#transfers;
+    this.#transfers = { ...this.#transfers, uploads: uploads + 1, uploadedBytes: uploadedBytes + bytes };
   }
 
   /** Copies bytes to an address that is a multiple of four; up to three bytes behind an odd end become zeros. */
@@ -77,8 +115,6 @@ export class GpuMemory implements Store {
       rest.set(new Uint8Array(buffer, byteOffset + even, byteLength - even));
       this.#device.queue.writeBuffer(this.#buffer, at + even, rest);
     }
-    this.#transfers.uploads += 1;
-    this.#transfers.uploadedBytes += byteLength;
   }
 
   clear(at: number, bytes: number): void {
@@ -106,42 +142,54 @@ export class GpuMemory implements Store {
       await staging.mapAsync(GPUMapMode.READ, 0, size);
       const copy = staging.getMappedRange(0, size).slice(0);
       staging.unmap();
-      this.#transfers.readbacks += 1;
-      this.#transfers.readBytes += size;
-      this.#idle.push(staging);
+      const { readbacks, readBytes } = this.#transfers;
+      this.#transfers = { ...this.#transfers, readbacks: readbacks + 1, readBytes: readBytes + bytes };
+      if (size > MOST_KEPT) this.#destroy(staging);
+      else if (this.#live.has(staging)) this.#idle.push(staging);
       return { buffer: copy, at: at - begin };
     } catch (error) {
-      this.#live -= 1;
-      staging.destroy();
+      this.#destroy(staging);
       throw error;
     }
   }
 
   destroy(): void {
-    this.#buffer.destroy();
-    for (const staging of this.#idle.splice(0)) staging.destroy();
-    this.#live = 0;
+    for (const buffer of this.#live) this.#destroy(buffer);
+    this.#idle.length = 0;
+  }
+
+  #destroy(buffer: GPUBuffer): void {
+    this.#live.delete(buffer);
+    buffer.destroy();
   }
 
   #create(size: number): GPUBuffer {
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    return this.#device.createBuffer({ label: 'wattn memory', size, usage });
+    this.#device.pushErrorScope('out-of-memory');
+    const buffer = this.#device.createBuffer({ label: 'wattn memory', size, usage });
+    this.#live.add(buffer);
+    this.#device.popErrorScope().then(
+      (error) => {
+        if (error) this.#failed(`the GPU has no room for ${size} bytes (${error.message || 'out of memory'})`);
+      },
+      // a device that is lost says so itself
+      () => {},
+    );
+    return buffer;
   }
 
   #takeStaging(size: number): GPUBuffer {
     const fits = this.#idle.findIndex((staging) => staging.size >= size && staging.size <= 4 * size + UNIT);
     if (fits >= 0) return this.#idle.splice(fits, 1)[0]!;
     // what no readback wants any more makes room
-    if (this.#idle.length >= 8) {
-      this.#idle.shift()!.destroy();
-      this.#live -= 1;
-    }
-    this.#live += 1;
-    return this.#device.createBuffer({
+    if (this.#idle.length >= MOST_IDLE) this.#destroy(this.#idle.shift()!);
+    const staging = this.#device.createBuffer({
       label: 'wattn readback',
-      size: 2 ** Math.ceil(Math.log2(size)),
+      size: size > MOST_KEPT ? size : 2 ** Math.ceil(Math.log2(size)),
       usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
     });
+    this.#live.add(staging);
+    return staging;
   }
 
   #encode(commands: (encoder: GPUCommandEncoder) => void): void {

@@ -47,6 +47,9 @@ const MOST_PASSES = 256;
 /** Integers on the host up to this many bytes are kept there too: plans read lengths and tables. */
 const KEPT_BYTES = 2 ** 20;
 
+/** What writes parts of words: no kernel of a program. */
+const PATCH: GpuKernel = { layout: [], passes: () => [] };
+
 /** A runtime whose kernels run on a GPU. */
 export class GpuRuntime extends Runtime {
   readonly backend = 'webgpu';
@@ -57,12 +60,14 @@ export class GpuRuntime extends Runtime {
   readonly #reason: string;
   #device: GPUDevice;
   #facts: GpuFacts;
-  #memory: GpuMemory;
+  readonly #memory: GpuMemory;
   #pipelines: Pipelines;
   #uniforms: GPUBuffer;
   #bound: { memory: GPUBuffer; group: GPUBindGroup } | undefined;
   #scratch = { at: 0, bytes: 0 };
   #queue: Promise<void> | undefined;
+  #rebuilding: Promise<void> | undefined;
+  /** Counts devices. */
   #epoch = 0;
   /** Why the device is gone, or what it refused; empty while all is well. */
   #lost = '';
@@ -70,7 +75,8 @@ export class GpuRuntime extends Runtime {
 
   /** Runtimes are made by `createRuntime`. */
   constructor(given: GpuDevice, options: { gpu?: Gpu; limit: number; reason: string }) {
-    const memory = new GpuMemory(given.device, Math.min(options.limit, given.facts.bindingBytes));
+    const failed = (reason: string) => this.#lose(reason);
+    const memory = new GpuMemory(given.device, Math.min(options.limit, given.facts.bindingBytes), failed);
     super(new Allocator(memory, START));
     this.#gpu = options.gpu;
     this.#limit = options.limit;
@@ -81,10 +87,6 @@ export class GpuRuntime extends Runtime {
     this.#pipelines = new Pipelines(given.device);
     this.#uniforms = uniformBuffer(given.device);
     this.#watch();
-  }
-
-  override get epoch(): number {
-    return this.#epoch;
   }
 
   /** What the device is and has. */
@@ -114,30 +116,41 @@ export class GpuRuntime extends Runtime {
   /** Waits until the GPU has done all that it was given. @throws GpuError, DeviceLostError */
   async ready(): Promise<void> {
     await this.#queue?.catch(() => {});
-    await this.#device.queue.onSubmittedWorkDone();
     this.check();
+    const { queue, lost } = this.#device;
+    await this.#onDevice(() => Promise.race([queue.onSubmittedWorkDone(), lost]));
   }
 
   /**
-   * Takes a new device after the old one was lost. Tensors made before are gone: using one is a DeviceLostError.
+   * Takes a new device after the old one was lost. What tensors held is gone: using one that was made before is a
+   * DeviceLostError, and it takes up room until it is disposed. Calls that are in flight fail.
    *
-   * @throws UnsupportedError if there is no device.
+   * @throws UnsupportedError if there is no device; the runtime then stays as lost as it was.
    */
-  async rebuild(): Promise<void> {
+  rebuild(): Promise<void> {
+    this.#rebuilding ??= this.#rebuild().finally(() => {
+      this.#rebuilding = undefined;
+    });
+    return this.#rebuilding;
+  }
+
+  async #rebuild(): Promise<void> {
     super.check();
+    this.#epoch += 1;
+    this.#lost ||= 'rebuild() was called';
     this.#release();
     const { device, facts } = await requestDevice(this.#gpu);
+    if (this.disposed) device.destroy();
+    super.check();
+    this.#memory.reopen(device, Math.min(this.#limit, facts.bindingBytes));
+    this.allocator.lose();
     this.#device = device;
     this.#facts = facts;
-    this.#memory = new GpuMemory(device, Math.min(this.#limit, facts.bindingBytes));
-    this.allocator = new Allocator(this.#memory, START);
     this.#pipelines = new Pipelines(device);
     this.#uniforms = uniformBuffer(device);
     this.#bound = undefined;
-    this.#scratch = { at: 0, bytes: 0 };
     this.#lost = '';
     this.#refused = '';
-    this.#epoch += 1;
     this.#watch();
   }
 
@@ -156,7 +169,7 @@ export class GpuRuntime extends Runtime {
 
   write(at: number, data: ArrayBufferView): void {
     this.check();
-    this.#memory.write(at, data);
+    this.#put(at, data, false);
   }
 
   clear(at: number, bytes: number): void {
@@ -180,10 +193,14 @@ export class GpuRuntime extends Runtime {
   }
 
   store(tensor: Tensor, data: TensorData): void {
+    this.check();
     const { block, address } = tensor;
-    const bytes = staged(data, tensor);
-    this.write(address, bytes);
-    block.host?.set(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength), address - block.at);
+    const values = staged(data, tensor);
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    const at = address - block.at;
+    // nothing lies between the end of a block and the next line
+    this.#put(address, bytes, at + bytes.length === block.bytes);
+    block.host?.set(bytes, at);
   }
 
   hostBytes(tensor: Tensor): HostBytes {
@@ -199,16 +216,8 @@ export class GpuRuntime extends Runtime {
   async fetch(at: number, bytes: number): Promise<HostBytes> {
     this.check();
     await this.#queue?.catch(() => {});
-    try {
-      const found = await this.#memory.read(at, bytes);
-      this.check();
-      return found;
-    } catch (error) {
-      // the reason of a loss comes a turn later than its effects
-      await Promise.race([this.#device.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
-      this.check();
-      throw error;
-    }
+    this.check();
+    return this.#onDevice(() => this.#memory.read(at, bytes));
   }
 
   scratchBytes(): number {
@@ -250,12 +259,10 @@ export class GpuRuntime extends Runtime {
       return;
     }
     const before = this.#queue;
-    const turn = (async () => {
+    const turn = this.#onDevice(async () => {
       await Promise.all(missing.map(({ kernel, pass }) => this.#pipelines.compileAsync(kernel.layout, pass)));
       await before?.catch(() => {});
-      this.check();
-      this.#submit(planned);
-    })();
+    }).then(() => this.#submit(planned));
     this.#queue = turn;
     try {
       await turn;
@@ -275,16 +282,62 @@ export class GpuRuntime extends Runtime {
   /** @throws DisposedError, DeviceLostError, or GpuError with what the device refused since the last call. */
   protected override check(): void {
     super.check();
-    if (this.#lost !== '') {
-      throw new DeviceLostError(
-        `the GPU device was lost: ${this.#lost}. Call rebuild() on the runtime and make its tensors anew.`,
-      );
-    }
+    if (this.#lost !== '') throw lostError(this.#lost);
     if (this.#refused !== '') {
       const reason = this.#refused;
       this.#refused = '';
       throw new GpuError(`the GPU refused work of an earlier call: ${reason}`);
     }
+  }
+
+  /**
+   * Waits for something of the device of now, and for what the device says of itself meanwhile.
+   *
+   * @throws DeviceLostError, DisposedError, GpuError; or what `work` throws, if the device has no part in it.
+   */
+  async #onDevice<R>(work: () => Promise<R>): Promise<R> {
+    const epoch = this.#epoch;
+    const device = this.#device;
+    const check = () => {
+      this.check();
+      if (epoch !== this.#epoch) throw lostError('it was replaced by rebuild() while the call was in flight');
+    };
+    try {
+      const result = await work();
+      check();
+      return result;
+    } catch (error) {
+      // the reason of a loss comes a turn later than its effects
+      await Promise.race([device.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
+      check();
+      throw error;
+    }
+  }
+
+  /** Copies bytes to any address. @param padded whether the bytes up to the end of the last word are of no use. */
+  #put(at: number, data: ArrayBufferView, padded: boolean): void {
+    const { buffer, byteOffset, byteLength } = data;
+    const source = new Uint8Array(buffer, byteOffset, byteLength);
+    // from `from` on, whole words up to `to`
+    const from = Math.min(byteLength, -at & 3);
+    const to = padded ? byteLength : from + ((byteLength - from) & ~3);
+    if (to > from) this.#memory.write(at + from, source.subarray(from, to));
+    this.#patch(at, source.subarray(0, from));
+    this.#patch(at + to, source.subarray(to));
+    this.#memory.countUpload(byteLength);
+  }
+
+  /** Replaces some bytes of one word. */
+  #patch(at: number, bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    const [mask, bits] = [new Uint8Array(4), new Uint8Array(4)];
+    mask.fill(0xff, at & 3, (at & 3) + bytes.length);
+    bits.set(bytes, at & 3);
+    const word = ({ buffer }: Uint8Array) => new Uint32Array(buffer)[0]!;
+    const extra = { at: at - (at & 3), mask: word(mask), bits: word(bits) };
+    const pass: Pass = { shader: 'patch', groups: 1, extra };
+    this.#pipelines.compile([], pass);
+    this.#submit([{ kernel: PATCH, params: new Int32Array(0), pass }]);
   }
 
   /** The passes of dispatches, in order. @throws UnsupportedError before anything has run. */
@@ -379,11 +432,16 @@ export class GpuRuntime extends Runtime {
   #watch(): void {
     const device = this.#device;
     void device.lost.then(({ reason, message }) => {
-      if (device === this.#device && !this.disposed) this.#lost = message || reason;
+      if (device === this.#device) this.#lose(message || reason);
     });
     device.addEventListener('uncapturederror', (event) => {
       if (device === this.#device) this.#refused ||= event.error.message;
     });
+  }
+
+  /** Takes note that what lies on the device is gone. */
+  #lose(reason: string): void {
+    if (!this.disposed) this.#lost ||= reason.replace(/\.+$/, '');
   }
 
   #release(): void {
@@ -391,6 +449,12 @@ export class GpuRuntime extends Runtime {
     this.#uniforms.destroy();
     this.#device.destroy();
   }
+}
+
+function lostError(reason: string): DeviceLostError {
+  return new DeviceLostError(
+    `the GPU device was lost: ${reason}. Call rebuild() on the runtime and make its tensors anew.`,
+  );
 }
 
 function uniformBuffer(device: GPUDevice): GPUBuffer {

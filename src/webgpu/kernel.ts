@@ -15,6 +15,8 @@ export interface Pass {
   readonly shader: ShaderName;
   /** Constants that the shader is specialised by: whole numbers become u32, others f32. */
   readonly constants?: Readonly<Record<string, number | boolean>>;
+  /** Parts that the shader needs beside those that its file names: ways of doing something, of which it takes one. */
+  readonly parts?: readonly ShaderName[];
   /** Workgroups. */
   readonly groups: number;
   /** Values of the shader's extra fields. */
@@ -47,6 +49,8 @@ export function gpuKernel<const L extends Layout>(
   return { layout, passes } as GpuKernel<L> as unknown as GpuKernel;
 }
 
+/** What the words are kept by: params have fields of any name. */
+const WORDS = Symbol('words');
 const classes = new WeakMap<Layout, new (words: Int32Array) => Fields<Layout>>();
 
 /** The fields of an encoded params object. */
@@ -54,17 +58,17 @@ export function fieldsOf<L extends Layout>(layout: L, words: Int32Array): Fields
   let found = classes.get(layout);
   if (!found) {
     found = class {
-      readonly words: Int32Array;
+      readonly [WORDS]: Int32Array;
       constructor(given: Int32Array) {
-        this.words = given;
+        this[WORDS] = given;
       }
     } as unknown as new (
       words: Int32Array,
     ) => Fields<Layout>;
     for (const [i, [name, type]] of layout.entries()) {
       Object.defineProperty(found.prototype, name, {
-        get(this: { words: Int32Array }) {
-          const word = this.words[i]!;
+        get(this: { [WORDS]: Int32Array }) {
+          const word = this[WORDS][i]!;
           if (type === 'usize') return word >>> 0;
           return type === 'i32' ? word : new Float32Array(Int32Array.of(word).buffer)[0]!;
         },

@@ -60,6 +60,7 @@ export class Pipelines {
           return pipeline;
         },
         (error: Error) => {
+          this.#coming.delete(key);
           throw new GpuError(`the driver refused the shader '${pass.shader}': ${error.message}. Please report it.`);
         },
       );

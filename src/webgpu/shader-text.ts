@@ -18,7 +18,7 @@ function partsOf(name: ShaderName, found: ShaderName[] = []): ShaderName[] {
 }
 
 /** Names of fields that the language keeps for itself get a line behind them. */
-const RESERVED = new Set(['target', 'move', 'partition']);
+const RESERVED = new Set(['final', 'move', 'partition', 'shared', 'target', 'type']);
 
 /** Fields of a params object behind those of its class: every shader has the number of workgroups with work. */
 export function extraFields(name: ShaderName): readonly (readonly [name: string, type: string])[] {
@@ -26,22 +26,25 @@ export function extraFields(name: ShaderName): readonly (readonly [name: string,
 }
 
 /** What pipelines are told apart by. */
-export function shaderKey({ shader, constants = {}, memory = 'words' }: Pass): string {
-  return `${shader} ${memory} ${Object.entries(constants).join(' ')}`;
+export function shaderKey({ shader, parts = [], constants = {}, memory = 'words' }: Pass): string {
+  return `${shader} ${parts.join('+')} ${memory} ${Object.entries(constants).join(' ')}`;
 }
 
 /** The text of a shader for a pass. */
 export function shaderText(layout: Layout, pass: Pass): string {
   const { shader, constants = {}, memory = 'words' } = pass;
-  const parts = partsOf(shader);
+  const parts: ShaderName[] = [];
+  for (const part of [...(pass.parts ?? []), shader]) partsOf(part, parts);
   const asked = parts.flatMap((part) => SHADERS[part].constants);
   const lacking = asked.find((name) => !(name in constants));
   if (lacking) throw new Error(`shader '${shader}' lacks its constant ${lacking}`);
-  const fields = [...layout, ...extraFields(shader)].map(([name, type]) => {
-    const field = RESERVED.has(name) ? `${name}_` : name;
+  const extra = extraFields(shader);
+  const fields = [...layout, ...extra].map(([name, type], i) => {
+    const taken = i < layout.length && extra.some(([other]) => other === name);
+    const field = taken || RESERVED.has(name) ? `${name}_` : name;
     return `${field}: ${type === 'usize' ? 'u32' : type}`;
   });
-  return [
+  const text = [
     ...new Set(parts.flatMap((part) => SHADERS[part].enable.map((name) => `enable ${name};`))),
     ...Object.entries(constants).map(([name, value]) => `const ${name} = ${literal(value)};`),
     `struct Params { ${fields.join(', ')} }`,
@@ -49,6 +52,20 @@ export function shaderText(layout: Layout, pass: Pass): string {
     SHADERS[memory].source,
     ...parts.filter((part) => !MEMORIES.includes(part)).map((part) => SHADERS[part].source),
   ].join('\n');
+  return repeated(text, constants);
+}
+
+/**
+ * Lines from `@repeat name COUNT` to `@end`, as often as a constant says, with the number of the round in place of the name: what is
+ * indexed by it can stay in registers, whatever a driver unrolls.
+ */
+function repeated(text: string, constants: Readonly<Record<string, number | boolean>>): string {
+  const inner = /^@repeat (\w+) (\w+)\n((?:(?!^@repeat)[\s\S])*?)^@end$/gm;
+  const written = text.replace(inner, (_, name: string, count: string, body: string) => {
+    const place = new RegExp(`\\b${name}\\b`, 'g');
+    return Array.from({ length: Number(constants[count]) }, (_, n) => `{\n${body.replace(place, `${n}u`)}}`).join('\n');
+  });
+  return written === text ? text : repeated(written, constants);
 }
 
 function literal(value: number | boolean): string {

@@ -46,25 +46,36 @@ export function missingChromium(): string {
   return existsSync(join(RUNTIMES, 'playwright-core')) ? '' : 'playwright-core';
 }
 
-/** Starts a headless Chromium that asks the network for nothing. */
-export function launch(): Promise<ChromiumBrowser> {
+/** Starts a headless Chromium that asks the network for nothing, with more switches if given. */
+export function launch(more: readonly string[] = []): Promise<ChromiumBrowser> {
   const require = createRequire(join(ROOT, 'tests/runtimes/package.json'));
   const { chromium } = require('playwright-core') as { chromium: Driver };
-  return chromium.launch({ executablePath: EXECUTABLE, headless: true, args: ARGS.map((arg) => `--${arg}`) });
+  return chromium.launch({
+    executablePath: EXECUTABLE,
+    headless: true,
+    args: [...ARGS, ...more].map((arg) => `--${arg}`),
+  });
 }
 
-export const CHROMIUM: BrowserKind = {
-  name: 'Chromium',
-  missing: missingChromium,
-  async launch(): Promise<Browser> {
-    const browser = await launch();
-    return {
-      version: browser.version(),
-      newPage: async () => drive(await browser.newPage()),
-      close: () => browser.close(),
-    };
-  },
-};
+function kind(more: readonly string[]): BrowserKind {
+  return {
+    name: 'Chromium',
+    missing: missingChromium,
+    async launch(): Promise<Browser> {
+      const browser = await launch(more);
+      return {
+        version: browser.version(),
+        newPage: async () => drive(await browser.newPage()),
+        close: () => browser.close(),
+      };
+    },
+  };
+}
+
+export const CHROMIUM: BrowserKind = kind([]);
+
+/** With WebGPU on its own software adapter, which it uses for nothing unless told. */
+export const CHROMIUM_GPU: BrowserKind = kind(['enable-unsafe-webgpu', 'use-webgpu-adapter=swiftshader']);
 
 function drive(page: ChromiumPage): Page {
   const requests: string[] = [];

@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { ROOT } from '../portable/package.ts';
 import { EVERYWHERE } from '../portable/processes.ts';
+import { gpuEnvironment } from '../webgpu/dawn.ts';
 import type { Browser, BrowserKind, Page } from './browser.ts';
 
 /** What is used of puppeteer's page; its own types are not there before everything is installed. */
@@ -30,8 +31,7 @@ interface Driver {
 
 const EXECUTABLE = '/usr/bin/firefox-esr';
 
-/** Headless. */
-export const FIREFOX: BrowserKind = {
+const kind = (more: Readonly<Record<string, unknown>>): BrowserKind => ({
   name: 'Firefox ESR',
   missing() {
     if (!existsSync(EXECUTABLE)) return EXECUTABLE;
@@ -46,6 +46,7 @@ export const FIREFOX: BrowserKind = {
       headless: true,
       // the suite takes longer than a protocol call may by default where machines are slow
       protocolTimeout: 180_000,
+      ...more,
     });
     return {
       version: (await browser.version()).replace(/^firefox\//i, ''),
@@ -53,7 +54,20 @@ export const FIREFOX: BrowserKind = {
       close: () => browser.close(),
     };
   },
-};
+});
+
+/** Headless. */
+export const FIREFOX: BrowserKind = kind({});
+
+/** With WebGPU, which it has on Linux behind preferences. */
+export const FIREFOX_GPU: BrowserKind = kind({
+  extraPrefsFirefox: {
+    'dom.webgpu.enabled': true,
+    'dom.webgpu.workers.enabled': true,
+    'gfx.webgpu.ignore-blocklist': true,
+  },
+  env: { ...process.env, ...gpuEnvironment() },
+});
 
 function drive(page: DriverPage): Page {
   const requests: string[] = [];

@@ -4,6 +4,7 @@
  * @module
  */
 import type * as Wattn from '../../src/index.ts';
+import type { runGpuSuite } from '../portable/gpu-suite.ts';
 import type { Expectation, GoldenCase, Package, Report, runSuite } from '../portable/suite.ts';
 
 /** What a page is asked for. */
@@ -17,6 +18,19 @@ export interface PageJob {
 
 const load = (path: string): Promise<unknown> => import(new URL(path, import.meta.url).href);
 
+async function golden(name: string): Promise<GoldenCase> {
+  const response = await fetch(`/vectors/${name}.safetensors`);
+  return { name, bytes: new Uint8Array(await response.arrayBuffer()) };
+}
+
+/** Runs the suite on WebGPU, on this thread. */
+export async function runGpu({ entries, cases }: Omit<PageJob, 'expected'>): Promise<Report> {
+  const { replay } = (await load(entries['./cli']!)) as Pick<Package, 'replay'>;
+  const wattn = (await load(entries['.']!)) as typeof Wattn;
+  const suite = (await load('/tests/gpu-suite.js')) as { runGpuSuite: typeof runGpuSuite };
+  return suite.runGpuSuite({ wattn, replay }, await Promise.all(cases.map(golden)));
+}
+
 /** Runs the suite on this thread. */
 export async function runHere({ entries, cases, expected }: PageJob): Promise<Report> {
   const { replay } = (await load(entries['./cli']!)) as Pick<Package, 'replay'>;
@@ -24,10 +38,6 @@ export async function runHere({ entries, cases, expected }: PageJob): Promise<Re
   const wattn = (await load(entries['.']!)) as typeof Wattn;
   const cache = (await load(entries['./cache']!)) as Package['cache'];
   const suite = (await load('/tests/suite.js')) as { runSuite: typeof runSuite };
-  const golden = async (name: string): Promise<GoldenCase> => {
-    const response = await fetch(`/vectors/${name}.safetensors`);
-    return { name, bytes: new Uint8Array(await response.arrayBuffer()) };
-  };
   return suite.runSuite({ wattn, cache, replay, control: CONTROL }, await Promise.all(cases.map(golden)), expected);
 }
 

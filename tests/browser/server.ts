@@ -39,6 +39,7 @@ function content(path: string, files: Readonly<Record<string, string>>): string 
   if (path.includes('..')) throw new Error('outside the served folders');
   if (path === '/index.html') return PAGE;
   if (path === '/tests/suite.js') return compiled('portable/suite.ts');
+  if (path === '/tests/gpu-suite.js') return compiled('portable/gpu-suite.ts');
   if (path === '/tests/host.js') return compiled('browser/host.ts');
   if (folder === 'wattn') return readFileSync(join(packed().root, ...rest));
   if (folder === 'vectors') return readFileSync(join(ROOT, 'tests/vectors', ...rest));

@@ -10,6 +10,8 @@ import ts from 'typescript';
 import { entries, ROOT } from '../../scripts/docs/entries.ts';
 import { createRuntime, type Runtime, Tensor } from '../../src/index.ts';
 import { ISOLATED } from '../browser/server.ts';
+import { missing } from '../portable/place.ts';
+import { missingGpu, testGpu } from '../webgpu/dawn.ts';
 import { AXES, COMMON, PARTICULAR } from './operands.ts';
 import { exampleSamples, namesOf, onSources, pageSamples, type Sample, typeErrors } from './samples.ts';
 
@@ -145,11 +147,24 @@ function withoutWasmImports(code: string): string {
   );
 }
 
+/** Runs something where navigator.gpu is, as in a browser. */
+async function withGpu<R>(body: () => Promise<R>): Promise<R> {
+  const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
+  Object.defineProperty(globalThis, 'navigator', { value: { gpu: await testGpu() }, configurable: true });
+  try {
+    return await body();
+  } finally {
+    if (before) Object.defineProperty(globalThis, 'navigator', before);
+    else Reflect.deleteProperty(globalThis, 'navigator');
+  }
+}
+
 /** What each language of the pages is checked by. */
 const CHECKS: Record<string, (sample: Sample) => Promise<void> | void> = {
   async ts(sample) {
     const path = write(sample, `${onSources(sample.code, folder)}\nexport {};\n`);
-    const lines = await printed(() => import(pathToFileURL(path).href));
+    const run = () => printed(() => import(pathToFileURL(path).href));
+    const lines = sample.code.includes("backend: 'webgpu'") ? await withGpu(run) : await run();
     for (const line of promised(sample.code)) assert.ok(lines.includes(line), `it printed ${lines.join(' | ')}`);
   },
   async js(sample) {
@@ -200,6 +215,9 @@ test('every sample of the pages runs', async (t) => {
       const check = CHECKS[sample.language];
       assert.ok(check, `nothing checks samples of the language '${sample.language}'`);
       assert.ok(sample.language !== 'python' || sample.notRun !== '', 'nothing runs Python: say why it is not run');
+      if (sample.code.includes("backend: 'webgpu'") && sample.notRun === '' && missingGpu() !== '') {
+        return missing(t, missingGpu());
+      }
       if (sample.notRun !== '') t.diagnostic(`not run: ${sample.notRun}`);
       await check(sample);
     });

@@ -10,13 +10,13 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import type { Browser, BrowserKind, Page } from '../browser/browser.ts';
-import { CHROMIUM } from '../browser/chromium.ts';
-import { FIREFOX } from '../browser/firefox.ts';
+import { CHROMIUM, CHROMIUM_GPU } from '../browser/chromium.ts';
+import { FIREFOX, FIREFOX_GPU } from '../browser/firefox.ts';
 import type { PageJob } from '../browser/host.ts';
 import { ISOLATED, serve } from '../browser/server.ts';
 import { webkit } from '../browser/webkit.ts';
 import { bundleSuite } from './bundle.ts';
-import { GOLDEN_CASES } from './cases.ts';
+import { GOLDEN_CASES, QUICK_GPU_CASES } from './cases.ts';
 import { packed } from './package.ts';
 import { checked, type Outcome, type Place } from './place.ts';
 import type { Check, Expectation, Report } from './suite.ts';
@@ -76,6 +76,39 @@ async function remaining(workers: NonNullable<Page['workers']>): Promise<number>
   return workers.running;
 }
 
+function servedEntries(): Record<string, string> {
+  return Object.fromEntries(Object.entries(packed().entries).map(([name, path]) => [name, `/wattn/${path}`]));
+}
+
+/** WebGPU in a page: it needs no isolation. */
+async function runGpu(kind: BrowserKind, quick: boolean): Promise<Outcome> {
+  await using server = await serve({});
+  const browser = await launched(kind);
+  const page = await browser.newPage();
+  try {
+    await page.open(`${server.origin}/index.html`);
+    const cases = (quick ? QUICK_GPU_CASES : GOLDEN_CASES).map(({ name }) => name);
+    const job = JSON.stringify({ entries: servedEntries(), cases });
+    const { seen, checks } = (await page.evaluate(
+      `import('/tests/host.js').then((host) => host.runGpu(${job}))`,
+    )) as Report;
+    return { version: browser.version, seen, checks };
+  } finally {
+    await page.close();
+  }
+}
+
+/** The page of a browser that has WebGPU. */
+function gpuPlace(kind: BrowserKind, quick: boolean): Place {
+  return {
+    runtime: kind.name,
+    setting: 'page, WebGPU',
+    quick,
+    missing: () => kind.missing(),
+    run: (quick = false) => runGpu(kind, quick),
+  };
+}
+
 async function runServed(kind: BrowserKind, { headers, how, expected }: Served): Promise<Outcome> {
   const files: Record<string, string> = {};
   if (how === 'runInServiceWorker') {
@@ -91,10 +124,7 @@ async function runServed(kind: BrowserKind, { headers, how, expected }: Served):
   const page = await browser.newPage();
   try {
     await page.open(`${server.origin}/index.html`);
-    const entries = Object.fromEntries(
-      Object.entries(packed().entries).map(([name, path]) => [name, `/wattn/${path}`]),
-    );
-    const job: PageJob = { entries, cases: GOLDEN_CASES.map(({ name }) => name), expected };
+    const job: PageJob = { entries: servedEntries(), cases: GOLDEN_CASES.map(({ name }) => name), expected };
     const { seen, checks } = (await page.evaluate(
       `import('/tests/host.js').then((host) => host.${how}(${JSON.stringify(job)}))`,
     )) as Report;
@@ -213,10 +243,10 @@ const page: Expectation = {
 };
 
 /** Chromium, all of it in `npm test`. */
-export const CHROMIUM_PLACES: readonly Place[] = placesOf(CHROMIUM, page, true);
+export const CHROMIUM_PLACES: readonly Place[] = [...placesOf(CHROMIUM, page, true), gpuPlace(CHROMIUM_GPU, true)];
 
 /** Firefox. */
-export const FIREFOX_PLACES: readonly Place[] = placesOf(FIREFOX, page, false);
+export const FIREFOX_PLACES: readonly Place[] = [...placesOf(FIREFOX, page, false), gpuPlace(FIREFOX_GPU, false)];
 
 const plain: Expectation = {
   ...page,

@@ -72,4 +72,19 @@ export const GOLDEN_CASES: readonly { name: string; path: string }[] = [
   'hgrn--plain-a',
   'rwkv4--plain-a',
   's4d--zoh-a',
-].map((name) => ({ name, path: join(ROOT, 'tests/vectors', `${name}.safetensors`) }));
+].map(golden);
+
+function golden(name: string): { name: string; path: string } {
+  return { name, path: join(ROOT, 'tests/vectors', `${name}.safetensors`) };
+}
+
+/** Those that `npm test` replays on WebGPU, where a compiler may take a second for a kernel: one for each family of shaders. */
+export const QUICK_GPU_CASES: readonly { name: string; path: string }[] = [
+  'attention--causal-b',
+  'paged_attention--decode-a',
+  'rope--half-b',
+  'top_k_attention--decode-b',
+  'gla--strong-a',
+  'gated_delta_rule--qk_l2norm-a',
+  'selective_scan--full-a',
+].map(golden);

@@ -21,7 +21,7 @@ const SHARED = 'WATTN_PACKED';
 
 /** The installed package. */
 export interface Packed {
-  /** A folder with the package in node_modules, and beside it the compiled child.js and suite.js. */
+  /** A folder with the package in node_modules, and beside it the compiled child.js and suites. */
   readonly folder: string;
   /** The package itself. */
   readonly root: string;
@@ -74,7 +74,8 @@ function install(): string {
   const file = npm(ROOT, 'pack', '--pack-destination', folder).trim().split('\n').at(-1)!;
   writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }\n');
   npm(folder, 'install', '--no-audit', '--no-fund', '--prefer-offline', '--no-save', `./${file}`);
-  for (const name of ['child', 'suite']) writeFileSync(join(folder, `${name}.js`), compiled(`portable/${name}.ts`));
+  for (const name of ['child', 'suite', 'gpu-suite'])
+    writeFileSync(join(folder, `${name}.js`), compiled(`portable/${name}.ts`));
   return folder;
 }
 

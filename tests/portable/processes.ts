@@ -8,7 +8,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
-import { GOLDEN_CASES } from './cases.ts';
+import { DAWN, gpuEnvironment, missingGpu } from '../webgpu/dawn.ts';
+import { GOLDEN_CASES, QUICK_GPU_CASES } from './cases.ts';
 import type { Job } from './child.ts';
 import { packed, ROOT } from './package.ts';
 import type { Place } from './place.ts';
@@ -32,8 +33,11 @@ async function runProcess(
     expected,
     specifier = 'wattn',
     sources = false,
-  }: Pick<Command, 'expected' | 'specifier' | 'sources'> & {
+    dawn = false,
+    quick = false,
+  }: Pick<Command, 'expected' | 'specifier' | 'sources' | 'dawn'> & {
     what: Job['what'];
+    quick?: boolean;
   },
 ): Promise<{ seen: Seen | undefined; checks: Check[] }> {
   const { folder, root } = packed();
@@ -42,11 +46,18 @@ async function runProcess(
     what,
     specifier,
     control: pathToFileURL(control).href,
-    cases: what === 'suite' ? GOLDEN_CASES : [],
+    cases: what === 'suite' || what === 'gpu' ? (what === 'gpu' && quick ? QUICK_GPU_CASES : GOLDEN_CASES) : [],
     expected,
+    ...(dawn ? { dawn: pathToFileURL(DAWN).href } : {}),
   };
   // NODE_OPTIONS and the like of the test run are not the child's
-  const env = { PATH: process.env.PATH, HOME: process.env.HOME, TMPDIR: folder, DENO_DIR: join(folder, 'deno') };
+  const env = {
+    PATH: process.env.PATH,
+    HOME: process.env.HOME,
+    TMPDIR: folder,
+    DENO_DIR: join(folder, 'deno'),
+    ...(what === 'gpu' ? gpuEnvironment() : {}),
+  };
   const child = spawn(command, [...args, join(folder, 'child.js'), JSON.stringify(job)], {
     cwd: folder,
     env,
@@ -97,6 +108,8 @@ interface Command {
   /** Whether it imports src/ instead of the installed package. */
   readonly sources?: boolean;
   readonly jobs?: readonly Job['what'][];
+  /** Whether WebGPU is Dawn's instead of the runtime's own. */
+  readonly dawn?: boolean;
   readonly expected: Expectation;
 }
 
@@ -106,14 +119,14 @@ function place({ runtime, setting = '', quick = true, command, ...rest }: Comman
     runtime,
     setting,
     quick,
-    missing: () => (existsSync(command) ? '' : command),
-    async run() {
+    missing: () => (existsSync(command) ? (jobs.includes('gpu') ? missingGpu() : '') : command),
+    async run(quick = false) {
       const { stdout } = spawnSync(command, ['--version'], { encoding: 'utf8' });
       const version = /\d+\.\d+\.\d+/.exec(stdout)?.[0] ?? '';
       const checks: Check[] = [];
       let seen: Seen | undefined;
       for (const what of jobs) {
-        const result = await runProcess(command, args, { what, ...imported });
+        const result = await runProcess(command, args, { what, quick, ...imported });
         seen ??= result.seen;
         checks.push(...result.checks);
       }
@@ -151,6 +164,15 @@ export const NODE: readonly Place[] = [
   place({ runtime: 'Node 22', command: nodeCommand('22'), expected: relaxed }),
   place({ runtime: 'Node 24', command: nodeCommand('24'), expected: relaxed }),
   place({ runtime: 'Node 26', quick: false, command: nodeCommand('26'), expected: relaxed }),
+  place({
+    runtime: 'Node 24',
+    setting: 'WebGPU of Dawn',
+    quick: false,
+    command: nodeCommand('24'),
+    jobs: ['gpu'],
+    dawn: true,
+    expected: relaxed,
+  }),
 ];
 
 const deno = {
@@ -190,6 +212,13 @@ export const DENO: readonly Place[] = [
     ],
     sources: true,
     jobs: ['suite'],
+  }),
+  place({
+    ...deno,
+    setting: 'WebGPU',
+    args: ['run', '--no-prompt', '--no-remote', '--node-modules-dir=manual', '--allow-read'],
+    specifier: 'npm:wattn',
+    jobs: ['gpu'],
   }),
 ];
 

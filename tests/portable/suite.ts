@@ -40,8 +40,15 @@ export interface GoldenCase {
   readonly bytes: Uint8Array;
 }
 
-/** What a runtime without options turned out to be. */
-export type Seen = Pick<Wattn.WasmInfo, 'build' | 'variant' | 'variantReason' | 'threads' | 'threadsReason'>;
+/** What a runtime turned out to be. */
+export interface Seen {
+  readonly build: string;
+  readonly variant: 'simd' | 'relaxed' | 'wgsl';
+  readonly variantReason: string;
+  readonly threads: number;
+  /** Why it has as many; on a GPU which one it is. */
+  readonly threadsReason: string;
+}
 
 /** What the suite found. */
 export interface Report {

@@ -4,8 +4,8 @@
  * @module
  */
 import assert from 'node:assert/strict';
-import { loadGpu } from '../../src/cli/gpu.ts';
 import { createRuntime, type GpuRuntime, type Runtime, Tensor, type WasmRuntime } from '../../src/index.ts';
+import { testGpu } from './dawn.ts';
 
 /** A runtime of each kind. */
 export interface Both {
@@ -19,7 +19,7 @@ let both: Promise<Both> | undefined;
 export function bothRuntimes(): Promise<Both> {
   both ??= (async () => ({
     wasm: await createRuntime({ threads: 1 }),
-    gpu: await createRuntime({ backend: 'webgpu', gpu: await loadGpu(process.env.WATTN_GPU ?? 'webgpu') }),
+    gpu: await createRuntime({ backend: 'webgpu', gpu: await testGpu() }),
   }))();
   return both;
 }

@@ -141,10 +141,10 @@ function matmulRow({ k, n, a, b }: MatmulProblem, i: number, { exact, naive }: R
   }
 }
 
-function attentionRows(problem: AttentionProblem | PathProblem): PlacedRow[] {
+function attentionRows(problem: AttentionProblem | PathProblem, limit: number): PlacedRow[] {
   const { heads, queries, keys, dim } = problem;
   const scores = rowPair(keys);
-  return spread(queries * heads, ROW_LIMIT).map((row) => {
+  return spread(queries * heads, limit).map((row) => {
     const pair = rowPair(dim);
     if (problem.kind === 'path') pathRow(problem, Math.floor(row / heads), row % heads, pair, scores);
     else attentionRow(problem, Math.floor(row / heads), row % heads, pair, scores);
@@ -152,8 +152,8 @@ function attentionRows(problem: AttentionProblem | PathProblem): PlacedRow[] {
   });
 }
 
-function matmulRows(problem: MatmulProblem): PlacedRow[] {
-  return spread(problem.m, ROW_LIMIT).map((row) => {
+function matmulRows(problem: MatmulProblem, limit: number): PlacedRow[] {
+  return spread(problem.m, limit).map((row) => {
     const pair = rowPair(problem.n);
     matmulRow(problem, row, pair);
     return { offset: row * problem.n, stride: 1, ...pair };
@@ -243,9 +243,9 @@ function scanChannel({ tokens, channels, states, u, delta, a, b, c }: ScanProble
   }
 }
 
-function scanRows(problem: ScanProblem): PlacedRow[] {
+function scanRows(problem: ScanProblem, limit: number): PlacedRow[] {
   const { tokens, channels, states } = problem;
-  return spread(channels, ROW_LIMIT).flatMap((d) => {
+  return spread(channels, limit).flatMap((d) => {
     const o = rowPair(tokens);
     const state = rowPair(states);
     scanChannel(problem, d, o, state);
@@ -256,27 +256,27 @@ function scanRows(problem: ScanProblem): PlacedRow[] {
   });
 }
 
-function rowsOf(problem: Problem): { length: number; rows: PlacedRow[] } {
+function rowsOf(problem: Problem, limit: number): { length: number; rows: PlacedRow[] } {
   switch (problem.kind) {
     case 'path':
     case 'attention':
-      return { length: problem.queries * problem.heads * problem.dim, rows: attentionRows(problem) };
+      return { length: problem.queries * problem.heads * problem.dim, rows: attentionRows(problem, limit) };
     case 'matmul':
-      return { length: problem.m * problem.n, rows: matmulRows(problem) };
+      return { length: problem.m * problem.n, rows: matmulRows(problem, limit) };
     case 'linear': {
       const { heads, tokens, keyDim, valueDim } = problem;
       return { length: (tokens + keyDim) * heads * valueDim, rows: linearRows(problem) };
     }
     case 'scan': {
       const { tokens, channels, states } = problem;
-      return { length: (tokens + states) * channels, rows: scanRows(problem) };
+      return { length: (tokens + states) * channels, rows: scanRows(problem, limit) };
     }
   }
 }
 
-/** Computes the rows that results of a problem are compared with. */
-export function referenceOf(problem: Problem): Reference {
-  const { length, rows } = rowsOf(problem);
+/** Computes the rows that results of a problem are compared with; `limit` is how many of an attention, a product or a scan. */
+export function referenceOf(problem: Problem, limit = ROW_LIMIT): Reference {
+  const { length, rows } = rowsOf(problem, limit);
   let naiveError = 0;
   let largest = 0;
   for (const { exact, naive } of rows) {

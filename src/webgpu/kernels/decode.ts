@@ -108,17 +108,44 @@ export function attendConstants(p: CacheFields, rows: number, { facts }: Pick<Pl
   return fits ?? shapes.at(-1)!;
 }
 
+/** Query rows of a subgroup's keys: their elements and sums stay in registers. */
+const LANE_ROWS = 4;
+
+/** How a call goes through its keys: by subgroups where rows are whole units of 16 bytes and not too many, else by workgroups. */
+export function attendPass(p: CacheFields, rows: number, call: Pick<PlanCall, 'facts'>) {
+  const constants = attendConstants(p, rows, call);
+  const [kVectors, vVectors] = [4 / BYTES[p.kType]!, 4 / BYTES[p.vType]!];
+  const units = [p.dk / (4 * kVectors), p.dv / (4 * vVectors)] as const;
+  const LANES = Math.max(4, powerOfTwo(Math.max(...units)));
+  const fits = !(globalThis as { noLanes?: boolean }).noLanes && constants.K_WIDE && constants.V_WIDE && rows <= LANE_ROWS && LANES <= call.facts.subgroup;
+  if (!fits) return { constants, parts: ['attend-keys'] as const };
+  return {
+    parts: ['attend-lanes'] as const,
+    constants: {
+      ROWS: powerOfTwo(rows),
+      K_TYPE: p.kType,
+      K_VECTORS: kVectors,
+      K_UNITS: units[0],
+      V_TYPE: p.vType,
+      V_VECTORS: vVectors,
+      V_UNITS: units[1],
+      LANES,
+      KEYS: (globalThis as { keysAhead?: number }).keysAhead ?? 8,
+    },
+  };
+}
+
 export const decode = {
   decode: gpuKernel(DecodeParams, (p, call) => {
-    const constants = attendConstants(p, p.rows, call);
+    const { constants, parts } = attendPass(p, p.rows, call);
     const tiles = Math.ceil(p.rows / constants.ROWS);
-    return [{ shader: 'decode', constants, groups: call.items * tiles, extra: { tiles }, memory: 'wide' }];
+    return [{ shader: 'decode', parts, constants, groups: call.items * tiles, extra: { tiles }, memory: 'wide' }];
   }),
   decodeMerge: gpuKernel(DecodeParams, (p, { items }) => [
     { shader: 'decode-merge', constants: { LANES: lanesOf(Math.ceil(p.dv / 4)) }, groups: items },
   ]),
   indexAttend: gpuKernel(IndexAttendParams, (p, call) => {
-    const constants = attendConstants(p, p.rows, call);
+    const { constants, parts } = attendPass(p, p.rows, call);
     const tiles = Math.ceil(p.rows / constants.ROWS);
     const slots = call.items * p.blockQ;
     const splits = Math.max(1, Math.min(MOST_SPLITS, powerOfTwo(BUSY_GROUPS / Math.max(1, slots * tiles))));
@@ -131,7 +158,7 @@ export const decode = {
       const count = Math.min(most, slots - first);
       const extra = { tiles, splits, first: first * tiles * splits, partials };
       return [
-        { shader: 'index-attend', constants, groups: count * tiles * splits, extra, memory: 'wide' },
+        { shader: 'index-attend', parts, constants, groups: count * tiles * splits, extra, memory: 'wide' },
         { shader: 'index-merge', constants: merge, groups: count * p.rows, extra: { ...extra, first } },
       ] as const;
     }).flat();

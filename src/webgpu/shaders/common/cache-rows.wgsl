@@ -1,4 +1,4 @@
-//! use storage, attention-sequence
+//! use storage, sequence
 // Where rows of keys and values lie, in bytes; and 16 bytes of a row widened to floats.
 
 // Element offset of key j of head h by strides of batch (or page), time and head.

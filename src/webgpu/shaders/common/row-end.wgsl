@@ -38,4 +38,5 @@ fn joinRow(end: RowEnd, at: u32) -> RowEnd {
   return RowEnd(base + log(max(sum, 1e-37)), had || end.seen, end.inverse * now * inverse, old * inverse);
 }
 
-fn storeLse(at: u32, end: RowEnd) { storeU(at, select(NEGATIVE_INFINITY_BITS, bitcast<u32>(end.lse), end.seen)); }
+// The bits of an lse as it is written.
+fn lseBits(end: RowEnd) -> u32 { return select(NEGATIVE_INFINITY_BITS, bitcast<u32>(end.lse), end.seen); }

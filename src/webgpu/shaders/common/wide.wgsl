@@ -10,3 +10,19 @@ fn loadU4(at: u32) -> vec4u { return mem[at >> 4u]; }
 fn loadF4(at: u32) -> vec4f { return bitcast<vec4f>(mem[at >> 4u]); }
 
 fn storeF4(at: u32, x: vec4f) { mem[at >> 4u] = bitcast<vec4u>(x); }
+
+// What a thread of a simple kernel takes at a time: a vector here, an element where the memory is words. Shaders say Piece and serve both.
+alias Piece = vec4f;
+const PIECE = 4u;
+fn loadPiece(at: u32) -> Piece { return loadF4(at); }
+fn storePiece(at: u32, x: Piece) { storeF4(at, x); }
+
+// A vector of which only `left` elements are there, here a multiple of four, zeros behind them; and its store.
+fn loadSome(at: u32, left: i32) -> vec4f {
+  if (left > 0) { return loadF4(at); }
+  return vec4f(0.0);
+}
+fn storeSome(at: u32, x: vec4f, left: i32) {
+  if (left > 0) { storeF4(at, x); }
+}
+fn storeU4(at: u32, x: vec4u) { mem[at >> 4u] = x; }

@@ -23,3 +23,33 @@ fn storeF4(at: u32, x: vec4f) {
   mem[i + 2u] = bits.z;
   mem[i + 3u] = bits.w;
 }
+
+// What a thread of a simple kernel takes at a time: an element here, a vector where the memory is wide. Shaders say Piece and serve both.
+alias Piece = f32;
+const PIECE = 1u;
+fn loadPiece(at: u32) -> Piece { return loadF(at); }
+fn storePiece(at: u32, x: Piece) { storeF(at, x); }
+
+// A vector of which only `left` elements are there, zeros behind them; and its store.
+fn loadSome(at: u32, left: i32) -> vec4f {
+  var x = vec4f(0.0);
+  let i = at >> 2u;
+  if (left > 0) { x.x = bitcast<f32>(mem[i]); }
+  if (left > 1) { x.y = bitcast<f32>(mem[i + 1u]); }
+  if (left > 2) { x.z = bitcast<f32>(mem[i + 2u]); }
+  if (left > 3) { x.w = bitcast<f32>(mem[i + 3u]); }
+  return x;
+}
+fn storeSome(at: u32, x: vec4f, left: i32) {
+  if (left > 0) { storeF(at, x.x); }
+  if (left > 1) { storeF(at + 4u, x.y); }
+  if (left > 2) { storeF(at + 8u, x.z); }
+  if (left > 3) { storeF(at + 12u, x.w); }
+}
+fn storeU4(at: u32, x: vec4u) {
+  let i = at >> 2u;
+  mem[i] = x.x;
+  mem[i + 1u] = x.y;
+  mem[i + 2u] = x.z;
+  mem[i + 3u] = x.w;
+}

@@ -1,4 +1,4 @@
-//! use score-rules, cache-rows
+//! use attended-head
 //! const ROWS, CHUNK, Q_VECTORS, WEIGHTS, PARTS, K_TYPE, K_WIDE, K_VECTORS, K_UNITS, V_TYPE, V_WIDE, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS
 // Attention of ROWS query rows on keys of one head, by a workgroup of 128 threads: an online softmax over chunks of CHUNK keys, whose scores
 // come before their values, so that loads do not wait for each other and a chunk costs few barriers.
@@ -11,11 +11,6 @@
 //
 // What includes it says which rows and keys: headOfRow(r), queryOfRow(r), keyOf(n), scoreOf(r, n, j, product).
 
-var<private> sequence: Sequence;
-var<private> kvHead: i32;
-// rows with a query
-var<private> live: u32;
-
 var<workgroup> qs: array<vec4f, Q_VECTORS>;
 var<workgroup> weights: array<f32, WEIGHTS>;
 var<workgroup> parts: array<f32, PARTS>;
@@ -26,7 +21,6 @@ var<workgroup> keyScales: array<f32, CHUNK>;
 var<workgroup> valueScales: array<f32, CHUNK>;
 var<workgroup> reduced: array<f32, 128>;
 var<workgroup> factors: array<f32, ROWS>;
-var<workgroup> keyRange: vec2u;
 
 // Queries go to workgroup memory, scaled: vector e of unit u of row r at (r * K_VECTORS + e) * K_UNITS + u.
 fn loadQueries(t: u32) {

@@ -1,5 +1,5 @@
 //! params DecodeParams
-//! use group, attend-keys
+//! use group
 //! extra tiles: u32
 // Attention of a few queries over one span of a long cache, unnormalised: see assembly/decode/decode.ts. Here a row of partials whose
 // split saw no key has m = HIDDEN, not -Infinity.

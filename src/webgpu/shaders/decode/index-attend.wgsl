@@ -1,5 +1,5 @@
 //! params IndexAttendParams
-//! use group, attend-keys
+//! use group
 //! extra tiles: u32, splits: u32, first: u32, partials: u32
 // Attention of every query on its own list of keys, unnormalised: see assembly/decode/index-attend.ts for the operands.
 //

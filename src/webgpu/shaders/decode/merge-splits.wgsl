@@ -62,5 +62,5 @@ fn mergeSplits(s: Sequence, h: i32, i: i32, begin: u32, stride: u32, splits: u32
     workgroupBarrier();
   }
   // every thread has read the lse that is there: barriers lie between
-  if (p.lse != 0u && t == 0u) { storeLse(lseAt, end); }
+  if (p.lse != 0u && t == 0u) { storeU(lseAt, lseBits(end)); }
 }

@@ -1,0 +1,10 @@
+/**
+ * When a shader may take four elements at a time.
+ *
+ * @module
+ */
+
+/** Whether all addresses, in bytes, and all strides and lengths, in f32 elements, are those of whole vectors of four. */
+export function aligned(addresses: readonly number[], elements: readonly number[]): boolean {
+  return addresses.every((at) => at % 16 === 0) && elements.every((n) => n % 4 === 0);
+}

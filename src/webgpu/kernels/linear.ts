@@ -1,0 +1,154 @@
+/**
+ * The gated-linear engine: chunks of 64 tokens by matrix products, or token by token.
+ *
+ * @module
+ */
+import { JoinSegmentParams, LinearParams, StabilizerParams, TimeStepParams } from '../../generated/params.ts';
+import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
+
+type Linear = Fields<typeof LinearParams>;
+
+/** Tokens of a chunk, rows and columns of a tile. */
+const CHUNK = 64;
+const TILE = 64;
+/** Sequences of no more tokens go token by token. */
+const FEW_TOKENS = 16;
+/** Columns of a group that goes token by token, and its threads that share a column. */
+const STRIP = 16;
+const LANES = 16;
+/** Most rows of a thread that it keeps in registers. */
+const MOST_ROWS = 16;
+/** Heads of a group of the stabilizer. */
+const HEADS = 16;
+/** Bytes of scratch for the chunks that are done at once. */
+const MANY_BYTES = 2 ** 28;
+const LESS_BYTES = 2 ** 26;
+const ROOMY = 2 ** 30;
+const READ = 1;
+const WRITE = 2;
+
+const roundUp = (x: number, to: number) => Math.ceil(x / to) * to;
+/** Whether an address and strides of f32 are multiples of four elements. */
+const wide = (address: number, ...strides: number[]) => address % 16 === 0 && strides.every((x) => x % 4 === 0);
+
+/** How an operand of any type may be read. */
+const wideQ = (p: Linear) => p.qType === 0 && wide(p.q, p.qStrideB, p.qStrideT, p.qStrideH, p.dk);
+const wideK = (p: Linear) => p.kType === 0 && wide(p.k, p.kStrideB, p.kStrideT, p.kStrideH, p.dk);
+const wideV = (p: Linear) => p.vType === 0 && wide(p.v, p.vStrideB, p.vStrideT, p.vStrideH, p.dv);
+const wideG = (p: Linear) => p.gateKind !== 2 || wide(p.g, p.gStrideB, p.gStrideT, p.gStrideH, p.dk);
+
+/** Token by token: sums of keys may be updated in place, and all groups of a head read them first. */
+function recurrent(p: Linear, call: PlanCall): Pass[] {
+  const strips = groupsOf(p.dv, STRIP);
+  const groups = p.sequenceCount * p.heads * strips;
+  const count = groups * p.dk;
+  const zFrom = p.normalizer ? call.scratch(count * 4) : 0;
+  const rows = 2 ** Math.ceil(Math.log2(Math.max(1, groupsOf(p.dk, LANES))));
+  const inMemory = rows > MOST_ROWS;
+  const step: Pass = {
+    shader: 'linear-recurrent',
+    constants: { ROWS: inMemory ? 1 : rows, IN_MEMORY: inMemory },
+    groups,
+    extra: { strips, zFrom },
+  };
+  if (!p.normalizer) return [step];
+  const copy: Pass = { shader: 'linear-key-sums', groups: groupsOf(count, 256), extra: { strips, zFrom, count } };
+  return [copy, step];
+}
+
+/**
+ * Chunks of 64 tokens: what each is made of, what it adds to the state, the states that they begin with, outputs. As many chunks at once
+ * as the scratch holds.
+ */
+function chunked(p: Linear, call: PlanCall): Pass[] {
+  const { dk, dv, heads, sequenceCount, length } = p;
+  const reads = (p.mode & READ) !== 0;
+  const writes = (p.mode & WRITE) !== 0;
+  const kp = roundUp(dk, 16);
+  const vp = roundUp(dv, 4);
+  const perSequence = groupsOf(length, CHUNK);
+  const slots = p.sequences ? Math.floor(length / CHUNK) + sequenceCount : perSequence * sequenceCount;
+  const stateBytes = 4 * (kp * vp + (p.normalizer ? kp : 0));
+  const leftBytes = reads ? 4 * CHUNK * (CHUNK + kp) : 0;
+  const keyBytes = writes ? 4 * CHUNK * kp : 0;
+  const bytes = heads * (leftBytes + keyBytes + (writes ? stateBytes + 4 * kp : 0));
+  const most = call.facts.bindingBytes >= ROOMY ? MANY_BYTES : LESS_BYTES;
+  const atOnce = Math.max(1, Math.min(slots, Math.floor(most / Math.max(1, bytes))));
+  const left = call.scratch(atOnce * heads * leftBytes);
+  const keys = call.scratch(atOnce * heads * keyBytes);
+  const decays = call.scratch(writes ? atOnce * heads * 4 * kp : 0);
+  const states = call.scratch((writes ? atOnce : sequenceCount) * heads * stateBytes);
+
+  const rowGates = p.gateKind === 2 || p.gateLinear !== 0;
+  const wideStates =
+    wide(p.stateOut, p.stateStrideN, p.stateStrideH, p.stateStrideK, dv) &&
+    p.stateStrideV === 1 &&
+    (!p.stateIn || (wide(p.stateIn, p.inStrideN, p.inStrideH, p.inStrideK) && p.inStrideV === 1)) &&
+    (!p.normalizer || (wide(p.zIn, dk) && wide(p.zOut))) &&
+    (!p.decayOut || wide(p.decayOut, dk));
+  const bonus = p.bonus !== 0 || p.bonusScalar !== 0;
+  const readsKeys = writes && bonus;
+  const readsQueries = readsKeys || p.normalizer === 4;
+  const wideRows =
+    wideV(p) &&
+    (!readsQueries || wideQ(p)) &&
+    (!readsKeys || ((p.tied ? wideG(p) : wideK(p)) && (!p.bonus || wide(p.bonus, p.bonusStrideH))));
+  const wideO = wide(p.o, p.oStrideB, p.oStrideT, p.oStrideH, dv);
+
+  const parts = (slot: number, count: number): Pass[] => {
+    const chunks = count * heads;
+    const blocks = groupsOf((kp * vp) / 4 + (p.normalizer ? kp / 4 : 0) + (p.decayOut ? kp / 4 : 0), 64);
+    const shared = { slot, perSequence, kp };
+    const prepare: Pass = {
+      shader: rowGates ? 'linear-prepare-rows' : 'linear-prepare',
+      constants: { WIDE: (!reads || wideQ(p)) && (!writes || p.tied !== 0 || wideK(p)) && wideG(p) },
+      groups: chunks,
+      extra: { ...shared, left, keys, decays },
+      memory: 'wide',
+    };
+    const add: Pass = {
+      shader: 'linear-states',
+      constants: { WIDE: wideV(p) },
+      groups: writes ? chunks * groupsOf(kp, TILE) * groupsOf(vp, TILE) : 0,
+      extra: { ...shared, vp, stateBytes, keys, states },
+      memory: 'wide',
+    };
+    const scan: Pass = {
+      shader: wideStates ? 'linear-scan-wide' : 'linear-scan-words',
+      groups: sequenceCount * heads * blocks,
+      extra: { ...shared, slots: count, vp, stateBytes, states, decays, blocks },
+      memory: wideStates ? 'wide' : 'words',
+    };
+    const write: Pass = {
+      shader: wideO ? 'linear-outputs-wide' : 'linear-outputs-words',
+      constants: { WIDE: wideRows },
+      groups: reads ? chunks * groupsOf(vp, TILE) : 0,
+      extra: { ...shared, vp, stateBytes, left, states },
+      memory: wideO ? 'wide' : 'words',
+    };
+    return [prepare, add, scan, write];
+  };
+  const passes = parts(0, Math.min(atOnce, slots));
+  for (let slot = atOnce; slot < slots; slot += atOnce) passes.push(...parts(slot, Math.min(atOnce, slots - slot)));
+  return passes;
+}
+
+export const linear = {
+  linear: gpuKernel(LinearParams, (p, call) => {
+    if (p.gateEvery > 1) return call.refuse(`a gate for every ${p.gateEvery} tokens`);
+    const few = p.length <= FEW_TOKENS && p.mode !== READ;
+    return p.gv || few ? recurrent(p, call) : chunked(p, call);
+  }),
+  linearStep: gpuKernel(LinearParams, recurrent),
+  joinSegment: gpuKernel(JoinSegmentParams, (p, { items }) => {
+    const count = items * p.dv;
+    return [{ shader: 'join-segment', groups: groupsOf(count, 256), extra: { count } }];
+  }),
+  stabilize: gpuKernel(StabilizerParams, (p, { items }) => [
+    { shader: 'stabilize', groups: (items / p.heads) * groupsOf(p.heads, HEADS) },
+  ]),
+  timeStep: gpuKernel(TimeStepParams, (p, { items }) => {
+    const count = items * p.heads;
+    return [{ shader: 'time-step', groups: groupsOf(count, 256), extra: { count } }];
+  }),
+};

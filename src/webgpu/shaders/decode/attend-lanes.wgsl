@@ -1,0 +1,135 @@
+//! use attended-head
+//! enable subgroups
+//! const ROWS, K_TYPE, K_VECTORS, K_UNITS, V_TYPE, V_VECTORS, V_UNITS, LANES, KEYS
+// Attention of ROWS query rows on keys of one head, by a workgroup of 128 threads: as attend-keys, where rows are whole units of 16 bytes
+// and at most as many as a subgroup has threads. LANES neighbouring threads have one unit of a row each; KEYS keys and values
+// of a run of lanes are on their way at once, and nobody waits for the others until the end.
+
+const SLOTS = 128u / LANES;
+
+var<private> q: array<array<vec4f, K_VECTORS>, ROWS>;
+var<workgroup> tops: array<f32, SLOTS * ROWS>;
+var<workgroup> totals: array<f32, SLOTS * ROWS>;
+var<workgroup> shares: array<vec4f, 128>;
+
+fn loadQueries(t: u32) {
+  let lane = t % LANES;
+  let factor = scoreFactor();
+  for (var r = 0u; r < ROWS; r++) {
+    for (var e = 0u; e < K_VECTORS; e++) {
+      q[r][e] = vec4f();
+      if (r < live && lane < K_UNITS) {
+        let row = sequence.batch * p.qStrideB + (sequence.qStart + queryOfRow(r)) * p.qStrideT + headOfRow(r) * p.qStrideH;
+        let base = p.q + u32(row) * bytesOfType(p.qType);
+        q[r][e] = elements4(p.qType, base, i32((lane * K_VECTORS + e) * 4u), p.dk) * factor;
+      }
+    }
+  }
+}
+
+// Without a branch around the load: what is merged behind one has to have arrived.
+fn keyUnit(j: i32, lane: u32) -> vec4u {
+  let own = u32(p.dk - p.kRestDim) / (4u * K_VECTORS);
+  let u = min(lane, K_UNITS - 1u);
+  var at = keyRow(sequence, j, kvHead) + u * 16u;
+  if (p.kRest != 0u) { at = select(at, restRow(sequence, j) + (u - own) * 16u, u >= own); }
+  return loadU4(at);
+}
+
+fn vectorOf(kind: u32, x: vec4u, e: u32) -> vec4f {
+  switch kind {
+    case 0u: { return bitcast<vec4f>(x); }
+    case 1u: { return halves(x[e * 2u], x[e * 2u + 1u]); }
+    case 2u: { return bfloats(x[e * 2u], x[e * 2u + 1u]); }
+    default: { return bytes4(x[e]); }
+  }
+}
+
+fn sumOfLanes(x: f32) -> f32 {
+  var y = x;
+  for (var b = 1u; b < LANES; b = b << 1u) { y += subgroupShuffleXor(y, b); }
+  return y;
+}
+
+// Goes through the keys of numbers [low, high) and writes each row's o, unnormalised, then m and l at out + r * stride.
+fn attendKeys(low: u32, high: u32, t: u32, out: u32, stride: u32) {
+  let lane = t % LANES;
+  let slot = t / LANES;
+  var top: array<f32, ROWS>;
+  var l: array<f32, ROWS>;
+  var sums: array<array<vec4f, V_VECTORS>, ROWS>;
+@repeat r ROWS
+  top[r] = HIDDEN;
+@end
+  for (var first = low; first < high; first += SLOTS * KEYS) {
+    var keys = array<vec4u, KEYS>();
+    var values = array<vec4u, KEYS>();
+@repeat i KEYS
+    // behind the last key it is read again
+    let j = keyOf(min(first + i * SLOTS + slot, high - 1u));
+    keys[i] = keyUnit(j, lane);
+    values[i] = loadU4(valueRow(sequence, j, kvHead) + min(lane, V_UNITS - 1u) * 16u);
+@end
+@repeat r ROWS
+    var scores = array<f32, KEYS>();
+    var raised = top[r];
+@repeat i KEYS
+    var product = 0.0;
+@repeat e K_VECTORS
+    product += dot(q[r][e], vectorOf(K_TYPE, keys[i], e));
+@end
+    product = sumOfLanes(product);
+    let n = first + i * SLOTS + slot;
+    scores[i] = HIDDEN;
+    if (n < high && r < live) {
+      let j = keyOf(n);
+      if (K_TYPE == 3u) { product *= loadF(p.kScale + scaleAt(sequence, j, kvHead)); }
+      scores[i] = scoreOf(r, n, j, product);
+    }
+    raised = max(raised, scores[i]);
+@end
+    let factor = weightOf(top[r], raised);
+    top[r] = raised;
+    l[r] *= factor;
+@repeat e V_VECTORS
+    sums[r][e] *= factor;
+@end
+@repeat i KEYS
+    var weight = weightOf(scores[i], raised);
+    l[r] += weight;
+    if (V_TYPE == 3u && weight != 0.0) {
+      weight *= loadF(p.vScale + scaleAt(sequence, keyOf(first + i * SLOTS + slot), kvHead));
+    }
+@repeat e V_VECTORS
+    sums[r][e] += weight * vectorOf(V_TYPE, values[i], e);
+@end
+@end
+@end
+  }
+
+  for (var r = 0u; r < ROWS; r++) {
+    if (lane == 0u) {
+      tops[slot * ROWS + r] = top[r];
+      totals[slot * ROWS + r] = l[r];
+    }
+  }
+  workgroupBarrier();
+  for (var r = 0u; r < ROWS; r++) {
+    var highest = HIDDEN;
+    for (var n = 0u; n < SLOTS; n++) { highest = max(highest, tops[n * ROWS + r]); }
+    var total = 0.0;
+    for (var n = 0u; n < SLOTS; n++) { total += totals[n * ROWS + r] * weightOf(tops[n * ROWS + r], highest); }
+    let factor = weightOf(top[r], highest);
+    for (var e = 0u; e < V_VECTORS; e++) {
+      workgroupBarrier();
+      shares[t] = sums[r][e] * factor;
+      workgroupBarrier();
+      if (t < V_UNITS && r < live) {
+        var sum = vec4f();
+        for (var n = 0u; n < SLOTS; n++) { sum += shares[n * LANES + t]; }
+        storeF4(out + r * stride + (t * V_VECTORS + e) * 16u, sum);
+      }
+    }
+    if (t == 0u && r < live) { storeF4(out + r * stride + u32((p.dv + 7) & ~7) * 4u, vec4f(highest, total, 0.0, 0.0)); }
+  }
+}
