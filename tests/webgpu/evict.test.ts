@@ -89,11 +89,19 @@ test('heads that attend alike, and heads in another order', async () => {
     }),
     0,
   );
-  for (const [dtype, d] of [['f32', 5], ['f16', 6], ['bf16', 5]] as const) {
+  for (const [dtype, d] of [
+    ['f32', 5],
+    ['f16', 6],
+    ['bf16', 5],
+  ] as const) {
     await sameOnBoth(
       (rt) => {
         const { floats } = maker(6);
-        return { x: floats(rt, [2, 4, 6, d]), order: rt.tensor(Int32Array.from([5, 0, 3]), [3], 'i32'), o: rt.zeros([2, 4, 3, d], dtype) };
+        return {
+          x: floats(rt, [2, 4, 6, d]),
+          order: rt.tensor(Int32Array.from([5, 0, 3]), [3], 'i32'),
+          o: rt.zeros([2, 4, 3, d], dtype),
+        };
       },
       laid((b, { x, order, o }) => {
         putHeads(b, x!, order!, o!);

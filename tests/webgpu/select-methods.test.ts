@@ -1,8 +1,8 @@
 import { after, test } from 'node:test';
-import { principalDirections, heavyChannels, takeChannels } from '../../src/engines/select/channels.ts';
+import { heavyChannels, principalDirections, takeChannels } from '../../src/engines/select/channels.ts';
+import { selectTopK } from '../../src/engines/select/choose.ts';
 import { addLogCounts, spreadLabels } from '../../src/engines/select/cluster-maps.ts';
 import { centreRows, collisionScores, samplingBias } from '../../src/engines/select/collisions.ts';
-import { selectTopK } from '../../src/engines/select/choose.ts';
 import { diagonalSums } from '../../src/engines/select/diagonal-sums.ts';
 import { farTokens, representatives } from '../../src/engines/select/far-tokens.ts';
 import { gatheredBits } from '../../src/engines/select/gathered-bits.ts';
@@ -13,10 +13,10 @@ import { minMaxGates } from '../../src/engines/select/min-max.ts';
 import { pageBounds } from '../../src/engines/select/page-bounds.ts';
 import { hideDissimilar, selfSimilarity, showDissimilar } from '../../src/engines/select/self-similarity.ts';
 import { slashBlocks } from '../../src/engines/select/slash-blocks.ts';
-import { sparqBlend, sparqScores } from '../../src/engines/select/sparq.ts';
 import { softmaxMap } from '../../src/engines/select/softmax-map.ts';
-import { queryAware, stripeBlocks } from '../../src/engines/select/stripe-blocks.ts';
 import { sortByLabel } from '../../src/engines/select/sort.ts';
+import { sparqBlend, sparqScores } from '../../src/engines/select/sparq.ts';
+import { queryAware, stripeBlocks } from '../../src/engines/select/stripe-blocks.ts';
 import { tailFit } from '../../src/engines/select/tail-fit.ts';
 import { tokenLists } from '../../src/engines/select/token-lists.ts';
 import type { Tensor } from '../../src/index.ts';
@@ -34,7 +34,11 @@ test('maps of clusters, and labels spread', async () => {
   await sameOnBoth(
     (rt) => {
       const { floats, ints } = maker(1);
-      return { map: floats(rt, [2, 4, 3, 19]), counts: ints(rt, [2, 2, 19], 0, 5), labels: ints(rt, [2, 2, 77], -1, 19) };
+      return {
+        map: floats(rt, [2, 4, 3, 19]),
+        counts: ints(rt, [2, 2, 19], 0, 5),
+        labels: ints(rt, [2, 2, 77], -1, 19),
+      };
     },
     laid((b, { map, counts, labels }) => {
       addLogCounts(b, map!, counts!);
@@ -83,7 +87,14 @@ test('blocks that are alike in themselves', async () => {
       };
       hideDissimilar(b, map!, similarity);
       showDissimilar(b, map!, bits!, similarity, true);
-      return { q: similarity.q, k: similarity.k, long: selfSimilarity(b, k!, 100), wide: selfSimilarity(b, wide!, 5), map, bits };
+      return {
+        q: similarity.q,
+        k: similarity.k,
+        long: selfSimilarity(b, k!, 100),
+        wide: selfSimilarity(b, wide!, 5),
+        map,
+        bits,
+      };
     }),
     TIGHT,
   );
@@ -99,8 +110,16 @@ test('blocks of diagonals, stripes and gathered columns', async () => {
       return {
         slashes: sparse([1, 3, 1, 5]),
         chosen: sparse([1, 3, 7, 1]),
-        guess: floats(rt, [2, 3, 1, 40]).contiguous ? rt.tensor(Float32Array.from({ length: 240 }, (_, n) => (1 + (n % 7)) / 160), [2, 3, 1, 40]) : undefined,
-        sums: rt.tensor(Float32Array.from({ length: 240 }, (_, n) => (n < 120 ? (1 + (n % 7)) / 20 : (n % 11) / 25)), [2, 3, 1, 40]),
+        guess: floats(rt, [2, 3, 1, 40]).contiguous
+          ? rt.tensor(
+              Float32Array.from({ length: 240 }, (_, n) => (1 + (n % 7)) / 160),
+              [2, 3, 1, 40],
+            )
+          : undefined,
+        sums: rt.tensor(
+          Float32Array.from({ length: 240 }, (_, n) => (n < 120 ? (1 + (n % 7)) / 20 : (n % 11) / 25)),
+          [2, 3, 1, 40],
+        ),
         budgets: ints(rt, [2, 2, 3], 2, 30),
         pairs: sparse([2, 3, 40, 2]),
         stripes: sparse([2, 3, 1, 2]),
@@ -179,7 +198,11 @@ test('directions of most variance', async () => {
           const x = Array.from({ length: d }, (_, c) => (random() - 0.5) * 1.7 ** c);
           for (let c = 0; c < d; ++c) data[row * d + c] = x[c]! + 0.5 * x[(c + 1) % d]! + 0.1 * row;
         }
-        return { k: rt.tensor(data, [2, 90, 2, d]), basis: rt.zeros([2, Math.min(d, 3), d]), variances: rt.zeros([2, Math.min(d, 3)]) };
+        return {
+          k: rt.tensor(data, [2, 90, 2, d]),
+          basis: rt.zeros([2, Math.min(d, 3), d]),
+          variances: rt.zeros([2, Math.min(d, 3)]),
+        };
       },
       laid((b, { k, basis, variances }) => {
         principalDirections(b, k!, basis!, variances!);

@@ -1,5 +1,5 @@
 //! params StorePagesParams
-//! use group, narrow-float
+//! use group, round-bits
 //! const D
 // Puts keys and values of tokens into pages, each a run of rows of one head: see assembly/elementwise/store-pages.ts for the operands.
 // Rows are whole words. The scale of an i8 row is chosen as there; sums are in another order, so that of two units which miss a row
@@ -47,7 +47,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (p.type_ == 0) {
     for (var c = t; c < d; c += 64u) { storeF(rows + (at + c) * 4u, row[c]); }
   } else if (p.type_ != 3) {
-    for (var c = t * 2u; c < d; c += 128u) { storeU(rows + (at + c) * 2u, narrowPair(p.type_, row[c], row[c + 1u])); }
+    for (var c = t * 2u; c < d; c += 128u) {
+      let pair = bitcast<vec2u>(vec2f(row[c], row[c + 1u]));
+      var word = roundedHalf(pair.x) | (roundedHalf(pair.y) << 16u);
+      if (p.type_ == 2) { word = roundedBfloat(pair.x) | (roundedBfloat(pair.y) << 16u); }
+      storeU(rows + (at + c) * 2u, word);
+    }
   }
   if (p.type_ != 3) { return; }
 
