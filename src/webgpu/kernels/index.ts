@@ -10,12 +10,12 @@ import { delta } from './delta.ts';
 import { elementwise } from './elementwise.ts';
 import { evict } from './evict.ts';
 import { fastWeight } from './fast-weight.ts';
-import { features, features } from './features.ts';
-import { flash, flash } from './flash.ts';
+import { features } from './features.ts';
+import { flash } from './flash.ts';
 import { gate } from './gate.ts';
-import { gemm, gemm, gemm } from './gemm.ts';
-import { linear, linear, linear } from './linear.ts';
-import { logLinear, logLinear } from './log-linear.ts';
+import { gemm } from './gemm.ts';
+import { linear } from './linear.ts';
+import { logLinear } from './log-linear.ts';
 import { lowrank } from './lowrank.ts';
 import { path } from './path.ts';
 import { probe } from './probe.ts';
@@ -26,20 +26,20 @@ import { select } from './select.ts';
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...decode,
+  ...delta,
   ...elementwise,
-  ...fastWeight,
-  ...select,
   ...evict,
-  ...flash,
-  ...probe,
-  ...scan,
+  ...fastWeight,
   ...features,
+  ...flash,
+  ...gate,
+  ...gemm,
   ...linear,
   ...logLinear,
-  ...runningSums,
-  ...gemm,
   ...lowrank,
-  ...gate,
-  ...delta,
   ...path,
+  ...probe,
+  ...runningSums,
+  ...scan,
+  ...select,
 };
