@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FastWeightParams } from '../../generated/params.ts';
+import { FastWeightParams } from '../../generated/gpu-params.ts';
 import { gpuKernel } from '../kernel.ts';
 
 /** Tokens of a part of a mini-batch. */
