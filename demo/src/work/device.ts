@@ -23,7 +23,9 @@ export async function deviceReport(rt: Runtime, turn: (progress: Progress) => Pr
   const apart = await createRuntime({ threads: 1 });
   const memory = apart.probe('read', MEMORY_BYTES);
   apart.dispose();
-  const { backend, build, variant, variantReason, threads, threadsReason, host } = rt.info();
+  const info = rt.info();
+  if (info.backend !== 'wasm') throw new TypeError(`the report is of WebAssembly, the runtime of ${info.backend}`);
+  const { backend, build, variant, variantReason, threads, threadsReason, host } = info;
   const said = (value: true | string) => (value === true ? 'yes' : `no: ${value}`);
   return {
     'user agent': navigator.userAgent,

@@ -131,5 +131,6 @@ export async function race(
     }
   }
   await turn({ done, total, label: 'done' });
-  return { threads: maker.info().threads };
+  const info = maker.info();
+  return { threads: info.backend === 'wasm' ? info.threads : 0 };
 }
