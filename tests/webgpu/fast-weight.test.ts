@@ -1,0 +1,140 @@
+import { after, test } from 'node:test';
+import { type Runtime, titans, titansLinear, titansLinearStep, tttLinear, tttLinearStep } from '../../src/index.ts';
+import { type FloatSample, floats, normal, randomFrom } from '../samples.ts';
+import { bothRuntimes, sameOnBoth } from './both.ts';
+import { goldenOnGpu } from './golden.ts';
+
+after(async () => (await bothRuntimes()).gpu.dispose());
+
+const TIGHT = 1e-4;
+const tensor = (rt: Runtime, x: FloatSample) => rt.tensor(x.data, x.shape as number[]);
+
+goldenOnGpu(['ttt_linear', 'titans_linear']);
+
+/** q, k, v [B, T, H, D] and a norm. */
+function inputs(rt: Runtime, random: () => number, [B, T, H, D]: readonly number[], norm: boolean) {
+  const tokens = [B!, T!, H!, D!];
+  return {
+    q: tensor(rt, normal(random, tokens)),
+    k: tensor(rt, normal(random, tokens, 0.5)),
+    v: tensor(rt, normal(random, tokens)),
+    ...(norm && {
+      lnWeight: tensor(rt, normal(random, [H!, D!])),
+      lnBias: tensor(rt, normal(random, [H!, D!], 0.1)),
+    }),
+  };
+}
+
+for (const { shape, miniBatch, lengths, norm } of [
+  { shape: [2, 65, 2, 18], miniBatch: 16, norm: true },
+  { shape: [1, 3, 1, 1], miniBatch: 2, norm: false },
+  { shape: [1, 70, 2, 20], miniBatch: 40, lengths: [0, 33, 37], norm: true },
+  { shape: [1, 37, 1, 64], miniBatch: 16, norm: true },
+] as { shape: number[]; miniBatch: number; lengths?: number[]; norm: boolean }[]) {
+  const [B, T, H, D] = shape as [number, number, number, number];
+  const N = lengths?.length ?? B;
+  const at = (i: number) => (lengths ?? []).slice(0, i).reduce((sum, n) => sum + n, 0);
+  const packed = (rt: Runtime) =>
+    lengths ? { cuSeqlens: rt.tensor(Int32Array.from({ length: N + 1 }, (_, i) => at(i)), [N + 1]) } : {};
+  const label = `[${shape}] in mini-batches of ${miniBatch}${lengths ? `, packed ${lengths}` : ''}`;
+
+  test(`tttLinear ${label}`, async () => {
+    await sameOnBoth(
+      (rt) => {
+        const random = randomFrom(T + D);
+        return {
+          ...inputs(rt, random, shape, norm),
+          eta: tensor(rt, floats([B, T, H], () => 0.3 * random())),
+          initialState: tensor(rt, normal(random, [N, H, D, D], 0.1)),
+          initialStateBias: tensor(rt, normal(random, [N, H, 1, D], 0.1)),
+          initialGradient: tensor(rt, normal(random, [N, H, (D + 1) * D], 0.1)),
+          ...(lengths && { tokenIdx: tensor(rt, floats([miniBatch], random)) }),
+          initialPosition: rt.tensor(Int32Array.from({ length: N }, (_, i) => (i + 1) % miniBatch), [N]),
+          ...packed(rt),
+        };
+      },
+      (operands) => tttLinear(operands, { miniBatchSize: miniBatch, flush: lengths !== undefined }),
+      TIGHT,
+    );
+  });
+
+  test(`titansLinear ${label}`, async () => {
+    await sameOnBoth(
+      (rt) => {
+        const random = randomFrom(T + D);
+        return {
+          ...inputs(rt, random, shape, norm),
+          eta: tensor(rt, floats([B, T, H], random)),
+          theta: tensor(rt, floats([B, T, H], () => 0.1 * random())),
+          alpha: tensor(rt, floats([B, T, H], () => 0.2 * random())),
+          initialState: tensor(rt, normal(random, [N, H, D, D], 0.1)),
+          initialMomentum: tensor(rt, normal(random, [N, H, D, D], 0.1)),
+          ...(norm && {
+            initialAnchor: tensor(rt, normal(random, [N, H, D, D], 0.1)),
+            initialPosition: rt.tensor(Int32Array.from({ length: N }, (_, i) => (i + 1) % miniBatch), [N]),
+          }),
+          ...packed(rt),
+        };
+      },
+      (operands) => titansLinear(operands, { chunkSize: miniBatch }),
+      TIGHT,
+    );
+  });
+}
+
+test('titans with two layers', async () => {
+  const [B, T, H, D] = [1, 21, 2, 6];
+  await sameOnBoth(
+    (rt) => {
+      const random = randomFrom(5);
+      return {
+        ...inputs(rt, random, [B, T, H, D], true),
+        eta: tensor(rt, floats([B, T, H], random)),
+        theta: tensor(rt, floats([B, T, H], () => 0.1 * random())),
+        alpha: tensor(rt, floats([B, T, H], () => 0.2 * random())),
+        initialState: tensor(rt, normal(random, [B, H, 8 * D * D], 0.3)),
+      };
+    },
+    (operands) => titans(operands),
+    TIGHT,
+  );
+});
+
+test('steps update states in place', async () => {
+  const [B, H, D] = [2, 2, 18];
+  await sameOnBoth(
+    (rt) => {
+      const random = randomFrom(6);
+      return {
+        q: tensor(rt, normal(random, [B, H, D])),
+        k: tensor(rt, normal(random, [B, H, D])),
+        v: tensor(rt, normal(random, [B, H, D])),
+        eta: tensor(rt, floats([B, H], random)),
+        state: tensor(rt, normal(random, [B, H, D, D])),
+        gradient: tensor(rt, normal(random, [B, H, D * D])),
+        position: rt.tensor(Int32Array.of(3, 15), [B]),
+      };
+    },
+    async (operands) => ({ ...tttLinearStep(operands), ...operands }),
+    TIGHT,
+  );
+  await sameOnBoth(
+    (rt) => {
+      const random = randomFrom(7);
+      return {
+        q: tensor(rt, normal(random, [B, H, D])),
+        k: tensor(rt, normal(random, [B, H, D])),
+        v: tensor(rt, normal(random, [B, H, D])),
+        eta: tensor(rt, floats([B, H], random)),
+        theta: tensor(rt, floats([B, H], random)),
+        alpha: tensor(rt, floats([B, H], random)),
+        state: tensor(rt, normal(random, [B, H, D, D])),
+        momentum: tensor(rt, normal(random, [B, H, D, D])),
+        anchor: tensor(rt, normal(random, [B, H, D, D])),
+        position: rt.tensor(Int32Array.of(3, 15), [B]),
+      };
+    },
+    async (operands) => ({ ...titansLinearStep(operands), ...operands }),
+    TIGHT,
+  );
+});
