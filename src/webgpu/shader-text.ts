@@ -18,7 +18,7 @@ function partsOf(name: ShaderName, found: ShaderName[] = []): ShaderName[] {
 }
 
 /** Names of fields that the language keeps for itself get a line behind them. */
-const RESERVED = new Set(['final', 'move', 'partition', 'shared', 'target']);
+const RESERVED = new Set(['final', 'move', 'partition', 'shared', 'target', 'type']);
 
 /** Fields of a params object behind those of its class: every shader has the number of workgroups with work. */
 export function extraFields(name: ShaderName): readonly (readonly [name: string, type: string])[] {
