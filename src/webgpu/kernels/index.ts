@@ -20,6 +20,7 @@ import { lowrank } from './lowrank.ts';
 import { path } from './path.ts';
 import { probe } from './probe.ts';
 import { runningSums } from './running-sums.ts';
+import { conv } from './conv.ts';
 import { scan } from './scan.ts';
 import { select } from './select.ts';
 
@@ -40,6 +41,7 @@ export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...path,
   ...probe,
   ...runningSums,
+  ...conv,
   ...scan,
   ...select,
 };
