@@ -33,7 +33,12 @@ for (const { lengths, D, taps, activation } of [
             weight: tensor(rt, normal(random, [D, taps])),
             ...(states && { bias: tensor(rt, normal(random, [D])) }),
             ...(states && { initialState: tensor(rt, normal(random, [N, D, taps - 1])) }),
-            ...(packed && { cuSeqlens: rt.tensor(Int32Array.from({ length: N + 1 }, (_, i) => boundary(i)), [N + 1]) }),
+            ...(packed && {
+              cuSeqlens: rt.tensor(
+                Int32Array.from({ length: N + 1 }, (_, i) => boundary(i)),
+                [N + 1],
+              ),
+            }),
           };
         },
         (operands) => causalConv1d(operands, { activation }),

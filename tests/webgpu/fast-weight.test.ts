@@ -35,7 +35,14 @@ for (const { shape, miniBatch, lengths, norm } of [
   const N = lengths?.length ?? B;
   const at = (i: number) => (lengths ?? []).slice(0, i).reduce((sum, n) => sum + n, 0);
   const packed = (rt: Runtime) =>
-    lengths ? { cuSeqlens: rt.tensor(Int32Array.from({ length: N + 1 }, (_, i) => at(i)), [N + 1]) } : {};
+    lengths
+      ? {
+          cuSeqlens: rt.tensor(
+            Int32Array.from({ length: N + 1 }, (_, i) => at(i)),
+            [N + 1],
+          ),
+        }
+      : {};
   const label = `[${shape}] in mini-batches of ${miniBatch}${lengths ? `, packed ${lengths}` : ''}`;
 
   test(`tttLinear ${label}`, async () => {
@@ -44,12 +51,18 @@ for (const { shape, miniBatch, lengths, norm } of [
         const random = randomFrom(T + D);
         return {
           ...inputs(rt, random, shape, norm),
-          eta: tensor(rt, floats([B, T, H], () => 0.3 * random())),
+          eta: tensor(
+            rt,
+            floats([B, T, H], () => 0.3 * random()),
+          ),
           initialState: tensor(rt, normal(random, [N, H, D, D], 0.1)),
           initialStateBias: tensor(rt, normal(random, [N, H, 1, D], 0.1)),
           initialGradient: tensor(rt, normal(random, [N, H, (D + 1) * D], 0.1)),
           ...(lengths && { tokenIdx: tensor(rt, floats([miniBatch], random)) }),
-          initialPosition: rt.tensor(Int32Array.from({ length: N }, (_, i) => (i + 1) % miniBatch), [N]),
+          initialPosition: rt.tensor(
+            Int32Array.from({ length: N }, (_, i) => (i + 1) % miniBatch),
+            [N],
+          ),
           ...packed(rt),
         };
       },
@@ -65,13 +78,22 @@ for (const { shape, miniBatch, lengths, norm } of [
         return {
           ...inputs(rt, random, shape, norm),
           eta: tensor(rt, floats([B, T, H], random)),
-          theta: tensor(rt, floats([B, T, H], () => 0.1 * random())),
-          alpha: tensor(rt, floats([B, T, H], () => 0.2 * random())),
+          theta: tensor(
+            rt,
+            floats([B, T, H], () => 0.1 * random()),
+          ),
+          alpha: tensor(
+            rt,
+            floats([B, T, H], () => 0.2 * random()),
+          ),
           initialState: tensor(rt, normal(random, [N, H, D, D], 0.1)),
           initialMomentum: tensor(rt, normal(random, [N, H, D, D], 0.1)),
           ...(norm && {
             initialAnchor: tensor(rt, normal(random, [N, H, D, D], 0.1)),
-            initialPosition: rt.tensor(Int32Array.from({ length: N }, (_, i) => (i + 1) % miniBatch), [N]),
+            initialPosition: rt.tensor(
+              Int32Array.from({ length: N }, (_, i) => (i + 1) % miniBatch),
+              [N],
+            ),
           }),
           ...packed(rt),
         };
@@ -90,8 +112,14 @@ test('titans with two layers', async () => {
       return {
         ...inputs(rt, random, [B, T, H, D], true),
         eta: tensor(rt, floats([B, T, H], random)),
-        theta: tensor(rt, floats([B, T, H], () => 0.1 * random())),
-        alpha: tensor(rt, floats([B, T, H], () => 0.2 * random())),
+        theta: tensor(
+          rt,
+          floats([B, T, H], () => 0.1 * random()),
+        ),
+        alpha: tensor(
+          rt,
+          floats([B, T, H], () => 0.2 * random()),
+        ),
         initialState: tensor(rt, normal(random, [B, H, 8 * D * D], 0.3)),
       };
     },

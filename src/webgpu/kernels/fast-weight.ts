@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FastWeightParams } from '../../generated/params.ts';
+import { FastWeightParams, MesaParams } from '../../generated/params.ts';
 import { gpuKernel } from '../kernel.ts';
 
 /** Tokens of a part of a mini-batch. */
@@ -15,7 +15,41 @@ const VECTOR = 16;
 /** Vectors of weights that a shader is made for: heads of 32 and 64 elements with their biases. */
 const SIZES = [320, 1088];
 
+/** Bytes that a workgroup of mesa shares beside rows and H_kk. */
+const MESA_BYTES = 2560;
+/** Vectors of H_kk that a shader is made for: heads of 32 and 64 elements. */
+const MESA_SIZES = [256, 1024];
+
+const mesa = (states: boolean) =>
+  gpuKernel(MesaParams, (p, { items, facts, scratch }) => {
+    const [k, v] = [Math.ceil(p.dk / 4), Math.ceil(p.dv / 4)];
+    const stride = Math.max(k, v) | 1;
+    const rows = 6 * TOKENS * stride;
+    const sizes = { rows: Math.ceil(rows / 512) * 512, state: MESA_SIZES.find((n) => n >= 4 * k * k) ?? 4 * k * k };
+    let room = facts.workgroupBytes - MESA_BYTES;
+    const rowsShared = sizes.rows * VECTOR <= room;
+    if (rowsShared) room -= sizes.rows * VECTOR;
+    const stateShared = sizes.state * VECTOR <= room;
+    const groupBytes = (4 * k * (k + v) + rows) * VECTOR;
+    return [
+      {
+        shader: 'mesa',
+        groups: items,
+        constants: {
+          STATES: states,
+          ROWS_SHARED: rowsShared,
+          ROWS: rowsShared ? sizes.rows : 1,
+          STATE_SHARED: stateShared,
+          STATE: stateShared ? sizes.state : 1,
+        },
+        extra: { scratch: scratch(items * groupBytes), groupBytes, stride },
+      },
+    ];
+  });
+
 export const fastWeight = {
+  mesa: mesa(false),
+  mesaStates: mesa(true),
   fastWeight: gpuKernel(FastWeightParams, (p, { facts, scratch, refuse }) => {
     if (p.layerCount > MOST_LAYERS) refuse(`fast weights of ${p.layerCount} layers, at most ${MOST_LAYERS}`);
     // an odd number of vectors, so that the rows of tokens lie in different banks

@@ -5,6 +5,7 @@
  */
 import type { Kernel } from '../../generated/kernels.ts';
 import type { GpuKernel } from '../kernel.ts';
+import { conv } from './conv.ts';
 import { decode } from './decode.ts';
 import { delta } from './delta.ts';
 import { elementwise } from './elementwise.ts';
@@ -20,7 +21,6 @@ import { lowrank } from './lowrank.ts';
 import { path } from './path.ts';
 import { probe } from './probe.ts';
 import { runningSums } from './running-sums.ts';
-import { conv } from './conv.ts';
 import { scan } from './scan.ts';
 import { select } from './select.ts';
 
