@@ -21,6 +21,7 @@ import { lowrank } from './lowrank.ts';
 import { path } from './path.ts';
 import { probe } from './probe.ts';
 import { runningSums } from './running-sums.ts';
+import { diagonal } from './diagonal.ts';
 import { scan } from './scan.ts';
 import { select } from './select.ts';
 
@@ -42,6 +43,7 @@ export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...probe,
   ...runningSums,
   ...conv,
+  ...diagonal,
   ...scan,
   ...select,
 };
