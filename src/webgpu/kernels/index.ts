@@ -22,6 +22,7 @@ import { path } from './path.ts';
 import { probe } from './probe.ts';
 import { runningSums } from './running-sums.ts';
 import { diagonal } from './diagonal.ts';
+import { fft } from './fft.ts';
 import { scan } from './scan.ts';
 import { select } from './select.ts';
 
@@ -44,6 +45,7 @@ export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...runningSums,
   ...conv,
   ...diagonal,
+  ...fft,
   ...scan,
   ...select,
 };
