@@ -1,5 +1,5 @@
 import { after, test } from 'node:test';
-import { type Runtime, titans, titansLinear, titansLinearStep, tttLinear, tttLinearStep } from '../../src/index.ts';
+import { lact, mesaNet, type Runtime, titans, titansLinear, titansLinearStep, tttLinear, tttLinearStep } from '../../src/index.ts';
 import { type FloatSample, floats, normal, randomFrom } from '../samples.ts';
 import { bothRuntimes, sameOnBoth } from './both.ts';
 import { goldenOnGpu } from './golden.ts';
@@ -9,7 +9,7 @@ after(async () => (await bothRuntimes()).gpu.dispose());
 const TIGHT = 1e-4;
 const tensor = (rt: Runtime, x: FloatSample) => rt.tensor(x.data, x.shape as number[]);
 
-goldenOnGpu(['ttt_linear', 'titans_linear']);
+goldenOnGpu(['ttt_linear', 'titans_linear', 'mesa_net']);
 
 /** q, k, v [B, T, H, D] and a norm. */
 function inputs(rt: Runtime, random: () => number, [B, T, H, D]: readonly number[], norm: boolean) {
@@ -165,4 +165,70 @@ test('steps update states in place', async () => {
     async (operands) => ({ ...titansLinearStep(operands), ...operands }),
     TIGHT,
   );
+});
+
+test('SwiGLU weights: chunks, momentum, orthogonal updates', async () => {
+  for (const { T, chunk, K, M, V, muon, momentum, states } of [
+    { T: 70, chunk: 16, K: 6, M: 10, V: 5, muon: true, momentum: true, states: true },
+    { T: 9, chunk: 20, K: 3, M: 2, V: 4, muon: false, momentum: false, states: false },
+    { T: 80, chunk: 80, K: 18, M: 12, V: 18, muon: true, momentum: false, states: false },
+  ]) {
+    const [B, H] = [2, 2];
+    await sameOnBoth(
+      (rt) => {
+        const random = randomFrom(T);
+        const rate = () => tensor(rt, floats([B, T, H], () => 0.1 * random()));
+        return {
+          q: tensor(rt, normal(random, [B, T, H, K])),
+          k: tensor(rt, normal(random, [B, T, H, K])),
+          v: tensor(rt, normal(random, [B, T, H, V])),
+          lr0: rate(),
+          lr1: rate(),
+          lr2: rate(),
+          ...(momentum && { momentum: tensor(rt, floats([B, T, H], random)) }),
+          w0: tensor(rt, normal(random, [B, H, M, K], 0.5)),
+          w1: tensor(rt, normal(random, [B, H, V, M], 0.5)),
+          w2: tensor(rt, normal(random, [B, H, M, K], 0.5)),
+          ...(states && {
+            initialNorms: tensor(rt, floats([B, H, 2 * M + V], () => 1 + random())),
+            initialGradient: tensor(rt, normal(random, [B, H, (2 * K + V) * M], 0.1)),
+            initialMomentum: tensor(rt, normal(random, [B, H, (2 * K + V) * M], 0.1)),
+            initialFactor: tensor(rt, floats([B, H], random)),
+            initialPosition: rt.tensor(Int32Array.of(3, 0), [B]),
+          }),
+        };
+      },
+      (operands) => lact(operands, { chunkSize: chunk, useMuon: muon }),
+      1e-3,
+    );
+  }
+});
+
+test('MesaNet: chunks, segments, gates, lengths of heads', async () => {
+  for (const { B, T, H, K, V, gates, lengths, few } of [
+    { B: 1, T: 230, H: 2, K: 18, V: 6, gates: true, few: false },
+    { B: 2, T: 1, H: 1, K: 3, V: 20, gates: false, few: true },
+    { B: 1, T: 40, H: 2, K: 20, V: 20, gates: true, lengths: [17, 0, 22, 1], few: true },
+  ] as { B: number; T: number; H: number; K: number; V: number; gates: boolean; lengths?: number[]; few: boolean }[]) {
+    const N = lengths?.length ?? B;
+    const at = (i: number) => (lengths ?? []).slice(0, i).reduce((sum, n) => sum + n, 0);
+    await sameOnBoth(
+      (rt) => {
+        const random = randomFrom(T);
+        return {
+          q: tensor(rt, normal(random, [B, T, H, K])),
+          k: tensor(rt, normal(random, [B, T, H, K], K ** -0.5)),
+          v: tensor(rt, normal(random, [B, T, H, V])),
+          beta: tensor(rt, floats([B, T, H], random)),
+          ...(gates && {
+            g: tensor(rt, floats([B, T, H], (i) => (i % 31 === 7 ? Number.NEGATIVE_INFINITY : -random()))),
+          }),
+          lamb: tensor(rt, floats([H, K], () => 0.5 + random())),
+          ...(lengths && { cuSeqlens: rt.tensor(Int32Array.from({ length: N + 1 }, (_, i) => at(i)), [N + 1]) }),
+        };
+      },
+      (operands) => mesaNet(operands, few ? { maxIterations: 8 } : {}),
+      1e-3,
+    );
+  }
 });

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FastWeightParams, MesaParams } from '../../generated/params.ts';
+import { FastWeightParams, MesaParams, SwigluParams } from '../../generated/params.ts';
 import { gpuKernel } from '../kernel.ts';
 
 /** Tokens of a part of a mini-batch. */
@@ -15,6 +15,8 @@ const VECTOR = 16;
 /** Vectors of weights that a shader is made for: heads of 32 and 64 elements with their biases. */
 const SIZES = [320, 1088];
 
+/** Tokens that SwiGLU weights take together. */
+const SWIGLU_BLOCK = 64;
 /** Bytes that a workgroup of mesa shares beside rows and H_kk. */
 const MESA_BYTES = 2560;
 /** Vectors of H_kk that a shader is made for: heads of 32 and 64 elements. */
@@ -80,5 +82,16 @@ export const fastWeight = {
         extra: { scratch: scratch(groups * groupBytes), groupBytes, weightBytes, stride },
       },
     ];
+  }),
+  swiglu: gpuKernel(SwigluParams, (p, { scratch }) => {
+    const [small, large] = [p.dh * p.dk, p.dv * p.dh];
+    const widest = Math.max(p.dh, p.dk, p.dv);
+    const tokens = 5 * SWIGLU_BLOCK * widest;
+    const sides = [Math.min(p.dh, p.dk), Math.min(p.dv, p.dh)];
+    const orthogonal = p.muon ? Math.max(small, large) + 2 * Math.max(...sides) ** 2 : 0;
+    const elements = 2 * (2 * small + large) + 2 * p.dh + p.dv + tokens + orthogonal;
+    const groups = p.sequenceCount * p.heads;
+    const groupBytes = Math.ceil(elements / 16) * 64;
+    return [{ shader: 'swiglu', groups, extra: { scratch: scratch(groups * groupBytes), groupBytes } }];
   }),
 };
