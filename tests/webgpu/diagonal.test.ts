@@ -14,10 +14,19 @@ goldenOnGpu(['s4d']);
 /** Eigenvalues, output weights and steps of H channels of N states; `growing`: some states grow. */
 function system(rt: Runtime, random: () => number, H: number, N: number, growing = false) {
   return {
-    AReal: tensor(rt, floats([H, N], (i) => (growing && i % 3 === 0 ? 0.1 : -0.5) * random() - (growing ? 0 : 0.01))),
-    AImag: tensor(rt, floats([H, N], (i) => (i % 7 === 2 ? 0 : Math.PI * (i % N)))),
+    AReal: tensor(
+      rt,
+      floats([H, N], (i) => (growing && i % 3 === 0 ? 0.1 : -0.5) * random() - (growing ? 0 : 0.01)),
+    ),
+    AImag: tensor(
+      rt,
+      floats([H, N], (i) => (i % 7 === 2 ? 0 : Math.PI * (i % N))),
+    ),
     C: tensor(rt, normal(random, [H, N, 2])),
-    logDt: tensor(rt, floats([H], () => Math.log(0.001) + random() * Math.log(100))),
+    logDt: tensor(
+      rt,
+      floats([H], () => Math.log(0.001) + random() * Math.log(100)),
+    ),
   };
 }
 
@@ -42,7 +51,12 @@ for (const { T, H, N, states, lengths } of [
               ...system(rt, random, H, N),
               D: tensor(rt, normal(random, [H])),
               ...(states && { initialState: tensor(rt, normal(random, [S, H, N, 2])) }),
-              ...(lengths && { cuSeqlens: rt.tensor(Int32Array.from({ length: S + 1 }, (_, i) => at(i)), [S + 1]) }),
+              ...(lengths && {
+                cuSeqlens: rt.tensor(
+                  Int32Array.from({ length: S + 1 }, (_, i) => at(i)),
+                  [S + 1],
+                ),
+              }),
             };
           },
           (operands) => s4d(operands, { discretization, mode }),
@@ -116,8 +130,14 @@ test('kernels of S4 of any length', async () => {
       const random = randomFrom(length);
       const { logDt } = system(rt, random, H, N);
       return {
-        AReal: tensor(rt, floats([H, N], () => -0.5)),
-        AImag: tensor(rt, floats([H, N], (i) => Math.PI * (i % N) + 0.1)),
+        AReal: tensor(
+          rt,
+          floats([H, N], () => -0.5),
+        ),
+        AImag: tensor(
+          rt,
+          floats([H, N], (i) => Math.PI * (i % N) + 0.1),
+        ),
         P: tensor(rt, normal(random, [H, N, 2], 0.5)),
         B: tensor(rt, normal(random, [H, N, 2])),
         C: tensor(rt, normal(random, [H, N, 2])),

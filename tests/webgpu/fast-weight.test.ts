@@ -1,5 +1,15 @@
 import { after, test } from 'node:test';
-import { lact, mesaNet, type Runtime, titans, titansLinear, titansLinearStep, tttLinear, tttLinearStep } from '../../src/index.ts';
+import {
+  lact,
+  mesaNet,
+  mesaNetStep,
+  type Runtime,
+  titans,
+  titansLinear,
+  titansLinearStep,
+  tttLinear,
+  tttLinearStep,
+} from '../../src/index.ts';
 import { type FloatSample, floats, normal, randomFrom } from '../samples.ts';
 import { bothRuntimes, sameOnBoth } from './both.ts';
 import { goldenOnGpu } from './golden.ts';
@@ -23,6 +33,18 @@ function inputs(rt: Runtime, random: () => number, [B, T, H, D]: readonly number
       lnBias: tensor(rt, normal(random, [H!, D!], 0.1)),
     }),
   };
+}
+
+/** x x^T of square matrices: what a state of keys looks like. */
+function grams({ shape, data }: FloatSample): FloatSample {
+  const d = shape.at(-1)!;
+  return floats(shape, (n) => {
+    const [row, column] = [Math.floor(n / d), n % d];
+    const first = Math.floor(row / d) * d;
+    let sum = 0;
+    for (let j = 0; j < d; ++j) sum += (data[row * d + j]! * data[(first + column) * d + j]!) / d;
+    return sum;
+  });
 }
 
 for (const { shape, miniBatch, lengths, norm } of [
@@ -143,7 +165,7 @@ test('steps update states in place', async () => {
         position: rt.tensor(Int32Array.of(3, 15), [B]),
       };
     },
-    async (operands) => ({ ...tttLinearStep(operands), ...operands }),
+    async (operands) => ({ ...tttLinearStep(operands, { bias: false }), ...operands }),
     TIGHT,
   );
   await sameOnBoth(
@@ -165,6 +187,30 @@ test('steps update states in place', async () => {
     async (operands) => ({ ...titansLinearStep(operands), ...operands }),
     TIGHT,
   );
+  await sameOnBoth(
+    (rt) => {
+      const random = randomFrom(8);
+      const products = normal(random, [B, H, D, D]);
+      return {
+        q: tensor(rt, normal(random, [B, H, D])),
+        k: tensor(rt, normal(random, [B, H, D])),
+        v: tensor(rt, normal(random, [B, H, D])),
+        g: tensor(
+          rt,
+          floats([B, H], () => -random()),
+        ),
+        beta: tensor(rt, floats([B, H], random)),
+        lamb: tensor(
+          rt,
+          floats([H, D], () => 0.5 + random()),
+        ),
+        hKk: tensor(rt, grams(products)),
+        hKv: tensor(rt, normal(random, [B, H, D, D])),
+      };
+    },
+    async (operands) => ({ ...mesaNetStep(operands), ...operands }),
+    1e-3,
+  );
 });
 
 test('SwiGLU weights: chunks, momentum, orthogonal updates', async () => {
@@ -177,7 +223,11 @@ test('SwiGLU weights: chunks, momentum, orthogonal updates', async () => {
     await sameOnBoth(
       (rt) => {
         const random = randomFrom(T);
-        const rate = () => tensor(rt, floats([B, T, H], () => 0.1 * random()));
+        const rate = () =>
+          tensor(
+            rt,
+            floats([B, T, H], () => 0.1 * random()),
+          );
         return {
           q: tensor(rt, normal(random, [B, T, H, K])),
           k: tensor(rt, normal(random, [B, T, H, K])),
@@ -190,7 +240,10 @@ test('SwiGLU weights: chunks, momentum, orthogonal updates', async () => {
           w1: tensor(rt, normal(random, [B, H, V, M], 0.5)),
           w2: tensor(rt, normal(random, [B, H, M, K], 0.5)),
           ...(states && {
-            initialNorms: tensor(rt, floats([B, H, 2 * M + V], () => 1 + random())),
+            initialNorms: tensor(
+              rt,
+              floats([B, H, 2 * M + V], () => 1 + random()),
+            ),
             initialGradient: tensor(rt, normal(random, [B, H, (2 * K + V) * M], 0.1)),
             initialMomentum: tensor(rt, normal(random, [B, H, (2 * K + V) * M], 0.1)),
             initialFactor: tensor(rt, floats([B, H], random)),
@@ -221,10 +274,21 @@ test('MesaNet: chunks, segments, gates, lengths of heads', async () => {
           v: tensor(rt, normal(random, [B, T, H, V])),
           beta: tensor(rt, floats([B, T, H], random)),
           ...(gates && {
-            g: tensor(rt, floats([B, T, H], (i) => (i % 31 === 7 ? Number.NEGATIVE_INFINITY : -random()))),
+            g: tensor(
+              rt,
+              floats([B, T, H], (i) => (i % 31 === 7 ? Number.NEGATIVE_INFINITY : -random())),
+            ),
           }),
-          lamb: tensor(rt, floats([H, K], () => 0.5 + random())),
-          ...(lengths && { cuSeqlens: rt.tensor(Int32Array.from({ length: N + 1 }, (_, i) => at(i)), [N + 1]) }),
+          lamb: tensor(
+            rt,
+            floats([H, K], () => 0.5 + random()),
+          ),
+          ...(lengths && {
+            cuSeqlens: rt.tensor(
+              Int32Array.from({ length: N + 1 }, (_, i) => at(i)),
+              [N + 1],
+            ),
+          }),
         };
       },
       (operands) => mesaNet(operands, few ? { maxIterations: 8 } : {}),

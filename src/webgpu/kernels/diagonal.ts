@@ -29,7 +29,5 @@ export const diagonal = {
       extra: { rows: items },
     },
   ]),
-  diagonalState: gpuKernel(DiagonalStateParams, (p) => [
-    { shader: 'diagonal-state', groups: p.batch * p.channels },
-  ]),
+  diagonalState: gpuKernel(DiagonalStateParams, (p) => [{ shader: 'diagonal-state', groups: p.batch * p.channels }]),
 };

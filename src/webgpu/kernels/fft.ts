@@ -61,7 +61,11 @@ export const fft = {
           extra: { z: forth.at, count: channels },
         },
         ...back.passes,
-        { shader: 'fft-store', groups: groupsOf(p.length * inputs, THREADS), extra: { z: back.at, first, count: channels } },
+        {
+          shader: 'fft-store',
+          groups: groupsOf(p.length * inputs, THREADS),
+          extra: { z: back.at, first, count: channels },
+        },
       );
     }
     return passes;
