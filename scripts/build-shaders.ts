@@ -47,6 +47,9 @@ const entries = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' })
     return [basename(name, '.wgsl'), entry] as const;
   });
 
+// a module of its own: what GPU kernels name of it stays in the chunk that is loaded with them
+writeFileSync('src/generated/gpu-params.ts', readFileSync('src/generated/params.ts', 'utf8'));
+
 const names = entries.map(([name]) => name);
 const twice = names.find((name, i) => names.indexOf(name) !== i);
 if (twice) throw new Error(`two shaders are named '${twice}'`);

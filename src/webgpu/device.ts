@@ -31,7 +31,8 @@ export interface GpuFacts {
 
 /** A device with what is known of it. */
 export interface GpuDevice {
-  readonly device: GPUDevice;
+  /** A GPUDevice; not by its type, which those who use the package may not have. */
+  readonly device: object;
   readonly facts: GpuFacts;
 }
 

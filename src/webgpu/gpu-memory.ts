@@ -42,8 +42,8 @@ export class GpuMemory implements Store {
    * @param limit most bytes that the memory may grow to.
    * @param failed is told, a moment later, that the device had no room for what the memory grew to.
    */
-  constructor(device: GPUDevice, limit: number, failed: (reason: string) => void) {
-    this.#device = device;
+  constructor(device: object, limit: number, failed: (reason: string) => void) {
+    this.#device = device as GPUDevice;
     this.#failed = failed;
     this.#limit = Math.floor(limit / UNIT) * UNIT;
     this.#buffer = this.#create(Math.min(this.#limit, FIRST_BYTES));
@@ -54,14 +54,14 @@ export class GpuMemory implements Store {
    *
    * @throws MemoryLimitError if it holds less than is handed out.
    */
-  reopen(device: GPUDevice, limit: number): void {
+  reopen(device: object, limit: number): void {
     const size = this.byteLength;
     if (size > limit) {
       throw new MemoryLimitError(
         `the new device holds at most ${limit} bytes, and ${size} are in use: dispose the runtime and create another`,
       );
     }
-    this.#device = device;
+    this.#device = device as GPUDevice;
     this.#limit = Math.floor(limit / UNIT) * UNIT;
     this.#buffer = this.#create(size);
   }
@@ -70,7 +70,8 @@ export class GpuMemory implements Store {
     return this.#limit;
   }
 
-  get buffer(): GPUBuffer {
+  /** The GPUBuffer that all memory is. */
+  get buffer(): object {
     return this.#buffer;
   }
 

@@ -82,10 +82,11 @@ export class GpuRuntime extends Runtime {
     this.#limit = options.limit;
     this.#reason = options.reason;
     this.#memory = memory;
-    this.#device = given.device;
+    const device = given.device as GPUDevice;
+    this.#device = device;
     this.#facts = given.facts;
-    this.#pipelines = new Pipelines(given.device);
-    this.#uniforms = uniformBuffer(given.device);
+    this.#pipelines = new Pipelines(device);
+    this.#uniforms = uniformBuffer(device);
     this.#watch();
   }
 
@@ -144,7 +145,8 @@ export class GpuRuntime extends Runtime {
     this.#epoch += 1;
     this.#lost ||= 'rebuild() was called';
     this.#release();
-    const { device, facts } = await requestDevice(this.#gpu);
+    const { device: given, facts } = await requestDevice(this.#gpu);
+    const device = given as GPUDevice;
     if (this.disposed) device.destroy();
     super.check();
     this.#memory.reopen(device, Math.min(this.#limit, facts.bindingBytes));
@@ -419,7 +421,7 @@ export class GpuRuntime extends Runtime {
   }
 
   #bindGroup(): GPUBindGroup {
-    const { buffer } = this.#memory;
+    const buffer = this.#memory.buffer as GPUBuffer;
     if (this.#bound?.memory !== buffer) {
       const entries = [
         { binding: 0, resource: { buffer } },

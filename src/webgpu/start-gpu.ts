@@ -4,7 +4,7 @@
  * @module
  */
 import { UnsupportedError } from '../errors.ts';
-import { ProbeParams } from '../generated/params.ts';
+import { ProbeParams } from '../generated/gpu-params.ts';
 import { encode } from '../runtime/params.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { WasmRuntime } from '../runtime/wasm-runtime.ts';

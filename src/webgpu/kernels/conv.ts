@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { CausalConvParams, CenteredConvParams, DepthwiseConv2dParams } from '../../generated/params.ts';
+import { CausalConvParams, CenteredConvParams, DepthwiseConv2dParams } from '../../generated/gpu-params.ts';
 import { gpuKernel, groupsOf } from '../kernel.ts';
 
 const THREADS = 256;

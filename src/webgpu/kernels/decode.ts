@@ -9,7 +9,7 @@ import {
   MergePartsParams,
   MergeStateParams,
   StorePagesParams,
-} from '../../generated/params.ts';
+} from '../../generated/gpu-params.ts';
 import { gpuKernel, type PlanCall } from '../kernel.ts';
 
 const THREADS = 128;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { DeltaParams, PrecondParams, RowProductsParams, TriSolveParams } from '../../generated/params.ts';
+import { DeltaParams, PrecondParams, RowProductsParams, TriSolveParams } from '../../generated/gpu-params.ts';
 import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
 
 /** Threads of shaders with one thread for each element. */

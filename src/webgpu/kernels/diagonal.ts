@@ -8,7 +8,7 @@ import {
   DiagonalScanParams,
   DiagonalStateParams,
   DiagonalTableParams,
-} from '../../generated/params.ts';
+} from '../../generated/gpu-params.ts';
 import { gpuKernel, groupsOf } from '../kernel.ts';
 
 export const diagonal = {
@@ -26,7 +26,6 @@ export const diagonal = {
     {
       shader: 'diagonal-kernel',
       groups: items * groupsOf(groupsOf(p.length, 64) * 64, 256),
-      extra: { rows: items },
     },
   ]),
   diagonalState: gpuKernel(DiagonalStateParams, (p) => [{ shader: 'diagonal-state', groups: p.batch * p.channels }]),

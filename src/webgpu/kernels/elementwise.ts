@@ -14,7 +14,7 @@ import {
   NormParams,
   RopeParams,
   ScatterParams,
-} from '../../generated/params.ts';
+} from '../../generated/gpu-params.ts';
 import { type Fields, gpuKernel, groupsOf, type Pass } from '../kernel.ts';
 import { aligned } from './aligned.ts';
 

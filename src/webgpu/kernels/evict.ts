@@ -10,7 +10,7 @@ import {
   PositionBitsParams,
   PutHeadsParams,
   SlotParams,
-} from '../../generated/params.ts';
+} from '../../generated/gpu-params.ts';
 import { gpuKernel, groupsOf, type Pass } from '../kernel.ts';
 import { FLOAT_BYTES, THREADS } from './select-tiles.ts';
 

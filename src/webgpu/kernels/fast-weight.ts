@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FastWeightParams, MesaParams, SwigluParams } from '../../generated/params.ts';
+import { FastWeightParams, MesaParams, SwigluParams } from '../../generated/gpu-params.ts';
 import { gpuKernel } from '../kernel.ts';
 
 /** Tokens of a part of a mini-batch. */

@@ -13,7 +13,7 @@ import {
   PointwiseParams,
   PolynomialParams,
   RodimusParams,
-} from '../../generated/params.ts';
+} from '../../generated/gpu-params.ts';
 import type { ShaderName } from '../../generated/shaders.ts';
 import type { Layout } from '../../runtime/params.ts';
 import { type Fields, type GpuKernel, gpuKernel, groupsOf } from '../kernel.ts';

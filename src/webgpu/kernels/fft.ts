@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FftConvParams, NplrKernelParams } from '../../generated/params.ts';
+import { FftConvParams, NplrKernelParams } from '../../generated/gpu-params.ts';
 import { gpuKernel, groupsOf, type Pass } from '../kernel.ts';
 
 const THREADS = 256;

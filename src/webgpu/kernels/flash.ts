@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FlashPackParams, FlashParams } from '../../generated/params.ts';
+import { FlashPackParams, FlashParams } from '../../generated/gpu-params.ts';
 import type { ShaderName } from '../../generated/shaders.ts';
 import type { GpuFacts } from '../device.ts';
 import { type Fields, gpuKernel, groupsOf, type Pass } from '../kernel.ts';

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { AdaptiveGateParams, AdaptivePoolParams } from '../../generated/params.ts';
+import { AdaptiveGateParams, AdaptivePoolParams } from '../../generated/gpu-params.ts';
 import { gpuKernel } from '../kernel.ts';
 
 export const gate = {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { GemmPackParams, GemmParams } from '../../generated/params.ts';
+import { GemmPackParams, GemmParams } from '../../generated/gpu-params.ts';
 import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
 import { aligned } from './aligned.ts';
 

@@ -9,7 +9,7 @@ import {
   StabilizerParams,
   TimeStepParams,
   TrapezoidParams,
-} from '../../generated/params.ts';
+} from '../../generated/gpu-params.ts';
 import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
 
 type Linear = Fields<typeof LinearParams>;

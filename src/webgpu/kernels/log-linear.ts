@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { LogLinearParams } from '../../generated/params.ts';
+import { LogLinearParams } from '../../generated/gpu-params.ts';
 import { gpuKernel, groupsOf, type Pass } from '../kernel.ts';
 
 /** Positions of a chunk, rows and columns of a tile. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { PseudoInverseParams } from '../../generated/params.ts';
+import { PseudoInverseParams } from '../../generated/gpu-params.ts';
 import { gpuKernel, groupsOf, type Pass } from '../kernel.ts';
 import { aligned } from './aligned.ts';
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { PathBlocksParams, PathParams } from '../../generated/params.ts';
+import { PathBlocksParams, PathParams } from '../../generated/gpu-params.ts';
 import type { GpuFacts } from '../device.ts';
 import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
 

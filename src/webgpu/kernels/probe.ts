@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ProbeParams } from '../../generated/params.ts';
+import { ProbeParams } from '../../generated/gpu-params.ts';
 import { gpuKernel } from '../kernel.ts';
 
 /** Operations of a work item of probeFma for each step: 256 threads with four vectors each. */

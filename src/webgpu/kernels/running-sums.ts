@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { CumsumParams, PseudoInverseParams } from '../../generated/params.ts';
+import { CumsumParams, PseudoInverseParams } from '../../generated/gpu-params.ts';
 import { gpuKernel, groupsOf } from '../kernel.ts';
 
 const CHANNELS = 16;

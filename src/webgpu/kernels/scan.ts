@@ -9,7 +9,7 @@ import {
   ScanCombineParams,
   ScanParams,
   SelectiveScanParams,
-} from '../../generated/params.ts';
+} from '../../generated/gpu-params.ts';
 import { gpuKernel, groupsOf } from '../kernel.ts';
 
 /** Workgroups from which on each may take a whole line of memory of a token. */

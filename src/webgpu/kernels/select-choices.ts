@@ -9,7 +9,7 @@ import {
   BlockTokensParams,
   CoverCountParams,
   SelectParams,
-} from '../../generated/params.ts';
+} from '../../generated/gpu-params.ts';
 import { type Fields, gpuKernel, groupsOf, type Pass } from '../kernel.ts';
 import { THREADS, wordLanes } from './select-tiles.ts';
 

@@ -33,7 +33,7 @@ import {
   StripeBlocksParams,
   TailFitParams,
   TakeChannelParams,
-} from '../../generated/params.ts';
+} from '../../generated/gpu-params.ts';
 import type { ShaderName } from '../../generated/shaders.ts';
 import { gpuKernel, groupsOf, type Pass } from '../kernel.ts';
 import { FLOAT_BYTES, lanesFor, THREADS, wordLanes } from './select-tiles.ts';

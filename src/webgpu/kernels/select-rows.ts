@@ -10,7 +10,7 @@ import {
   PoolParams,
   SignsParams,
   SortLabelsParams,
-} from '../../generated/params.ts';
+} from '../../generated/gpu-params.ts';
 import { gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
 import { FLOAT_BYTES, THREADS, TILE_COLUMNS, tilesOf } from './select-tiles.ts';
 

@@ -11,7 +11,7 @@ import {
   ScorePackParams,
   SoftmaxMapParams,
   WeightSumsParams,
-} from '../../generated/params.ts';
+} from '../../generated/gpu-params.ts';
 import { gpuKernel, groupsOf, type Pass } from '../kernel.ts';
 import { FLOAT_BYTES, lanesFor, THREADS, TILE_COLUMNS, tilesOf } from './select-tiles.ts';
 

@@ -1,5 +1,4 @@
 //! params DiagonalKernelParams
-//! extra rows: u32
 //! use group, discretize
 // Sums of powers: o[row, l] = Re sum_n g_n a_n^l, with g = c b for convolution kernels, g = c a x for the response to a state.
 //
