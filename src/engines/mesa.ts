@@ -14,6 +14,8 @@ const CHUNK = 24;
 const SEGMENT = 16 * CHUNK;
 /** Heads of all sequences from which on they are items enough. */
 const MANY_HEADS = 16;
+/** Tokens of an item on a GPU: whole chunks of its kernel, and many items. */
+const GPU_SEGMENT = 96;
 
 /** One state before the tokens and after them. */
 export interface MesaState {
@@ -50,10 +52,10 @@ export function mesa(b: Builder, call: MesaCall): void {
   const { q, k, v, o, beta, g, lamb, kk, kv, sequences } = call;
   const [heads, dk, dv] = [v.shape[2]!, k.shape[3]!, v.shape[3]!];
   const longest = Math.max(1, ...sequences.map(({ qLength }) => qLength));
-  const segment =
-    sequences.length * heads >= MANY_HEADS
-      ? Math.ceil(longest / CHUNK) * CHUNK
-      : Math.min(SEGMENT, Math.ceil(longest / CHUNK) * CHUNK);
+  const whole = Math.ceil(longest / CHUNK) * CHUNK;
+  const few = sequences.length * heads < MANY_HEADS;
+  const most = b.runtime.backend === 'webgpu' ? GPU_SEGMENT : few ? SEGMENT : whole;
+  const segment = Math.min(most, whole);
   // an empty sequence has an item too, which hands its state on
   const segmentsOf = ({ qLength }: SequenceSpan) => Math.max(1, Math.ceil(qLength / segment));
   const table = sequenceTable(sequences, (span) => segmentsOf(span) * heads, 1);

@@ -5,12 +5,15 @@
  */
 import type { Kernel } from '../../generated/kernels.ts';
 import type { GpuKernel } from '../kernel.ts';
+import { conv } from './conv.ts';
 import { decode } from './decode.ts';
 import { delta } from './delta.ts';
+import { diagonal } from './diagonal.ts';
 import { elementwise } from './elementwise.ts';
 import { evict } from './evict.ts';
 import { fastWeight } from './fast-weight.ts';
 import { features } from './features.ts';
+import { fft } from './fft.ts';
 import { flash } from './flash.ts';
 import { gate } from './gate.ts';
 import { gemm } from './gemm.ts';
@@ -40,6 +43,9 @@ export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...path,
   ...probe,
   ...runningSums,
+  ...conv,
+  ...diagonal,
+  ...fft,
   ...scan,
   ...select,
 };

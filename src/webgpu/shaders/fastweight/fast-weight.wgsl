@@ -1,7 +1,7 @@
 //! params FastWeightParams
 //! extra scratch: u32, groupBytes: u32, weightBytes: u32, stride: u32
 //! use group, storage
-//! const FLOATS, MOMENTUM, READS, ROWS_SHARED, ROWS, FROZEN_SHARED, FROZEN
+//! const FLOATS, DEEP, MOMENTUM, READS, ROWS_SHARED, ROWS, FROZEN_SHARED, FROZEN
 // Fast weights: a network trained on the tokens while it reads them, gradients by mini-batches in the dual form.
 //
 //   tensors and rules as of the kernel fastWeight
@@ -10,7 +10,7 @@
 // in vectors of four: weights are [layers][rows, with that of the bias, to whole vectors][columns to whole vectors], zeros in
 // what pads them; rows of tokens are [TOKENS][stride]. The weights that gradients are taken at (`frozen`) and the rows of tokens
 // lie in the workgroup's memory where they fit, all else in scratch: [frozen][base][second][rows]. Without momentum the weights
-// that queries read (`base`) are the frozen ones. `roomy` elements of weights, `widest` elements of a row.
+// that queries read (`base`) are the frozen ones. DEEP: the network has more than one layer.
 
 const TOKENS = 16u;
 const MOST_LAYERS = 16u;
@@ -82,6 +82,8 @@ fn queryRows(turn: u32) -> u32 { return turn * TOKENS * p.stride; }
 fn targetRows() -> u32 { return 2u * TOKENS * p.stride; }
 fn inputRows(layer: u32) -> u32 { return (3u + 2u * layer) * TOKENS * p.stride; }
 fn outputRows(layer: u32) -> u32 { return (4u + 2u * layer) * TOKENS * p.stride; }
+// The norm's weights and, a row behind, its biases.
+fn normRows() -> u32 { return (3u + 2u * u32(p.layerCount)) * TOKENS * p.stride; }
 
 fn elementAt(strideB: i32, strideT: i32, strideH: i32, token: i32) -> i32 {
   return batch * strideB + (start + token) * strideT + head * strideH;
@@ -121,26 +123,24 @@ fn placeAt(layer: u32, which: u32) -> Place {
   return Place(select(0u, w + unit * loadU(record + 4u), w != 0u), select(0u, b + unit * loadU(record + 12u), b != 0u));
 }
 
-// Fills the weights of all layers from a place: frozen (0), base (1) or second (2).
+// Fills the weights of a kind from a place: frozen (0), base (1) or second (2).
 fn loadWeights(which: u32, kind: u32, t: u32) {
   for (var n = 0u; n < u32(p.layerCount); n += 1u) {
     let l = layerAt(n);
     let place = placeAt(n, which);
     for (var i = t; i < l.rows * 4u * l.columns; i += 256u) {
       let row = i / l.columns;
-      let c = (i - row * l.columns) * 4u;
+      let given = select(place.b, place.w, row < l.din);
       var x = vec4f();
-      if (row < l.din) {
-        if (place.w != 0u) { x = loadQuad(place.w + row * l.dout * 4u, c, l.dout); }
-      } else if (row == l.din && place.b != 0u) {
-        x = loadQuad(place.b, c, l.dout);
+      if (given != 0u && row < l.din + l.bias) {
+        x = loadQuad(given + select(0u, row * l.dout * 4u, row < l.din), (i - row * l.columns) * 4u, l.dout);
       }
       if (kind == 0u) { setFrozen4(l.at + i, x); } else { storeF4(weightsAt + kind * p.weightBytes + (l.at + i) * 16u, x); }
     }
   }
 }
 
-// The reverse of loadWeights; `zero` writes zeros.
+// The reverse of loadWeights, all that lies in a row; `zero` writes zeros.
 fn storeWeights(which: u32, kind: u32, zero: bool, t: u32) {
   for (var n = 0u; n < u32(p.layerCount); n += 1u) {
     let l = layerAt(n);
@@ -152,13 +152,24 @@ fn storeWeights(which: u32, kind: u32, zero: bool, t: u32) {
       if (!zero) {
         if (kind == 0u) { x = frozen4(l.at + i); } else { x = loadF4(weightsAt + kind * p.weightBytes + (l.at + i) * 16u); }
       }
-      var to = place.b;
-      if (row < l.din) { to = place.w + row * l.dout * 4u; }
-      storeF(to + c * 4u, x.x);
-      if (c + 1u < l.dout) { storeF(to + c * 4u + 4u, x.y); }
-      if (c + 2u < l.dout) { storeF(to + c * 4u + 8u, x.z); }
-      if (c + 3u < l.dout) { storeF(to + c * 4u + 12u, x.w); }
+      storeRow(select(place.b, place.w + row * l.dout * 4u, row < l.din), c, l.dout, x);
     }
+  }
+}
+
+// Four elements of a row of n from `c` on.
+fn storeRow(row: u32, c: u32, n: u32, x: vec4f) {
+  for (var e = 0u; e < min(4u, n - c); e += 1u) { storeF(row + (c + e) * 4u, x[e]); }
+}
+
+fn loadNorm(t: u32) {
+  let d = u32(p.d);
+  for (var i = t; i < 2u * p.stride; i += 256u) {
+    let bias = i >= p.stride;
+    let c = select(i, i - p.stride, bias) * 4u;
+    var x = vec4f();
+    if (p.lnWeight != 0u) { x = loadQuad(select(p.lnWeight, p.lnBias, bias) + u32(head) * d * 4u, c, d); }
+    setRow4(normRows() + i, x);
   }
 }
 
@@ -254,21 +265,19 @@ fn learn(count: u32, t: u32) {
       let c = i - pair * l.columns;
       let z = product(0u, inputRows(n) + pair * 2u * p.stride, l, c);
       let to = outputRows(n) + pair * 2u * p.stride + c;
-      if (n == last) {
-        setRow4(to, z.a);
-        setRow4(to + p.stride, z.b);
-      } else {
-        let next = layerAt(n + 1u);
-        let a = activate(z.a);
-        let b = activate(z.b);
-        let row = inputRows(n + 1u) + pair * 2u * p.stride + c;
-        setRow4(to, a.slope);
-        setRow4(to + p.stride, b.slope);
-        setRow4(row, withBias(select(vec4f(), a.value, among(c * 4u, l.dout)), c * 4u, next));
-        setRow4(row + p.stride, withBias(select(vec4f(), b.value, among(c * 4u, l.dout)), c * 4u, next));
+      for (var e = 0u; e < 2u; e += 1u) {
+        var x = z.a;
+        if (e == 1u) { x = z.b; }
+        if (DEEP && n < last) {
+          let active_ = activate(x);
+          x = active_.slope;
+          let value = withBias(select(vec4f(), active_.value, among(c * 4u, l.dout)), c * 4u, layerAt(n + 1u));
+          setRow4(inputRows(n + 1u) + (pair * 2u + e) * p.stride + c, value);
+        }
+        setRow4(to + e * p.stride, x);
       }
     }
-    if (n < last) {
+    if (DEEP && n < last) {
       // the bias may lie behind the last vector of outputs
       let next = layerAt(n + 1u);
       if (next.rows > l.columns && t < TOKENS) {
@@ -279,6 +288,7 @@ fn learn(count: u32, t: u32) {
   }
   gradient(outputRows(last), t);
   syncRows();
+  if (!DEEP) { return; }
   for (var n = last; n > 0u; n -= 1u) {
     let l = layerAt(n);
     let columns = layerAt(n - 1u).columns;
@@ -323,7 +333,7 @@ fn gradient(rows: u32, t: u32) {
   let row = t >> 4u;
   let z = rows + row * p.stride;
   let wanted = targetRows() + row * p.stride;
-  let parameters = u32(head) * d * 4u;
+  let norm = normRows();
   var statistics = vec2f();
   var gMean = 0.0;
   var gx = 0.0;
@@ -332,9 +342,9 @@ fn gradient(rows: u32, t: u32) {
     var sum = vec4f();
     var products = vec4f();
     for (var c = 0u; c < quads; c += 1u) {
-      let w = loadQuad(p.lnWeight + parameters, c * 4u, d);
+      let w = row4(norm + c);
       let x = (row4(z + c) - statistics.x) * statistics.y;
-      let g = (x * w + loadQuad(p.lnBias + parameters, c * 4u, d) - row4(wanted + c)) * w;
+      let g = (x * w + row4(norm + p.stride + c) - row4(wanted + c)) * w;
       sum += g;
       products += g * x;
     }
@@ -346,9 +356,9 @@ fn gradient(rows: u32, t: u32) {
   for (var c = t & 15u; c < quads; c += 16u) {
     var g = row4(z + c) - row4(wanted + c);
     if (p.lnWeight != 0u) {
-      let w = loadQuad(p.lnWeight + parameters, c * 4u, d);
+      let w = row4(norm + c);
       let x = (row4(z + c) - statistics.x) * statistics.y;
-      g = (x * w + loadQuad(p.lnBias + parameters, c * 4u, d) - row4(wanted + c)) * w;
+      g = (x * w + row4(norm + p.stride + c) - row4(wanted + c)) * w;
       g = select(vec4f(), (g - gMean - x * gx) * statistics.y, among(c * 4u, d));
     }
     setRow4(z + c, g);
@@ -452,42 +462,21 @@ fn readLayer(n: u32, y: u32, z: u32, count: u32, position: u32, learns: bool, t:
       out.a += a;
       out.b += b;
     }
-    if (n + 1u < u32(p.layerCount)) {
-      let next = layerAt(n + 1u);
-      out.a = withBias(select(vec4f(), activate(out.a).value, among(c * 4u, l.dout)), c * 4u, next);
-      out.b = withBias(select(vec4f(), activate(out.b).value, among(c * 4u, l.dout)), c * 4u, next);
+    for (var e = 0u; e < 2u; e += 1u) {
+      var x = out.a;
+      if (e == 1u) { x = out.b; }
+      if (DEEP && n + 1u < u32(p.layerCount)) {
+        x = withBias(select(vec4f(), activate(x).value, among(c * 4u, l.dout)), c * 4u, layerAt(n + 1u));
+      }
+      setRow4(z + (row + e) * p.stride + c, x);
     }
-    setRow4(z + row * p.stride + c, out.a);
-    setRow4(z + (row + 1u) * p.stride + c, out.b);
   }
-  if (n + 1u < u32(p.layerCount)) {
+  if (DEEP && n + 1u < u32(p.layerCount)) {
     let next = layerAt(n + 1u);
     if (next.rows > l.columns && t < TOKENS) {
       setRow4(z + t * p.stride + l.columns, withBias(vec4f(), l.columns * 4u, next));
     }
   }
-}
-
-struct Four { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
-
-fn addOuter(sum: ptr<function, Four>, x: vec4f, g: vec4f) {
-  (*sum).a += x.x * g;
-  (*sum).b += x.y * g;
-  (*sum).c += x.z * g;
-  (*sum).d += x.w * g;
-}
-
-fn turned(i: u32, sum: vec4f, sum2: vec4f) {
-  let second = second4(i);
-  storeF4(weightsAt + p.weightBytes + i * 16u, turns.x * base4(i) + turns.y * second + sum);
-  storeF4(weightsAt + 2u * p.weightBytes + i * 16u, turns.z * second + sum2);
-}
-
-// What has been learnt so far, with this part's gradients: kept for the next part or, where the mini-batch ends, added to the weights.
-fn learnt(i: u32, sum: vec4f, goesOn: bool, ends: bool, factor: f32) {
-  var all = sum;
-  if (goesOn) { all += second4(i); }
-  if (ends) { setFrozen4(i, frozen4(i) + factor * all); } else { storeF4(weightsAt + 2u * p.weightBytes + i * 16u, all); }
 }
 
 // Takes the gradients of a part into a layer whose outputs are read.
@@ -499,31 +488,47 @@ fn advanceLayer(n: u32, count: u32, position: u32, ends: bool, t: u32) {
   for (var i = t; i < l.rows * l.columns; i += 256u) {
     let quad = i / l.columns;
     let c = i - quad * l.columns;
-    var sum: Four;
-    var sum2: Four;
+    // four rows of four columns of the sum of keys' inputs times gradients, by the factors of second and of base
+    var a0 = vec4f();
+    var a1 = vec4f();
+    var a2 = vec4f();
+    var a3 = vec4f();
+    var b0 = vec4f();
+    var b1 = vec4f();
+    var b2 = vec4f();
+    var b3 = vec4f();
     for (var j = 0u; j < count; j += 1u) {
-      let xs = row4(x + j * p.stride + quad);
+      let key = row4(x + j * p.stride + quad);
       let gs = row4(g + j * p.stride + c);
-      addOuter(&sum, xs * endSecond[j], gs);
-      if (MOMENTUM) { addOuter(&sum2, xs * endBase[j], gs); }
-    }
-    let at = l.at + quad * 4u * l.columns + c;
-    if (MOMENTUM) {
-      turned(at, sum2.a, sum.a);
-      turned(at + l.columns, sum2.b, sum.b);
-      turned(at + 2u * l.columns, sum2.c, sum.c);
-      turned(at + 3u * l.columns, sum2.d, sum.d);
-      if (ends) {
-        setFrozen4(at, base4(at));
-        setFrozen4(at + l.columns, base4(at + l.columns));
-        setFrozen4(at + 2u * l.columns, base4(at + 2u * l.columns));
-        setFrozen4(at + 3u * l.columns, base4(at + 3u * l.columns));
+      let xs = key * endSecond[j];
+      a0 += xs.x * gs;
+      a1 += xs.y * gs;
+      a2 += xs.z * gs;
+      a3 += xs.w * gs;
+      if (MOMENTUM) {
+        let ys = key * endBase[j];
+        b0 += ys.x * gs;
+        b1 += ys.y * gs;
+        b2 += ys.z * gs;
+        b3 += ys.w * gs;
       }
-    } else {
-      learnt(at, sum.a, position > 0u, ends, factor);
-      learnt(at + l.columns, sum.b, position > 0u, ends, factor);
-      learnt(at + 2u * l.columns, sum.c, position > 0u, ends, factor);
-      learnt(at + 3u * l.columns, sum.d, position > 0u, ends, factor);
+    }
+    for (var e = 0u; e < 4u; e += 1u) {
+      let at = l.at + (quad * 4u + e) * l.columns + c;
+      let sum = select(select(a0, a1, e == 1u), select(a2, a3, e == 3u), e > 1u);
+      if (MOMENTUM) {
+        let second = second4(at);
+        let before = base4(at);
+        let after = turns.x * before + turns.y * second + select(select(b0, b1, e == 1u), select(b2, b3, e == 3u), e > 1u);
+        storeF4(weightsAt + p.weightBytes + at * 16u, after);
+        storeF4(weightsAt + 2u * p.weightBytes + at * 16u, turns.z * second + sum);
+        if (ends) { setFrozen4(at, after); }
+      } else {
+        // kept for the next part or, where the mini-batch ends, added to the weights
+        var all = sum;
+        if (position > 0u) { all += second4(at); }
+        if (ends) { setFrozen4(at, frozen4(at) + factor * all); } else { storeF4(weightsAt + 2u * p.weightBytes + at * 16u, all); }
+      }
     }
   }
 }
@@ -537,7 +542,7 @@ fn writeOutputs(z: u32, token: i32, count: u32, t: u32) {
   if (row >= count) { return; }
   var statistics = vec2f();
   if (p.lnWeight != 0u) { statistics = rowStatistics(at); }
-  let parameters = u32(head) * d * 4u;
+  let norm = normRows();
   let to = p.o + u32(elementAt(p.oStrideB, p.oStrideT, p.oStrideH, token + i32(row))) * 4u;
   let query = elementAt(p.qStrideB, p.qStrideT, p.qStrideH, token + i32(row));
   for (var q = t & 15u; q < quads; q += 16u) {
@@ -545,14 +550,11 @@ fn writeOutputs(z: u32, token: i32, count: u32, t: u32) {
     let x = row4(at + q);
     var out = x;
     if (p.lnWeight != 0u) {
-      out = (x - statistics.x) * statistics.y * loadQuad(p.lnWeight + parameters, c, d) + loadQuad(p.lnBias + parameters, c, d);
+      out = (x - statistics.x) * statistics.y * row4(norm + q) + row4(norm + p.stride + q);
     }
     if (p.residual == 1) { out += x; }
     if (p.residual == 2) { out += loadTokenQuad(p.qType, p.q, query, c, d) * p.scale; }
-    storeF(to + c * 4u, out.x);
-    if (c + 1u < d) { storeF(to + c * 4u + 4u, out.y); }
-    if (c + 2u < d) { storeF(to + c * 4u + 8u, out.z); }
-    if (c + 3u < d) { storeF(to + c * 4u + 12u, out.w); }
+    storeRow(to, c, d, out);
   }
 }
 
@@ -583,13 +585,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var position = u32(words[1].y);
   weightsAt = p.scratch + group * p.groupBytes;
   rowsAt = weightsAt + 3u * p.weightBytes;
-  if (MOMENTUM) {
-    loadWeights(0u, 1u, t);
-    loadWeights(2u, 2u, t);
-    loadWeights(select(0u, 4u, position > 0u), 0u, t);
-  } else {
-    loadWeights(0u, 0u, t);
-    if (position > 0u) { loadWeights(2u, 2u, t); }
+  loadNorm(t);
+  // kinds from places: without momentum frozen is the state, and base is not there
+  for (var kind = 0u; kind < 3u; kind += 1u) {
+    var which = 2u;
+    if (kind == 0u) { which = select(0u, 4u, MOMENTUM && position > 0u); }
+    if (kind == 1u) { which = 0u; }
+    if (kind == 0u || MOMENTUM || (kind == 2u && position > 0u)) { loadWeights(which, kind, t); }
   }
   for (var token = 0u; token < length; ) {
     let count = min(TOKENS, min(u32(p.miniBatch) - position, length - token));
@@ -622,13 +624,11 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (READS) { return; }
   workgroupBarrier();
   storageBarrier();
-  if (MOMENTUM) {
-    storeWeights(1u, 1u, false, t);
-    storeWeights(3u, 2u, false, t);
-    storeWeights(5u, 0u, false, t);
-  } else {
-    storeWeights(1u, 0u, false, t);
-    storeWeights(3u, 2u, position == 0u, t);
+  for (var kind = 0u; kind < 3u; kind += 1u) {
+    var which = 3u;
+    if (kind == 0u) { which = select(1u, 5u, MOMENTUM); }
+    if (kind == 1u) { which = 1u; }
+    if (kind != 1u || MOMENTUM) { storeWeights(which, kind, kind == 2u && !MOMENTUM && position == 0u, t); }
   }
   if (head == 0 && t == 0u) { storeI(p.positionOut + sequence * 4u, i32(position)); }
 }
