@@ -180,3 +180,14 @@ test('segments', async () => {
     TOLERANCE,
   );
 });
+
+test('long sequences by chunks', async () => {
+  const long: Lengths = { b: 1, t: 300, h: 1, hv: 2, k: 20, v: 12, m: 1 };
+  await same(gated, { lengths: { ...long, b: 2 }, kind: 'mild' });
+  await same(gated, { lengths: { ...long, t: 1100, hv: 1 }, kind: 'bursts', cuts: [0, 0, 1, 600, 1100], states: true });
+  for (const kind of ['strong', 'walls', 'slow'] as const) await same(gated, { lengths: long, kind, headsFirst: true });
+  const normalized = deltaMethods.find(({ label }) => label === 'deltaRule, normalised')!;
+  await same(normalized, { lengths: { ...long, k: 64, v: 64 }, states: false, dtype: 'bf16' });
+  const erasing = deltaMethods.find(({ label, name }) => (label ?? name) === 'comba')!;
+  await same(erasing, { lengths: { ...long, k: 80, v: 68 } });
+});

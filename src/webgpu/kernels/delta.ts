@@ -5,6 +5,7 @@
  */
 import { DeltaParams, PrecondParams, RowProductsParams, TriSolveParams } from '../../generated/gpu-params.ts';
 import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
+import { aligned } from './aligned.ts';
 
 /** Threads of shaders with one thread for each element. */
 const THREADS = 256;
@@ -45,8 +46,65 @@ function recurrent(p: Fields<typeof DeltaParams>, { facts, refuse }: PlanCall): 
   ];
 }
 
+/** Tokens of a sequence, on average, from which chunks are worth their passes. */
+const LONG = 256;
+/** Most bytes that the chunks in work take, where those of all heads that begin together need no more. */
+const MOST_UNITS = 2 ** 27;
+
+/** Whether chunks can do all that a call asks for. */
+function chunked(p: Fields<typeof DeltaParams>): boolean {
+  const tokens = p.sequences ? p.length / Math.max(1, p.sequenceCount) : p.length;
+  const plain = !p.b && p.substeps <= 1 && p.gateEvery <= 1 && !p.snapshots && p.gateKind !== 2;
+  return plain && tokens >= LONG && p.dk % 4 === 0 && p.dv % 4 === 0 && p.dv > 0 && p.stateStrideV === 1;
+}
+
+/** Chunks side by side, the state through them, outputs side by side. */
+function byChunks(p: Fields<typeof DeltaParams>, { facts, scratch }: PlanCall): Pass[] {
+  // the triangular systems of 64 tokens take 22 KB
+  const C = facts.workgroupBytes >= 24576 && facts.workgroupThreads >= 256 ? 64 : 32;
+  const NT = (C / 4) ** 2;
+  const kp = Math.ceil(p.dk / 16) * 16;
+  const unit = Math.max((kp + C) * p.dv, C * C) + (kp + C) * C + 2 * kp * C + kp;
+  const chunks = Math.ceil(p.length / C);
+  const slots = p.sequences ? chunks + p.sequenceCount : chunks * p.sequenceCount;
+  const most = Math.max(
+    1,
+    Math.min(slots, Math.floor(Math.min(MOST_UNITS, facts.bindingBytes / 4) / (unit * 4 * p.heads))),
+  );
+  const at = scratch(most * p.heads * unit * 4);
+  const rows = [
+    [p.q, p.qType, p.qStrideB, p.qStrideT, p.qStrideH],
+    [p.k, p.kType, p.kStrideB, p.kStrideT, p.kStrideH],
+    [p.v, p.vType, p.vStrideB, p.vStrideT, p.vStrideH],
+    [p.a, p.aType, p.aStrideB, p.aStrideT, p.aStrideH],
+    [p.o, 0, p.oStrideB, p.oStrideT, p.oStrideH],
+    [p.written, 0, p.writtenStrideB, p.writtenStrideT, p.writtenStrideH],
+    [p.stateOut, 0, p.stateStrideN, p.stateStrideK, p.stateStrideH],
+  ] as const;
+  const floats = rows.filter(([address, type]) => address !== 0 && type === 0);
+  const wide = floats.every(([address, , ...strides]) => aligned([address], strides));
+  const memory = wide ? 'wide' : 'words';
+  const constants = { C, NT };
+  const passes: Pass[] = [];
+  for (let first = 0; first < slots; first += most) {
+    const count = Math.min(most, slots - first);
+    const extra = { first, count, scratch: at };
+    const units = count * p.heads;
+    const own = { ...constants, ERASES: p.a !== 0 };
+    const states = p.sequenceCount * p.heads * groupsOf(p.dv, STRIP);
+    const carry = { C, NT: 2 * C, PARTS: Math.ceil(kp / C) };
+    passes.push(
+      { shader: 'delta-chunk', constants: own, groups: units, extra, memory },
+      { shader: 'delta-solve', constants, groups: units, extra, memory },
+      { shader: 'delta-carry', constants: carry, groups: states, extra, memory },
+    );
+    if (p.o) passes.push({ shader: 'delta-read', constants, groups: units * groupsOf(p.dv, C), extra, memory });
+  }
+  return passes;
+}
+
 export const delta = {
-  delta: gpuKernel(DeltaParams, recurrent),
+  delta: gpuKernel(DeltaParams, (p, call) => (chunked(p) ? byChunks(p, call) : recurrent(p, call))),
   deltaStep: gpuKernel(DeltaParams, recurrent),
   rowProducts: gpuKernel(RowProductsParams, (p, { items }) => [
     { shader: 'row-products', groups: groupsOf(items * p.heads * p.d, THREADS), extra: { items } },

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { PathBlocksParams, PathParams } from '../../generated/gpu-params.ts';
+import { DeltaformerParams, PathBlocksParams, PathParams } from '../../generated/gpu-params.ts';
 import type { GpuFacts } from '../device.ts';
 import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
 
@@ -79,7 +79,45 @@ function planPath(p: Fields<typeof PathParams>, { items, facts, refuse }: PlanCa
   );
 }
 
+/** Workgroups of DeltaFormer that go over earlier keys side by side, about. */
+const SIDE_BY_SIDE = 128;
+
+function planDeltaformer(p: Fields<typeof DeltaformerParams>, { items, facts, scratch, refuse }: PlanCall): Pass[] {
+  const DC = runsOf(p.dk);
+  for (const BM of [64, 32, 16, 8]) {
+    const TN = BM / 4;
+    const NT = TN * TN;
+    const VC = Math.max(1, Math.ceil(p.dv / BM));
+    const lanes = lanesOf(facts, NT, TN);
+    const shared = lanes === 'lanes-shared' ? NT * 16 : 0;
+    const bytes = (DC * 64 + BM) * BM * 4 + 4 * VC * TN * 16 + shared + 64;
+    if (bytes > facts.workgroupBytes || NT > facts.workgroupThreads) continue;
+    const wide = [p.dv, p.oStrideB, p.oStrideT, p.oStrideH, p.o / 4].every((n) => n % 4 === 0);
+    const pass = {
+      shader: 'deltaformer',
+      parts: [lanes, wide ? 'output-wide' : 'output-words'],
+      memory: wide ? 'wide' : 'words',
+    } as const;
+    const constants = { BM, TN, NT, DC, VC };
+    // a span is as long as keeps the device busy
+    const count = Math.min(16, Math.max(2, Math.round(SIDE_BY_SIDE / Math.max(1, items))));
+    const state = items > 0 ? scratch(items * count * (4 * VC + 2) * NT * 16) : 0;
+    const passes: Pass[] = [];
+    // the longest sequence has at most all packed blocks
+    for (let first = 0; first < p.blocks * (BLOCK / BM); first += count) {
+      const extra = { first, count, state };
+      if (first > 0) passes.push({ ...pass, constants: { ...constants, OWN: false }, groups: items * count, extra });
+      passes.push({ ...pass, constants: { ...constants, OWN: true }, groups: items, extra });
+    }
+    return passes;
+  }
+  return refuse(
+    `DeltaFormer with keys of ${p.dk} elements on a device with ${facts.workgroupBytes} bytes of workgroup memory`,
+  );
+}
+
 export const path = {
+  deltaformer: gpuKernel(DeltaformerParams, planDeltaformer),
   pathBlocks: gpuKernel(PathBlocksParams, planBlocks),
   path: gpuKernel(PathParams, planPath),
 };
