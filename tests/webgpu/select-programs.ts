@@ -56,3 +56,13 @@ export function maker(seed: number) {
       rt.tensor(Int32Array.from(values(shape, () => low + Math.floor(random() * (high - low)))), shape, 'i32'),
   };
 }
+
+/** Lists with -1 behind the last entry, where a kernel leaves what was there. */
+export async function endedLists({ indices, counts, ...rest }: Made): Promise<Made> {
+  const entries = Int32Array.from((await indices!.data()) as Int32Array);
+  const each = indices!.shape.at(-1)!;
+  for (const [row, count] of Array.from(await counts!.data()).entries()) {
+    entries.fill(-1, row * each + count, (row + 1) * each);
+  }
+  return { ...rest, counts, indices: indices!.runtime.tensor(entries, indices!.shape, 'i32') };
+}
