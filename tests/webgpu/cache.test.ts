@@ -32,7 +32,7 @@ async function told(rt: Runtime, options: Partial<KVCacheOptions>): Promise<{ st
   cache.truncate(23);
   using fork = cache.fork();
   await extend('after truncation', cache, 1);
-  await extend('fork', fork, 2);
+  await extend('fork', fork, 3);
   await extend('past the fork', cache, 9);
   const saved = await cache.saveAsync();
   using restored = KVCache.restore(rt, saved);

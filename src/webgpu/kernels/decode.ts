@@ -131,22 +131,27 @@ export function attendPass(p: CacheFields, rows: number, call: Pick<PlanCall, 'f
       V_UNITS: units[1],
       LANES,
       // as many bytes on their way for a thread, whatever the type: fewer leave memory idle, more leave room for fewer threads
-      KEYS: kVectors === 1 && vVectors === 1 ? 4 : 8,
+      // a driver that computes on the processor has nothing on its way, and compiles every key's copy of the text for seconds
+      KEYS: call.facts.software ? 2 : kVectors === 1 && vVectors === 1 ? 4 : 8,
     },
   };
 }
 
 export const decode = {
   decode: gpuKernel(DecodeParams, (p, call) => {
-    const { constants, parts } = attendPass(p, p.rows, call);
-    const tiles = Math.ceil(p.rows / constants.ROWS);
+    const { constants: shape, parts } = attendPass(p, p.rows, call);
+    const tiles = Math.ceil(p.rows / shape.ROWS);
+    // most calls have none, and the text is repeated for every key and row
+    const RULES = [p.softcap, p.bias, p.mask, p.keyBias, p.alibiSlopes, p.hasSelfScore].some((x) => x !== 0);
+    const constants = { ...shape, RULES };
     return [{ shader: 'decode', parts, constants, groups: call.items * tiles, extra: { tiles }, memory: 'wide' }];
   }),
   decodeMerge: gpuKernel(DecodeParams, (p, { items }) => [
     { shader: 'decode-merge', constants: { LANES: lanesOf(Math.ceil(p.dv / 4)) }, groups: items },
   ]),
   indexAttend: gpuKernel(IndexAttendParams, (p, call) => {
-    const { constants, parts } = attendPass(p, p.rows, call);
+    const { constants: shape, parts } = attendPass(p, p.rows, call);
+    const constants = { ...shape, RULES: p.softcap !== 0 || p.entryBias !== 0 };
     const tiles = Math.ceil(p.rows / constants.ROWS);
     const slots = call.items * p.blockQ;
     const splits = Math.max(1, Math.min(MOST_SPLITS, powerOfTwo(BUSY_GROUPS / Math.max(1, slots * tiles))));
