@@ -400,8 +400,9 @@ export class GpuRuntime extends Runtime {
       offsets.push(end);
       const image = slots.subarray(end / 4);
       image.set(params);
-      writeExtra(image, params.length, pass);
-      const bytes = (params.length + extraFields(pass.shader).length) * 4;
+      // a merge takes the params of the kernel before it, whose class may go on
+      writeExtra(image, kernel.layout.length, pass);
+      const bytes = (kernel.layout.length + extraFields(pass.shader).length) * 4;
       end += Math.ceil(bytes / SLOT) * SLOT;
     }
     device.queue.writeBuffer(this.#uniforms, 0, slots.buffer, 0, end);

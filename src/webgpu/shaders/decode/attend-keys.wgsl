@@ -1,5 +1,5 @@
 //! use attended-head
-//! const ROWS, CHUNK, Q_VECTORS, WEIGHTS, PARTS, K_TYPE, K_WIDE, K_VECTORS, K_UNITS, V_TYPE, V_WIDE, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS
+//! const ROWS, CHUNK, Q_VECTORS, WEIGHTS, PARTS, K_TYPE, K_VECTORS, K_UNITS, V_TYPE, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS
 // Attention of ROWS query rows on keys of one head, by a workgroup of 128 threads: an online softmax over chunks of CHUNK keys, whose scores
 // come before their values, so that loads do not wait for each other and a chunk costs few barriers.
 //
@@ -7,7 +7,7 @@
 //            that neighbours read neighbouring memory; products are added up through workgroup memory
 //   values   V_LANES threads lie along a value row, 128 / V_LANES rows side by side, four in turn
 //
-// Where rows lie apart, begin at odd places or end within 16 bytes (K_WIDE, V_WIDE false), a unit is four elements, loaded one by one.
+// What is loaded is another part's: cache-units or code-units.
 //
 // What includes it says which rows and keys: headOfRow(r), queryOfRow(r), keyOf(n), scoreOf(r, n, j, product).
 
@@ -36,39 +36,6 @@ fn loadQueries(t: u32) {
     }
     qs[x] = y;
   }
-}
-
-// Unit u of a key.
-fn keyUnit(row: u32, rest: u32, u: u32) -> array<vec4f, 4> {
-  let own = p.dk - p.kRestDim;
-  if (K_WIDE) {
-    let ownUnits = u32(own) / (4u * K_VECTORS);
-    return widened(K_TYPE, select(row + u * 16u, rest + (u - ownUnits) * 16u, u >= ownUnits));
-  }
-  var x = vec4f();
-  for (var e = 0; e < 4; e++) {
-    let c = i32(u) * 4 + e;
-    if (c < own) { x[e] = loadAs(i32(K_TYPE), row, c); } else if (c < p.dk) { x[e] = loadAs(i32(K_TYPE), rest, c - own); }
-  }
-  return array<vec4f, 4>(x, vec4f(), vec4f(), vec4f());
-}
-
-// Unit u of a value: V_VECTORS vectors.
-fn valueUnit(row: u32, u: u32) -> array<vec4f, 4> {
-  if (!V_WIDE) { return array<vec4f, 4>(elements4(i32(V_TYPE), row, i32(u) * 4, p.dv), vec4f(), vec4f(), vec4f()); }
-  if (V_TYPE == 0u || (V_TYPE < 3u && V_VECTORS == 2u) || V_VECTORS == 4u) { return widened(V_TYPE, row + u * 16u); }
-  if (V_TYPE == 3u) {
-    let at = row + u * 4u * V_VECTORS;
-    var second = 0u;
-    if (V_VECTORS == 2u) { second = loadU(at + 4u); }
-    return array<vec4f, 4>(bytes4(loadU(at)), bytes4(second), vec4f(), vec4f());
-  }
-  let at = row + u * 8u;
-  let a = loadU(at);
-  let b = loadU(at + 4u);
-  var x = halves(a, b);
-  if (V_TYPE == 2u) { x = bfloats(a, b); }
-  return array<vec4f, 4>(x, vec4f(), vec4f(), vec4f());
 }
 
 // Scores of 64 keys from `base` of the chunk on, `n` of which are there; the chunk begins with the keys' number `first`.
@@ -145,8 +112,8 @@ fn attendKeys(low: u32, high: u32, t: u32, out: u32, stride: u32) {
     for (var x = t; x < padded; x += 128u) {
       // behind the last key it is read again
       let j = keyOf(first + min(x, n - 1u));
-      keyRows[x] = keyRow(sequence, j, kvHead);
-      valueRows[x] = valueRow(sequence, j, kvHead);
+      keyRows[x] = keyPlace(j);
+      valueRows[x] = valuePlace(j);
       if (p.kRest != 0u) { restRows[x] = restRow(sequence, j); }
       if (K_TYPE == 3u) { keyScales[x] = loadF(p.kScale + scaleAt(sequence, j, kvHead)); }
       if (V_TYPE == 3u) { valueScales[x] = loadF(p.vScale + scaleAt(sequence, j, kvHead)); }
