@@ -396,7 +396,7 @@ export class GpuRuntime extends Runtime {
     const slots = new Int32Array((planned.length * SLOT_BYTES) / 4);
     const offsets: number[] = [];
     let end = 0;
-    for (const { params, pass } of planned) {
+    for (const { kernel, params, pass } of planned) {
       offsets.push(end);
       const image = slots.subarray(end / 4);
       image.set(params);

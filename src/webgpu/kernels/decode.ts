@@ -4,13 +4,17 @@
  * @module
  */
 import {
+  CodeDecodeParams,
   DecodeParams,
   IndexAttendParams,
   MergePartsParams,
   MergeStateParams,
+  OuterSumParams,
+  QuantizeParams,
   StorePagesParams,
+  TensorProductParams,
 } from '../../generated/params.ts';
-import { gpuKernel, type PlanCall } from '../kernel.ts';
+import { type Fields, gpuKernel, groupsOf, type PlanCall } from '../kernel.ts';
 
 const THREADS = 128;
 /** Most vectors of sums that a thread of attend-keys keeps. */
@@ -118,7 +122,7 @@ export function attendPass(p: CacheFields, rows: number, call: Pick<PlanCall, 'f
   const units = [p.dk / (4 * kVectors), p.dv / (4 * vVectors)] as const;
   const LANES = Math.max(4, powerOfTwo(Math.max(...units)));
   const fits = constants.K_WIDE && constants.V_WIDE && rows <= LANE_ROWS && LANES <= call.facts.subgroup;
-  if (!fits) return { constants, parts: ['attend-keys'] as const };
+  if (!fits) return { constants, parts: ['attend-keys', 'cache-units'] as const };
   return {
     parts: ['attend-lanes'] as const,
     constants: {
@@ -137,13 +141,22 @@ export function attendPass(p: CacheFields, rows: number, call: Pick<PlanCall, 'f
   };
 }
 
+/** Whether scores are more than products: most calls have no rules, and their text is repeated for every key and row. */
+function hasRules(p: Fields<typeof DecodeParams>): boolean {
+  return [p.softcap, p.bias, p.mask, p.keyBias, p.alibiSlopes, p.hasSelfScore].some((x) => x !== 0);
+}
+
+/** Keys and values that are made of something else, four elements at a time. */
+function unitsOfFour(dk: number, dv: number): CacheFields {
+  const k = { k: 0, kStrideB: 0, kStrideT: 0, kStrideH: 0, kType: 0, kRest: 0, kRestStrideB: 0, kRestStrideT: 0, kRestDim: 0 };
+  return { dk, dv, ...k, v: 0, vStrideB: 0, vStrideT: 0, vStrideH: 0, vType: 0 };
+}
+
 export const decode = {
   decode: gpuKernel(DecodeParams, (p, call) => {
     const { constants: shape, parts } = attendPass(p, p.rows, call);
     const tiles = Math.ceil(p.rows / shape.ROWS);
-    // most calls have none, and the text is repeated for every key and row
-    const RULES = [p.softcap, p.bias, p.mask, p.keyBias, p.alibiSlopes, p.hasSelfScore].some((x) => x !== 0);
-    const constants = { ...shape, RULES };
+    const constants = { ...shape, RULES: hasRules(p) };
     return [{ shader: 'decode', parts, constants, groups: call.items * tiles, extra: { tiles }, memory: 'wide' }];
   }),
   decodeMerge: gpuKernel(DecodeParams, (p, { items }) => [
@@ -168,6 +181,36 @@ export const decode = {
         { shader: 'index-merge', constants: merge, groups: count * p.rows, extra: { ...extra, first } },
       ] as const;
     }).flat();
+  }),
+  codeDecode: gpuKernel(CodeDecodeParams, (p, call) => {
+    const constants = { ...attendConstants(unitsOfFour(p.dk, p.dv), p.rows, call), RULES: hasRules(p) };
+    const tiles = Math.ceil(p.rows / constants.ROWS);
+    const parts = ['attend-keys', 'code-units'] as const;
+    return [{ shader: 'decode', parts, constants, groups: call.items * tiles, extra: { tiles }, memory: 'wide' }];
+  }),
+  quantizeRows: gpuKernel(QuantizeParams, (_, { items }) => [{ shader: 'quantize-rows', groups: items }]),
+  dequantizeRows: gpuKernel(QuantizeParams, (p, { items }) => [
+    { shader: 'dequantize-rows', groups: items * p.heads },
+  ]),
+  tensorProduct: gpuKernel(TensorProductParams, (p, call) => {
+    const { ROWS, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS } = attendConstants(
+      unitsOfFour(4, p.dv),
+      p.heads,
+      call,
+    );
+    const rowsQ = p.aQ ? p.rankQ : ROWS;
+    const PARTS = SUMS * 4 * THREADS;
+    const bytes = (PARTS + (rowsQ + 2 * ROWS) * 64 + THREADS) * 4;
+    if (bytes > call.facts.workgroupBytes) call.refuse(`tensor products of rank ${p.rankQ} on this device`);
+    const tiles = Math.ceil(p.heads / ROWS);
+    const shape = { ROWS, WEIGHTS: ROWS * 64, PRODUCTS: rowsQ * 64, PARTS, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS };
+    const constants = { ...shape, RULES: true };
+    const groups = call.items * p.queries * tiles;
+    return [{ shader: 'tensor-product', constants, groups, extra: { tiles }, memory: 'wide' }];
+  }),
+  outerSum: gpuKernel(OuterSumParams, (p, { items }) => {
+    const n = items * p.heads * p.d;
+    return [{ shader: 'outer-sum', groups: groupsOf(n, 256), extra: { n } }];
   }),
   storePages: gpuKernel(StorePagesParams, (p, { items, refuse }) => {
     const rowBytes = p.d * BYTES[p.type]!;

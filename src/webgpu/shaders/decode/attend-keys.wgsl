@@ -1,5 +1,5 @@
-//! use attended-head
-//! const ROWS, CHUNK, Q_VECTORS, WEIGHTS, PARTS, K_TYPE, K_VECTORS, K_UNITS, V_TYPE, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS
+//! use attended-head, write-partials
+//! const ROWS, CHUNK, Q_VECTORS, WEIGHTS, K_TYPE, K_VECTORS, K_UNITS, V_TYPE, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS
 // Attention of ROWS query rows on keys of one head, by a workgroup of 128 threads: an online softmax over chunks of CHUNK keys, whose scores
 // come before their values, so that loads do not wait for each other and a chunk costs few barriers.
 //
@@ -13,13 +13,11 @@
 
 var<workgroup> qs: array<vec4f, Q_VECTORS>;
 var<workgroup> weights: array<f32, WEIGHTS>;
-var<workgroup> parts: array<f32, PARTS>;
 var<workgroup> keyRows: array<u32, CHUNK>;
 var<workgroup> restRows: array<u32, CHUNK>;
 var<workgroup> valueRows: array<u32, CHUNK>;
 var<workgroup> keyScales: array<f32, CHUNK>;
 var<workgroup> valueScales: array<f32, CHUNK>;
-var<workgroup> reduced: array<f32, 128>;
 var<workgroup> factors: array<f32, ROWS>;
 
 // Queries go to workgroup memory, scaled: vector e of unit u of row r at (r * K_VECTORS + e) * K_UNITS + u.
@@ -166,29 +164,5 @@ fn attendKeys(low: u32, high: u32, t: u32, out: u32, stride: u32) {
     workgroupBarrier();
   }
 
-  reduced[t] = l;
-  for (var i = 0u; i < SUMS; i++) {
-    parts[i * 512u + t] = sums[i].x;
-    parts[i * 512u + 128u + t] = sums[i].y;
-    parts[i * 512u + 256u + t] = sums[i].z;
-    parts[i * 512u + 384u + t] = sums[i].w;
-  }
-  workgroupBarrier();
-  for (var x = t; x < SUMS * V_LANES; x += 128u) {
-    let i = x / V_LANES;
-    let r = i / (V_VECTORS * V_PASSES);
-    let u = x % V_LANES + (i / V_VECTORS) % V_PASSES * V_LANES;
-    if (u < V_UNITS && r < live) {
-      var sum = vec4f();
-      for (var g = x % V_LANES; g < 128u; g += V_LANES) {
-        let at = i * 512u + g;
-        sum += vec4f(parts[at], parts[at + 128u], parts[at + 256u], parts[at + 384u]);
-      }
-      storeF4(out + r * stride + (u * V_VECTORS + i % V_VECTORS) * 16u, sum);
-    }
-  }
-  if (lane == 0u && row < live) {
-    for (var x = 1u; x < lanes; x++) { l += reduced[t + x]; }
-    storeF4(out + row * stride + u32((p.dv + 7) & ~7) * 4u, vec4f(top, l, 0.0, 0.0));
-  }
+  writePartials(t, out, stride, top, l, &sums);
 }

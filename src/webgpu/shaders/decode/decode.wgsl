@@ -33,6 +33,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   kvHead = i32(item % kvHeads);
   firstRow = i32((index % p.tiles) * ROWS);
   sequence = sequenceAt(number);
+  prepareUnits(number);
   live = u32(clamp(sequence.qLength * p.group - firstRow, 0, i32(ROWS)));
   if (t == 0u) {
     var range = vec2u();
