@@ -14,10 +14,10 @@ function normals(rt: Runtime, seed: number) {
 }
 
 const codings: readonly (readonly [name: string, options: QuantizeKvOptions, given: 'codebook' | 'scale' | '', D: number])[] = [
-  ['keys of 4 bits by token', { of: 'keys', bits: 4, axis: 'token', group: 8 }, '', 18],
+  ['keys of 4 bits by token', { of: 'keys', bits: 4, axis: 'token', group: 16 }, '', 18],
   ['keys of 2 bits by channel', { of: 'keys', bits: 2, axis: 'channel', group: 32 }, '', 16],
-  ['values of 4 bits, symmetric', { of: 'values', bits: 4, axis: 'token', group: 6, symmetric: true }, '', 20],
-  ['values of 2 bits with outliers', { of: 'values', bits: 2, axis: 'token', group: 16, outliers: 2 }, '', 40],
+  ['values of 4 bits, symmetric', { of: 'values', bits: 4, axis: 'token', group: 16, symmetric: true }, '', 20],
+  ['values of 2 bits with outliers', { of: 'values', bits: 2, axis: 'token', group: 32, outliers: 2 }, '', 40],
   ['keys by codebook with outliers', { of: 'keys', bits: 2, axis: 'channel', group: 32, outliers: 1 }, 'scale', 16],
   ['values by codebook', { of: 'values', bits: 4, axis: 'token', group: 16 }, 'codebook', 16],
 ];

@@ -88,6 +88,7 @@ export function attendConstants(p: CacheFields, rows: number, { facts }: Pick<Pl
       const vPasses = Math.ceil(vUnits / vLanes);
       const chunk = n === 1 ? CHUNK_OF_ONE : CHUNK;
       return {
+        SERIAL: false,
         ROWS: n,
         CHUNK: chunk,
         Q_VECTORS: n * kVectors * kUnits,
@@ -183,7 +184,8 @@ export const decode = {
     }).flat();
   }),
   codeDecode: gpuKernel(CodeDecodeParams, (p, call) => {
-    const constants = { ...attendConstants(unitsOfFour(p.dk, p.dv), p.rows, call), RULES: hasRules(p) };
+    const shape = attendConstants(unitsOfFour(p.dk, p.dv), p.rows, call);
+    const constants = { ...shape, RULES: hasRules(p), SERIAL: true, TURNED: p.cos !== 0 };
     const tiles = Math.ceil(p.rows / constants.ROWS);
     const parts = ['attend-keys', 'code-units'] as const;
     return [{ shader: 'decode', parts, constants, groups: call.items * tiles, extra: { tiles }, memory: 'wide' }];

@@ -1,5 +1,5 @@
 //! use attended-head, write-partials
-//! const ROWS, CHUNK, Q_VECTORS, WEIGHTS, K_TYPE, K_VECTORS, K_UNITS, V_TYPE, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS
+//! const SERIAL, ROWS, CHUNK, Q_VECTORS, WEIGHTS, K_TYPE, K_VECTORS, K_UNITS, V_TYPE, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS
 // Attention of ROWS query rows on keys of one head, by a workgroup of 128 threads: an online softmax over chunks of CHUNK keys, whose scores
 // come before their values, so that loads do not wait for each other and a chunk costs few barriers.
 //
@@ -7,7 +7,7 @@
 //            that neighbours read neighbouring memory; products are added up through workgroup memory
 //   values   V_LANES threads lie along a value row, 128 / V_LANES rows side by side, four in turn
 //
-// What is loaded is another part's: cache-units or code-units.
+// What is loaded is another part's: cache-units or code-units. Where that is long work (SERIAL) keys and values are loaded one by one.
 //
 // What includes it says which rows and keys: headOfRow(r), queryOfRow(r), keyOf(n), scoreOf(r, n, j, product).
 
@@ -41,40 +41,56 @@ fn scoreKeys(first: u32, base: u32, n: u32, t: u32) {
   let slot = t >> 3u;
   let lane = t & 7u;
   let begin = base + slot;
-  let k0 = keyRows[begin];
-  let k1 = keyRows[begin + 16u];
-  let k2 = keyRows[begin + 32u];
-  let k3 = keyRows[begin + 48u];
-  var r0 = 0u;
-  var r1 = 0u;
-  var r2 = 0u;
-  var r3 = 0u;
-  if (p.kRest != 0u) {
-    r0 = restRows[begin];
-    r1 = restRows[begin + 16u];
-    r2 = restRows[begin + 32u];
-    r3 = restRows[begin + 48u];
-  }
-  var sums: array<vec4f, ROWS>;
-  for (var r = 0u; r < ROWS; r++) { sums[r] = vec4f(); }
-  for (var u = lane; u < K_UNITS; u += 8u) {
-    var x0 = keyUnit(k0, r0, u);
-    var x1 = keyUnit(k1, r1, u);
-    var x2 = keyUnit(k2, r2, u);
-    var x3 = keyUnit(k3, r3, u);
-    for (var r = 0u; r < ROWS; r++) {
-      for (var e = 0u; e < K_VECTORS; e++) {
-        let y = qs[(r * K_VECTORS + e) * K_UNITS + u];
-        sums[r] += vec4f(dot(y, x0[e]), dot(y, x1[e]), dot(y, x2[e]), dot(y, x3[e]));
+  if (SERIAL) {
+    for (var i = 0u; i < 64u; i += 16u) {
+      var rest = 0u;
+      if (p.kRest != 0u) { rest = restRows[begin + i]; }
+      var products: array<f32, ROWS>;
+      for (var r = 0u; r < ROWS; r++) { products[r] = 0.0; }
+      for (var u = lane; u < K_UNITS; u += 8u) {
+        var x = keyUnit(keyRows[begin + i], rest, u);
+        for (var r = 0u; r < ROWS; r++) {
+          for (var e = 0u; e < K_VECTORS; e++) { products[r] += dot(qs[(r * K_VECTORS + e) * K_UNITS + u], x[e]); }
+        }
+      }
+      for (var r = 0u; r < ROWS; r++) { parts[(r * 64u + slot + i) * 9u + lane] = products[r]; }
+    }
+  } else {
+    let k0 = keyRows[begin];
+    let k1 = keyRows[begin + 16u];
+    let k2 = keyRows[begin + 32u];
+    let k3 = keyRows[begin + 48u];
+    var r0 = 0u;
+    var r1 = 0u;
+    var r2 = 0u;
+    var r3 = 0u;
+    if (p.kRest != 0u) {
+      r0 = restRows[begin];
+      r1 = restRows[begin + 16u];
+      r2 = restRows[begin + 32u];
+      r3 = restRows[begin + 48u];
+    }
+    var sums: array<vec4f, ROWS>;
+    for (var r = 0u; r < ROWS; r++) { sums[r] = vec4f(); }
+    for (var u = lane; u < K_UNITS; u += 8u) {
+      var x0 = keyUnit(k0, r0, u);
+      var x1 = keyUnit(k1, r1, u);
+      var x2 = keyUnit(k2, r2, u);
+      var x3 = keyUnit(k3, r3, u);
+      for (var r = 0u; r < ROWS; r++) {
+        for (var e = 0u; e < K_VECTORS; e++) {
+          let y = qs[(r * K_VECTORS + e) * K_UNITS + u];
+          sums[r] += vec4f(dot(y, x0[e]), dot(y, x1[e]), dot(y, x2[e]), dot(y, x3[e]));
+        }
       }
     }
-  }
-  for (var r = 0u; r < ROWS; r++) {
-    let at = (r * 64u + slot) * 9u + lane;
-    parts[at] = sums[r].x;
-    parts[at + 144u] = sums[r].y;
-    parts[at + 288u] = sums[r].z;
-    parts[at + 432u] = sums[r].w;
+    for (var r = 0u; r < ROWS; r++) {
+      let at = (r * 64u + slot) * 9u + lane;
+      parts[at] = sums[r].x;
+      parts[at + 144u] = sums[r].y;
+      parts[at + 288u] = sums[r].z;
+      parts[at + 432u] = sums[r].w;
+    }
   }
   workgroupBarrier();
   for (var x = t; x < ROWS * 64u; x += 128u) {
@@ -143,6 +159,15 @@ fn attendKeys(low: u32, high: u32, t: u32, out: u32, stride: u32) {
     for (var i = 0u; i < V_PASSES; i++) {
       let u = column + i * V_LANES;
       if (u < V_UNITS) {
+        if (SERIAL) {
+          for (var x = group; x < n; x += groups) {
+            var y = valueUnit(valueRows[x], u);
+            for (var r = 0u; r < ROWS; r++) {
+              for (var e = 0u; e < V_VECTORS; e++) { sums[(r * V_PASSES + i) * V_VECTORS + e] += weights[r * CHUNK + x] * y[e]; }
+            }
+          }
+          continue;
+        }
         for (var x = group; x < n; x += groups * 4u) {
           var x0 = valueUnit(valueRows[x], u);
           var x1 = valueUnit(valueRows[x + groups], u);

@@ -1,6 +1,7 @@
 //! use attended-head, coded-rows
+//! const TURNED
 // Units of keys and values as attend-keys loads them, where the oldest tokens are codes and the newest floats: four elements. Keys of codes
-// may be turned by the angles of their places once they are widened (KVQuant, Hooper 2024).
+// may be turned (TURNED) by the angles of their places once they are widened (KVQuant, Hooper 2024).
 
 var<private> kRows: CodedRows;
 var<private> vRows: CodedRows;
@@ -56,7 +57,7 @@ fn keyUnit(row: u32, rest: u32, u: u32) -> array<vec4f, 4> {
   if (j >= coded.x) {
     let at = sequence.batch * p.kStrideB + (j - coded.x) * p.kStrideT + kvHead * p.kStrideH;
     x = elements4(0, p.k + u32(at) * 4u, i32(u) * 4, p.dk);
-  } else if (p.cos != 0u) {
+  } else if (TURNED) {
     x = turnedKey(j, i32(u) * 4);
   } else {
     x = codedVector(kRows, sequence.batch, kvHead, j, i32(u) * 4);

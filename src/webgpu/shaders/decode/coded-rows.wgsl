@@ -91,17 +91,23 @@ fn codedLevels(c: CodedRows, batch: i32, h: i32, j: i32, c4: i32) -> vec4f {
   let codes = codesOf(c, codesAt(c, place, h), r, u32(c4));
   let scales = scalesOffset(c, place, h);
   let middle = middleOf(c);
-  var x = vec4f();
-  for (var e = 0; e < 4; e++) {
-    if (c4 + e < c.d) {
-      let at = scales + scaleOffset(c, r, c4 + e);
-      var level = f32(i32(codes[e]) - middle);
-      if (c.codebook != 0u) { level = loadF(c.codebook + codes[e] * 4u); }
-      x[e] = loadF(c.scale + at) * level;
-      if (c.offset != 0u) { x[e] += loadF(c.offset + at); }
+  var levels = vec4f(bitcast<vec4i>(codes) - vec4i(middle));
+  if (c.codebook != 0u) {
+    for (var e = 0; e < 4; e++) { levels[e] = loadF(c.codebook + codes[e] * 4u); }
+  }
+  // groups of channels are whole units of codes, so that four channels have one number of their token
+  var at = scales + scaleOffset(c, r, c4);
+  var scale = vec4f(loadF(c.scale + at));
+  var offset = vec4f();
+  if (c.offset != 0u) { offset = vec4f(loadF(c.offset + at)); }
+  if (c.byChannel != 0) {
+    for (var e = 1; e < 4; e++) {
+      at += select(0u, 4u, c4 + e < c.d);
+      scale[e] = loadF(c.scale + at);
+      if (c.offset != 0u) { offset[e] = loadF(c.offset + at); }
     }
   }
-  return x;
+  return select(vec4f(), offset + scale * levels, vec4i(c4, c4 + 1, c4 + 2, c4 + 3) < vec4i(c.d));
 }
 
 // As codedLevels, with outliers.
