@@ -398,12 +398,13 @@ export class GpuRuntime extends Runtime {
     const slots = new Int32Array((planned.length * SLOT_BYTES) / 4);
     const offsets: number[] = [];
     let end = 0;
-    for (const { params, pass } of planned) {
+    for (const { kernel, params, pass } of planned) {
       offsets.push(end);
       const image = slots.subarray(end / 4);
       image.set(params);
-      writeExtra(image, params.length, pass);
-      const bytes = (params.length + extraFields(pass.shader).length) * 4;
+      // a merge takes the params of the kernel before it, whose class may go on
+      writeExtra(image, kernel.layout.length, pass);
+      const bytes = (kernel.layout.length + extraFields(pass.shader).length) * 4;
       end += Math.ceil(bytes / SLOT) * SLOT;
     }
     device.queue.writeBuffer(this.#uniforms, 0, slots.buffer, 0, end);

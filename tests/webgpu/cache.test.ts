@@ -32,7 +32,7 @@ async function told(rt: Runtime, options: Partial<KVCacheOptions>): Promise<{ st
   cache.truncate(23);
   using fork = cache.fork();
   await extend('after truncation', cache, 1);
-  await extend('fork', fork, 2);
+  await extend('fork', fork, 3);
   await extend('past the fork', cache, 9);
   const saved = await cache.saveAsync();
   using restored = KVCache.restore(rt, saved);
@@ -102,7 +102,7 @@ test('rows of a compact form are saved from a GPU', async () => {
       using cache = new LatentCache(rt, { capacity: 9, latentDim: 8, ropeDim: 4 });
       await rt.scope(() => cache.append({ cKv: rt.tensor(latents, [1, 5, 8]), kRope: rt.tensor(rope, [1, 5, 4]) }));
       using fork = cache.fork();
-      return fork.saveAsync();
+      return await fork.saveAsync();
     }),
   );
   assert.deepEqual(saved[1], saved[0]);

@@ -4,13 +4,17 @@
  * @module
  */
 import {
+  CodeDecodeParams,
   DecodeParams,
   IndexAttendParams,
   MergePartsParams,
   MergeStateParams,
+  OuterSumParams,
+  QuantizeParams,
   StorePagesParams,
+  TensorProductParams,
 } from '../../generated/gpu-params.ts';
-import { gpuKernel, type PlanCall } from '../kernel.ts';
+import { type Fields, gpuKernel, groupsOf, type PlanCall } from '../kernel.ts';
 
 const THREADS = 128;
 /** Most vectors of sums that a thread of attend-keys keeps. */
@@ -84,6 +88,7 @@ export function attendConstants(p: CacheFields, rows: number, { facts }: Pick<Pl
       const vPasses = Math.ceil(vUnits / vLanes);
       const chunk = n === 1 ? CHUNK_OF_ONE : CHUNK;
       return {
+        SERIAL: false,
         ROWS: n,
         CHUNK: chunk,
         Q_VECTORS: n * kVectors * kUnits,
@@ -118,7 +123,7 @@ export function attendPass(p: CacheFields, rows: number, call: Pick<PlanCall, 'f
   const units = [p.dk / (4 * kVectors), p.dv / (4 * vVectors)] as const;
   const LANES = Math.max(4, powerOfTwo(Math.max(...units)));
   const fits = constants.K_WIDE && constants.V_WIDE && rows <= LANE_ROWS && LANES <= call.facts.subgroup;
-  if (!fits) return { constants, parts: ['attend-keys'] as const };
+  if (!fits) return { constants, parts: ['attend-keys', 'cache-units'] as const };
   return {
     parts: ['attend-lanes'] as const,
     constants: {
@@ -131,22 +136,36 @@ export function attendPass(p: CacheFields, rows: number, call: Pick<PlanCall, 'f
       V_UNITS: units[1],
       LANES,
       // as many bytes on their way for a thread, whatever the type: fewer leave memory idle, more leave room for fewer threads
-      KEYS: kVectors === 1 && vVectors === 1 ? 4 : 8,
+      // a driver that computes on the processor has nothing on its way, and compiles every key's copy of the text for seconds
+      KEYS: call.facts.software ? 2 : kVectors === 1 && vVectors === 1 ? 4 : 8,
     },
   };
 }
 
+/** Whether scores are more than products: most calls have no rules, and their text is repeated for every key and row. */
+function hasRules(p: Fields<typeof DecodeParams>): boolean {
+  return [p.softcap, p.bias, p.mask, p.keyBias, p.alibiSlopes, p.hasSelfScore].some((x) => x !== 0);
+}
+
+/** Keys and values that are made of something else, four elements at a time. */
+function unitsOfFour(dk: number, dv: number): CacheFields {
+  const k = { k: 0, kStrideB: 0, kStrideT: 0, kStrideH: 0, kType: 0, kRest: 0, kRestStrideB: 0, kRestStrideT: 0, kRestDim: 0 };
+  return { dk, dv, ...k, v: 0, vStrideB: 0, vStrideT: 0, vStrideH: 0, vType: 0 };
+}
+
 export const decode = {
   decode: gpuKernel(DecodeParams, (p, call) => {
-    const { constants, parts } = attendPass(p, p.rows, call);
-    const tiles = Math.ceil(p.rows / constants.ROWS);
+    const { constants: shape, parts } = attendPass(p, p.rows, call);
+    const tiles = Math.ceil(p.rows / shape.ROWS);
+    const constants = { ...shape, RULES: hasRules(p) };
     return [{ shader: 'decode', parts, constants, groups: call.items * tiles, extra: { tiles }, memory: 'wide' }];
   }),
   decodeMerge: gpuKernel(DecodeParams, (p, { items }) => [
     { shader: 'decode-merge', constants: { LANES: lanesOf(Math.ceil(p.dv / 4)) }, groups: items },
   ]),
   indexAttend: gpuKernel(IndexAttendParams, (p, call) => {
-    const { constants, parts } = attendPass(p, p.rows, call);
+    const { constants: shape, parts } = attendPass(p, p.rows, call);
+    const constants = { ...shape, RULES: p.softcap !== 0 || p.entryBias !== 0 };
     const tiles = Math.ceil(p.rows / constants.ROWS);
     const slots = call.items * p.blockQ;
     const splits = Math.max(1, Math.min(MOST_SPLITS, powerOfTwo(BUSY_GROUPS / Math.max(1, slots * tiles))));
@@ -163,6 +182,37 @@ export const decode = {
         { shader: 'index-merge', constants: merge, groups: count * p.rows, extra: { ...extra, first } },
       ] as const;
     }).flat();
+  }),
+  codeDecode: gpuKernel(CodeDecodeParams, (p, call) => {
+    const shape = attendConstants(unitsOfFour(p.dk, p.dv), p.rows, call);
+    const constants = { ...shape, RULES: hasRules(p), SERIAL: true, TURNED: p.cos !== 0 };
+    const tiles = Math.ceil(p.rows / constants.ROWS);
+    const parts = ['attend-keys', 'code-units'] as const;
+    return [{ shader: 'decode', parts, constants, groups: call.items * tiles, extra: { tiles }, memory: 'wide' }];
+  }),
+  quantizeRows: gpuKernel(QuantizeParams, (_, { items }) => [{ shader: 'quantize-rows', groups: items }]),
+  dequantizeRows: gpuKernel(QuantizeParams, (p, { items }) => [
+    { shader: 'dequantize-rows', groups: items * p.heads },
+  ]),
+  tensorProduct: gpuKernel(TensorProductParams, (p, call) => {
+    const { ROWS, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS } = attendConstants(
+      unitsOfFour(4, p.dv),
+      p.heads,
+      call,
+    );
+    const rowsQ = p.aQ ? p.rankQ : ROWS;
+    const PARTS = SUMS * 4 * THREADS;
+    const bytes = (PARTS + (rowsQ + 2 * ROWS) * 64 + THREADS) * 4;
+    if (bytes > call.facts.workgroupBytes) call.refuse(`tensor products of rank ${p.rankQ} on this device`);
+    const tiles = Math.ceil(p.heads / ROWS);
+    const shape = { ROWS, WEIGHTS: ROWS * 64, PRODUCTS: rowsQ * 64, PARTS, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS };
+    const constants = { ...shape, RULES: true };
+    const groups = call.items * p.queries * tiles;
+    return [{ shader: 'tensor-product', constants, groups, extra: { tiles }, memory: 'wide' }];
+  }),
+  outerSum: gpuKernel(OuterSumParams, (p, { items }) => {
+    const n = items * p.heads * p.d;
+    return [{ shader: 'outer-sum', groups: groupsOf(n, 256), extra: { n } }];
   }),
   storePages: gpuKernel(StorePagesParams, (p, { items, refuse }) => {
     const rowBytes = p.d * BYTES[p.type]!;

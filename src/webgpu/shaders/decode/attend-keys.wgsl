@@ -1,5 +1,5 @@
-//! use attended-head
-//! const ROWS, CHUNK, Q_VECTORS, WEIGHTS, PARTS, K_TYPE, K_WIDE, K_VECTORS, K_UNITS, V_TYPE, V_WIDE, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS
+//! use attended-head, write-partials
+//! const SERIAL, ROWS, CHUNK, Q_VECTORS, WEIGHTS, K_TYPE, K_VECTORS, K_UNITS, V_TYPE, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS
 // Attention of ROWS query rows on keys of one head, by a workgroup of 128 threads: an online softmax over chunks of CHUNK keys, whose scores
 // come before their values, so that loads do not wait for each other and a chunk costs few barriers.
 //
@@ -7,19 +7,17 @@
 //            that neighbours read neighbouring memory; products are added up through workgroup memory
 //   values   V_LANES threads lie along a value row, 128 / V_LANES rows side by side, four in turn
 //
-// Where rows lie apart, begin at odd places or end within 16 bytes (K_WIDE, V_WIDE false), a unit is four elements, loaded one by one.
+// What is loaded is another part's: cache-units or code-units. Where that is long work (SERIAL) keys and values are loaded one by one.
 //
 // What includes it says which rows and keys: headOfRow(r), queryOfRow(r), keyOf(n), scoreOf(r, n, j, product).
 
 var<workgroup> qs: array<vec4f, Q_VECTORS>;
 var<workgroup> weights: array<f32, WEIGHTS>;
-var<workgroup> parts: array<f32, PARTS>;
 var<workgroup> keyRows: array<u32, CHUNK>;
 var<workgroup> restRows: array<u32, CHUNK>;
 var<workgroup> valueRows: array<u32, CHUNK>;
 var<workgroup> keyScales: array<f32, CHUNK>;
 var<workgroup> valueScales: array<f32, CHUNK>;
-var<workgroup> reduced: array<f32, 128>;
 var<workgroup> factors: array<f32, ROWS>;
 
 // Queries go to workgroup memory, scaled: vector e of unit u of row r at (r * K_VECTORS + e) * K_UNITS + u.
@@ -38,78 +36,61 @@ fn loadQueries(t: u32) {
   }
 }
 
-// Unit u of a key.
-fn keyUnit(row: u32, rest: u32, u: u32) -> array<vec4f, 4> {
-  let own = p.dk - p.kRestDim;
-  if (K_WIDE) {
-    let ownUnits = u32(own) / (4u * K_VECTORS);
-    return widened(K_TYPE, select(row + u * 16u, rest + (u - ownUnits) * 16u, u >= ownUnits));
-  }
-  var x = vec4f();
-  for (var e = 0; e < 4; e++) {
-    let c = i32(u) * 4 + e;
-    if (c < own) { x[e] = loadAs(i32(K_TYPE), row, c); } else if (c < p.dk) { x[e] = loadAs(i32(K_TYPE), rest, c - own); }
-  }
-  return array<vec4f, 4>(x, vec4f(), vec4f(), vec4f());
-}
-
-// Unit u of a value: V_VECTORS vectors.
-fn valueUnit(row: u32, u: u32) -> array<vec4f, 4> {
-  if (!V_WIDE) { return array<vec4f, 4>(elements4(i32(V_TYPE), row, i32(u) * 4, p.dv), vec4f(), vec4f(), vec4f()); }
-  if (V_TYPE == 0u || (V_TYPE < 3u && V_VECTORS == 2u) || V_VECTORS == 4u) { return widened(V_TYPE, row + u * 16u); }
-  if (V_TYPE == 3u) {
-    let at = row + u * 4u * V_VECTORS;
-    var second = 0u;
-    if (V_VECTORS == 2u) { second = loadU(at + 4u); }
-    return array<vec4f, 4>(bytes4(loadU(at)), bytes4(second), vec4f(), vec4f());
-  }
-  let at = row + u * 8u;
-  let a = loadU(at);
-  let b = loadU(at + 4u);
-  var x = halves(a, b);
-  if (V_TYPE == 2u) { x = bfloats(a, b); }
-  return array<vec4f, 4>(x, vec4f(), vec4f(), vec4f());
-}
-
 // Scores of 64 keys from `base` of the chunk on, `n` of which are there; the chunk begins with the keys' number `first`.
 fn scoreKeys(first: u32, base: u32, n: u32, t: u32) {
   let slot = t >> 3u;
   let lane = t & 7u;
   let begin = base + slot;
-  let k0 = keyRows[begin];
-  let k1 = keyRows[begin + 16u];
-  let k2 = keyRows[begin + 32u];
-  let k3 = keyRows[begin + 48u];
-  var r0 = 0u;
-  var r1 = 0u;
-  var r2 = 0u;
-  var r3 = 0u;
-  if (p.kRest != 0u) {
-    r0 = restRows[begin];
-    r1 = restRows[begin + 16u];
-    r2 = restRows[begin + 32u];
-    r3 = restRows[begin + 48u];
-  }
-  var sums: array<vec4f, ROWS>;
-  for (var r = 0u; r < ROWS; r++) { sums[r] = vec4f(); }
-  for (var u = lane; u < K_UNITS; u += 8u) {
-    var x0 = keyUnit(k0, r0, u);
-    var x1 = keyUnit(k1, r1, u);
-    var x2 = keyUnit(k2, r2, u);
-    var x3 = keyUnit(k3, r3, u);
-    for (var r = 0u; r < ROWS; r++) {
-      for (var e = 0u; e < K_VECTORS; e++) {
-        let y = qs[(r * K_VECTORS + e) * K_UNITS + u];
-        sums[r] += vec4f(dot(y, x0[e]), dot(y, x1[e]), dot(y, x2[e]), dot(y, x3[e]));
+  if (SERIAL) {
+    for (var i = 0u; i < 64u; i += 16u) {
+      var rest = 0u;
+      if (p.kRest != 0u) { rest = restRows[begin + i]; }
+      var products: array<f32, ROWS>;
+      for (var r = 0u; r < ROWS; r++) { products[r] = 0.0; }
+      for (var u = lane; u < K_UNITS; u += 8u) {
+        var x = keyUnit(keyRows[begin + i], rest, u);
+        for (var r = 0u; r < ROWS; r++) {
+          for (var e = 0u; e < K_VECTORS; e++) { products[r] += dot(qs[(r * K_VECTORS + e) * K_UNITS + u], x[e]); }
+        }
+      }
+      for (var r = 0u; r < ROWS; r++) { parts[(r * 64u + slot + i) * 9u + lane] = products[r]; }
+    }
+  } else {
+    let k0 = keyRows[begin];
+    let k1 = keyRows[begin + 16u];
+    let k2 = keyRows[begin + 32u];
+    let k3 = keyRows[begin + 48u];
+    var r0 = 0u;
+    var r1 = 0u;
+    var r2 = 0u;
+    var r3 = 0u;
+    if (p.kRest != 0u) {
+      r0 = restRows[begin];
+      r1 = restRows[begin + 16u];
+      r2 = restRows[begin + 32u];
+      r3 = restRows[begin + 48u];
+    }
+    var sums: array<vec4f, ROWS>;
+    for (var r = 0u; r < ROWS; r++) { sums[r] = vec4f(); }
+    for (var u = lane; u < K_UNITS; u += 8u) {
+      var x0 = keyUnit(k0, r0, u);
+      var x1 = keyUnit(k1, r1, u);
+      var x2 = keyUnit(k2, r2, u);
+      var x3 = keyUnit(k3, r3, u);
+      for (var r = 0u; r < ROWS; r++) {
+        for (var e = 0u; e < K_VECTORS; e++) {
+          let y = qs[(r * K_VECTORS + e) * K_UNITS + u];
+          sums[r] += vec4f(dot(y, x0[e]), dot(y, x1[e]), dot(y, x2[e]), dot(y, x3[e]));
+        }
       }
     }
-  }
-  for (var r = 0u; r < ROWS; r++) {
-    let at = (r * 64u + slot) * 9u + lane;
-    parts[at] = sums[r].x;
-    parts[at + 144u] = sums[r].y;
-    parts[at + 288u] = sums[r].z;
-    parts[at + 432u] = sums[r].w;
+    for (var r = 0u; r < ROWS; r++) {
+      let at = (r * 64u + slot) * 9u + lane;
+      parts[at] = sums[r].x;
+      parts[at + 144u] = sums[r].y;
+      parts[at + 288u] = sums[r].z;
+      parts[at + 432u] = sums[r].w;
+    }
   }
   workgroupBarrier();
   for (var x = t; x < ROWS * 64u; x += 128u) {
@@ -145,8 +126,8 @@ fn attendKeys(low: u32, high: u32, t: u32, out: u32, stride: u32) {
     for (var x = t; x < padded; x += 128u) {
       // behind the last key it is read again
       let j = keyOf(first + min(x, n - 1u));
-      keyRows[x] = keyRow(sequence, j, kvHead);
-      valueRows[x] = valueRow(sequence, j, kvHead);
+      keyRows[x] = keyPlace(j);
+      valueRows[x] = valuePlace(j);
       if (p.kRest != 0u) { restRows[x] = restRow(sequence, j); }
       if (K_TYPE == 3u) { keyScales[x] = loadF(p.kScale + scaleAt(sequence, j, kvHead)); }
       if (V_TYPE == 3u) { valueScales[x] = loadF(p.vScale + scaleAt(sequence, j, kvHead)); }
@@ -178,6 +159,15 @@ fn attendKeys(low: u32, high: u32, t: u32, out: u32, stride: u32) {
     for (var i = 0u; i < V_PASSES; i++) {
       let u = column + i * V_LANES;
       if (u < V_UNITS) {
+        if (SERIAL) {
+          for (var x = group; x < n; x += groups) {
+            var y = valueUnit(valueRows[x], u);
+            for (var r = 0u; r < ROWS; r++) {
+              for (var e = 0u; e < V_VECTORS; e++) { sums[(r * V_PASSES + i) * V_VECTORS + e] += weights[r * CHUNK + x] * y[e]; }
+            }
+          }
+          continue;
+        }
         for (var x = group; x < n; x += groups * 4u) {
           var x0 = valueUnit(valueRows[x], u);
           var x1 = valueUnit(valueRows[x + groups], u);
@@ -199,29 +189,5 @@ fn attendKeys(low: u32, high: u32, t: u32, out: u32, stride: u32) {
     workgroupBarrier();
   }
 
-  reduced[t] = l;
-  for (var i = 0u; i < SUMS; i++) {
-    parts[i * 512u + t] = sums[i].x;
-    parts[i * 512u + 128u + t] = sums[i].y;
-    parts[i * 512u + 256u + t] = sums[i].z;
-    parts[i * 512u + 384u + t] = sums[i].w;
-  }
-  workgroupBarrier();
-  for (var x = t; x < SUMS * V_LANES; x += 128u) {
-    let i = x / V_LANES;
-    let r = i / (V_VECTORS * V_PASSES);
-    let u = x % V_LANES + (i / V_VECTORS) % V_PASSES * V_LANES;
-    if (u < V_UNITS && r < live) {
-      var sum = vec4f();
-      for (var g = x % V_LANES; g < 128u; g += V_LANES) {
-        let at = i * 512u + g;
-        sum += vec4f(parts[at], parts[at + 128u], parts[at + 256u], parts[at + 384u]);
-      }
-      storeF4(out + r * stride + (u * V_VECTORS + i % V_VECTORS) * 16u, sum);
-    }
-  }
-  if (lane == 0u && row < live) {
-    for (var x = 1u; x < lanes; x++) { l += reduced[t + x]; }
-    storeF4(out + row * stride + u32((p.dv + 7) & ~7) * 4u, vec4f(top, l, 0.0, 0.0));
-  }
+  writePartials(t, out, stride, top, l, &sums);
 }

@@ -12,6 +12,8 @@ var<workgroup> tops: array<f32, SLOTS * ROWS>;
 var<workgroup> totals: array<f32, SLOTS * ROWS>;
 var<workgroup> shares: array<vec4f, 128>;
 
+fn prepareUnits(number: u32) {}
+
 fn loadQueries(t: u32) {
   let lane = t % LANES;
   let factor = scoreFactor();

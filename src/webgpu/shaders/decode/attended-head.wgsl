@@ -1,5 +1,6 @@
 //! use score-rules, cache-rows
-// What a workgroup attends to: keys of one key/value head of a sequence, for some query rows.
+//! const RULES
+// What a workgroup attends to: keys of one key/value head of a sequence, for some query rows. Without RULES a score is a product.
 
 var<private> sequence: Sequence;
 var<private> kvHead: i32;

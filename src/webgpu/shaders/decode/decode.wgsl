@@ -17,6 +17,7 @@ fn keyOf(n: u32) -> i32 { return i32(n); }
 fn scoreOf(r: u32, n: u32, j: i32, product: f32) -> f32 {
   let i = queryOfRow(r);
   if (j < firstKey(sequence, i) || j >= endKey(sequence, i)) { return HIDDEN; }
+  if (!RULES) { return product; }
   return ruledScore(sequence, headOfRow(r), i, j, product);
 }
 
@@ -32,6 +33,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   kvHead = i32(item % kvHeads);
   firstRow = i32((index % p.tiles) * ROWS);
   sequence = sequenceAt(number);
+  prepareUnits(number);
   live = u32(clamp(sequence.qLength * p.group - firstRow, 0, i32(ROWS)));
   if (t == 0u) {
     var range = vec2u();

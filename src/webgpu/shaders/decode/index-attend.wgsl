@@ -18,6 +18,7 @@ fn headOfRow(r: u32) -> i32 { return firstHead + i32(r); }
 fn keyOf(n: u32) -> i32 { return clamp(loadI(p.indices + (entries + n) * 4u), 0, sequence.kLength - 1); }
 
 fn scoreOf(r: u32, n: u32, j: i32, product: f32) -> f32 {
+  if (!RULES) { return product; }
   var score = product;
   if (p.softcap != 0.0) { score = tanhOf(score) * (p.softcap * LOG2E); }
   if (p.entryBias != 0u) { score = plusBias(score, loadF(p.entryBias + (entries + n) * 4u)); }
