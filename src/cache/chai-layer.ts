@@ -6,12 +6,13 @@
 import { copyRows } from '../engines/copy.ts';
 import { headClusters, putHeads, sideBySide } from '../engines/head-clusters.ts';
 import { expectNames, flag, whole } from '../engines/shapes.ts';
-import { CacheDataError, CacheFullError, OptionError, ShapeError } from '../errors.ts';
+import { CacheDataError, CacheFullError, OptionError, ShapeError, UnsupportedError } from '../errors.ts';
 import { attend } from '../ops/attention.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { bytesOf, type Tensor } from '../tensor.ts';
 import { HeadMemory } from './head-memory.ts';
+import { type ByteRun, liveBytes, type ReadBytes } from './host-memory.ts';
 import type { LayerCache, LayerQuery, LayerSize } from './layer-cache.ts';
 import { expectLength, expectQuery, expectSize, expectTokens } from './layer-operands.ts';
 import { ownTensor } from './own-tensor.ts';
@@ -78,6 +79,11 @@ class ChaiLayer implements LayerCache {
     this.#rt = rt;
     this.#size = size;
     this.#options = checkChai('chaiLayer', size, options);
+    if (rt.backend === 'webgpu') {
+      throw new UnsupportedError(
+        "chaiLayer: the clusters of heads are read on the host in the midst of calls. Use a runtime with the backend 'wasm', or another policy.",
+      );
+    }
     this.#memory = memory ?? this.#makeMemory(ROOM);
   }
 
@@ -197,9 +203,8 @@ class ChaiLayer implements LayerCache {
     other.#queried = this.#queried;
     if (this.#queries) {
       other.#queries = other.#makeQueries();
-      const all = new Uint8Array(this.#rt.buffer);
       const { address, size } = this.#queries;
-      all.copyWithin(other.#queries.address, address, address + size * bytesOf('f32'));
+      this.#rt.move(other.#queries.address, address, size * bytesOf('f32'));
     }
     return other;
   }
@@ -224,7 +229,7 @@ class ChaiLayer implements LayerCache {
     this.#queried = Math.min(this.#queried, length);
   }
 
-  save(): Uint8Array {
+  save(read: ReadBytes = liveBytes(this.#rt)): Uint8Array {
     const settled = this.#memory.shape.labels ? 1 : 0;
     const state: SavedState = {
       length: this.#length,
@@ -233,7 +238,7 @@ class ChaiLayer implements LayerCache {
       settled,
     };
     const labels = new Uint8Array(Int32Array.from(this.#labels ?? []).buffer);
-    const parts = [labels, ...this.#memory.rows(this.#length), this.#queryRows(state.queried)];
+    const parts = [labels, ...[...this.#memory.rows(this.#length), ...this.#queryRows(state.queried)].map(read)];
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
     return packLayer(this.#kind(), state, bytes, (to) => {
       let at = 0;
@@ -313,11 +318,10 @@ class ChaiLayer implements LayerCache {
     this.#found = undefined;
   }
 
-  /** Live bytes of the queries of the first tokens. */
-  #queryRows(count: number): Uint8Array {
-    if (!this.#queries) return new Uint8Array(0);
-    const bytes = count * this.#queries.strides[1]! * bytesOf('f32');
-    return new Uint8Array(this.#rt.buffer, this.#queries.address, bytes);
+  /** Where the queries of the first tokens lie. */
+  #queryRows(count: number): ByteRun[] {
+    if (!this.#queries) return [];
+    return [{ at: this.#queries.address, length: count * this.#queries.strides[1]! * bytesOf('f32') }];
   }
 
   #makeMemory(slots: number, labels?: readonly number[]): HeadMemory {
@@ -353,15 +357,15 @@ class ChaiLayer implements LayerCache {
     this.#memory.release();
     this.#memory = memory;
     if (queried > 0) this.#queries = this.#makeQueries();
-    const parts = [...memory.rows(length), this.#queryRows(queried)];
+    const parts = [...memory.rows(length), ...this.#queryRows(queried)];
     const expected = parts.reduce((sum, part) => sum + part.length, labelBytes);
     if (data.length !== expected) {
       throw new CacheDataError(`restore: ${data.length} bytes of data, expected ${expected} for ${length} tokens`);
     }
     let from = labelBytes;
-    for (const part of parts) {
-      part.set(data.subarray(from, from + part.length));
-      from += part.length;
+    for (const { at, length: bytes } of parts) {
+      this.#rt.write(at, data.subarray(from, from + bytes));
+      from += bytes;
     }
     this.#length = length;
     this.#queried = queried;

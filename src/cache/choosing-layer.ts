@@ -10,7 +10,8 @@ import { CacheDataError, CacheFullError, OptionError } from '../errors.ts';
 import { attend, attentionCall } from '../ops/attention.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import type { Tensor, TensorView } from '../tensor.ts';
+import { bytesOf, type Tensor } from '../tensor.ts';
+import { type ByteRun, liveBytes, type ReadBytes } from './host-memory.ts';
 import type { LayerCache, LayerQuery, LayerSize } from './layer-cache.ts';
 import { ownTensor } from './own-tensor.ts';
 import { packLayer, unpackLayer } from './saved-layer.ts';
@@ -18,9 +19,9 @@ import { bytesOfAll, type ChoosingPolicy, type SideTables, sideTables } from './
 
 const OP = 'choosingLayer';
 
-/** Copies numbers between tensors of one shape that have no gaps. */
-function copyView(from: Tensor, to: Tensor): void {
-  (to.view() as Float32Array).set(from.view() as Float32Array);
+/** Where a tensor without gaps lies. */
+function runOf(x: Tensor): ByteRun {
+  return { at: x.address, length: x.size * bytesOf(x.dtype) };
 }
 
 /** Keys and values in rows [1, capacity, Hkv, D]; several queries attend to all, a single one to what its tables choose. */
@@ -131,7 +132,10 @@ class ChoosingLayer implements LayerCache {
     fork.#settled = this.#settled;
     const views = (layer: ChoosingLayer) => [...layer.#rows(layer.#length), ...layer.#side.live(layer.#settled)];
     const targets = views(fork);
-    for (const [n, from] of views(this).entries()) copyView(from, targets[n]!);
+    for (const [n, from] of views(this).entries()) {
+      const { at, length } = runOf(from);
+      this.#rt.move(targets[n]!.address, at, length);
+    }
     return fork;
   }
 
@@ -153,8 +157,8 @@ class ChoosingLayer implements LayerCache {
     this.truncate(0);
   }
 
-  save(): Uint8Array {
-    const rows = this.#rows(this.#length).map((x) => bytesOfView(x.view()));
+  save(read: ReadBytes = liveBytes(this.#rt)): Uint8Array {
+    const rows = this.#rows(this.#length).map((x) => read(runOf(x)));
     const state = { length: this.#length };
     return packLayer(this.#kind(), state, rows[0]!.length + rows[1]!.length, (to) => {
       to.set(rows[0]!);
@@ -176,9 +180,9 @@ class ChoosingLayer implements LayerCache {
     this.#settled = 0;
     let at = 0;
     for (const rows of this.#rows(length)) {
-      const view = bytesOfView(rows.view());
-      view.set(data.subarray(at, at + view.length));
-      at += view.length;
+      const run = runOf(rows);
+      this.#rt.write(run.at, data.subarray(at, at + run.length));
+      at += run.length;
     }
   }
 
@@ -195,11 +199,6 @@ class ChoosingLayer implements LayerCache {
   #rows(length: number): readonly Tensor[] {
     return [this.#k.slice(1, 0, length), this.#v.slice(1, 0, length)];
   }
-}
-
-/** The bytes of live memory. */
-function bytesOfView(view: TensorView): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
 /**

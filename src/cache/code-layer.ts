@@ -19,8 +19,9 @@ import { rotaryAngles, rotate } from '../engines/rotary.ts';
 import { CacheDataError, CacheFullError, OptionError } from '../errors.ts';
 import { type Builder, runSync } from '../runtime/program.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { bytesOf, type DType, sizeOf, type Tensor, viewOf } from '../tensor.ts';
+import { bytesOf, type DType, sizeOf, type Tensor } from '../tensor.ts';
 import { type CodePlan, checkPlan, formatOfSide, type SidePlan } from './code-plan.ts';
+import { type ByteRun, liveBytes, type ReadBytes } from './host-memory.ts';
 import type { LayerCache, LayerQuery, LayerSize } from './layer-cache.ts';
 import { ownTensor } from './own-tensor.ts';
 import { SavedReader, SavedWriter, sealed, unsealed } from './saved.ts';
@@ -59,7 +60,7 @@ class Side {
     const fixed = (numbers: Float32Array, shape: number[]) => {
       const tensor = ownTensor(rt, shape);
       this.#fixed.push(tensor);
-      (tensor.view() as Float32Array).set(numbers);
+      tensor.write(numbers);
       return tensor;
     };
     const shape = codeShape(format, 1, capacity, kvHeads, headDim);
@@ -99,38 +100,25 @@ class Side {
   clone(): Side {
     const copy = new Side(this.#rt, this.#size, this.#of, this.#plan, this.rest?.shape[1] ?? 0);
     const all = (side: Side) => [...side.#spans.map(({ tensor }) => tensor), ...(side.rest ? [side.rest] : [])];
-    const memory = new Uint8Array(this.#rt.buffer);
     const to = all(copy);
     for (const [i, from] of all(this).entries()) {
-      memory.copyWithin(to[i]!.address, from.address, from.address + from.size * bytesOf(from.dtype));
+      this.#rt.move(to[i]!.address, from.address, from.size * bytesOf(from.dtype));
     }
     return copy;
   }
 
   /** Runs of bytes that hold `tokens` coded tokens and rows [row, row + rows). */
-  *runs(tokens: number, row: number, rows: number): Generator<Uint8Array> {
+  *runs(tokens: number, row: number, rows: number): Generator<SavedRun> {
     const { kvHeads, headDim } = this.#size;
-    const run = (at: number, length: number) => viewOf(this.#rt.buffer, 'u8', at, length) as Uint8Array;
     for (const span of this.#spans) {
-      const stride = span.tensor.strides[0]! * bytesOf(span.tensor.dtype);
-      for (let h = 0; h < kvHeads; ++h) yield run(span.tensor.address + h * stride, spanBytes(span, tokens));
+      const { address, dtype, strides, shape } = span.tensor;
+      const stride = strides[0]! * bytesOf(dtype);
+      // of whole numbers there are only channels of outliers
+      const channels = dtype === 'i32' ? tokens * shape[3]! : 0;
+      for (let h = 0; h < kvHeads; ++h) yield { at: address + h * stride, length: spanBytes(span, tokens), channels };
     }
     const bytes = 4 * kvHeads * headDim;
-    if (this.rest) yield run(this.rest.address + row * bytes, rows * bytes);
-  }
-
-  /** @throws CacheDataError if an outlier of `tokens` coded tokens is in no channel. */
-  checkOutliers(tokens: number): void {
-    const index = this.#spans.find(({ tensor }) => tensor.dtype === 'i32');
-    if (!index) return;
-    const slots = index.tensor.shape[3]!;
-    for (let h = 0; h < this.#size.kvHeads; ++h) {
-      const at = index.tensor.address + 4 * h * index.tensor.strides[0]!;
-      const wrong = (viewOf(this.#rt.buffer, 'i32', at, tokens * slots) as Int32Array).find(
-        (channel) => channel < 0 || channel >= this.#size.headDim,
-      );
-      if (wrong !== undefined) throw new CacheDataError(`an outlier is in channel ${wrong} of ${this.#size.headDim}`);
-    }
+    if (this.rest) yield { at: this.rest.address + row * bytes, length: rows * bytes, channels: 0 };
   }
 
   dispose(): void {
@@ -145,6 +133,11 @@ class Side {
 
 function spanBytes({ tensor, tokens: each }: { tensor: Tensor; tokens: number }, tokens: number): number {
   return Math.ceil(tokens / each) * tensor.strides[1]! * bytesOf(tensor.dtype);
+}
+
+/** A run of saved bytes that begins with so many channels of outliers. */
+interface SavedRun extends ByteRun {
+  readonly channels: number;
 }
 
 /** Memory that layers share until one of them writes. */
@@ -317,11 +310,11 @@ class CodeLayer implements LayerCache {
     this.#next = EMPTY;
   }
 
-  save(): Uint8Array {
+  save(read: ReadBytes = liveBytes(this.#rt)): Uint8Array {
     const { length, keys, values } = this.#state;
     const writer = new SavedWriter();
     for (const count of [length, keys.coded, values.coded]) writer.count(count);
-    for (const run of this.#runs(this.#state)) writer.room(run.length).set(run);
+    for (const run of this.#runs(this.#state)) writer.room(run.length).set(read(run));
     return sealed(writer.bytes());
   }
 
@@ -344,10 +337,12 @@ class CodeLayer implements LayerCache {
       }
     }
     const state = { length, keys: { coded: kCoded, row: 0 }, values: { coded: vCoded, row: 0 } };
-    for (const run of this.#runs(state)) run.set(reader.take(run.length, 'rows'));
+    for (const { at, length: bytes, channels } of this.#runs(state)) {
+      const rows = reader.take(bytes, 'rows');
+      expectChannels(new Int32Array(rows.slice(0, 4 * channels).buffer), this.#size.headDim);
+      this.#rt.write(at, rows);
+    }
     reader.end();
-    this.#store.keys.checkOutliers(kCoded);
-    this.#store.values.checkOutliers(vCoded);
     this.#state = state;
     this.#next = state;
   }
@@ -366,7 +361,7 @@ class CodeLayer implements LayerCache {
     }
   }
 
-  *#runs({ length, keys, values }: State): Generator<Uint8Array> {
+  *#runs({ length, keys, values }: State): Generator<SavedRun> {
     yield* this.#store.keys.runs(keys.coded, keys.row, length - keys.coded);
     yield* this.#store.values.runs(values.coded, values.row, length - values.coded);
   }
@@ -396,6 +391,12 @@ class CodeLayer implements LayerCache {
     rotate(b, { x: q, o, cos: at(cos), sin: at(sin), rotated: 2 * cos.shape[1]!, interleaved });
     return o;
   }
+}
+
+/** @throws CacheDataError if an outlier is in no channel. */
+function expectChannels(channels: Int32Array, d: number): void {
+  const wrong = channels.find((channel) => channel < 0 || channel >= d);
+  if (wrong !== undefined) throw new CacheDataError(`an outlier is in channel ${wrong} of ${d}`);
 }
 
 /** Lays out that rows x follow the `length` tokens of a side, of which those before `coded` become codes. */
@@ -432,7 +433,7 @@ function turningOf(rt: Runtime, { capacity, headDim }: LayerSize, rope: NonNulla
   );
   const table = (numbers: Float32Array) => {
     const tensor = ownTensor(rt, [capacity, half], 'f32');
-    (tensor.view() as Float32Array).set(numbers);
+    tensor.write(numbers);
     return tensor;
   };
   return { cos: table(angles.cos), sin: table(angles.sin), interleaved: rope.interleaved };

@@ -9,6 +9,7 @@ import { CacheDataError, CacheFullError, OptionError } from '../errors.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { bytesOf, type DType, type Tensor } from '../tensor.ts';
+import { type ByteRun, liveBytes, type ReadBytes } from './host-memory.ts';
 import type { LayerCache, LayerQuery, LayerSize } from './layer-cache.ts';
 import { expectLength, expectQuery, expectSize, expectTokens } from './layer-operands.ts';
 import { ownTensor } from './own-tensor.ts';
@@ -189,15 +190,15 @@ export class EvictingLayer implements LayerCache {
     this.#open = undefined;
   }
 
-  save(): Uint8Array {
+  save(read: ReadBytes = liveBytes(this.#rt)): Uint8Array {
     const state = { length: this.#length, held: this.#held, waits: this.#waits };
     const inSlots = this.#memory.savedBytes(this.#held);
     return packLayer(this.#kind(), state, inSlots + this.#waitingBytes(this.#waits), (to) => {
-      this.#memory.save(this.#held, to);
+      this.#memory.save(this.#held, to, read);
       let from = inSlots;
-      for (const rows of this.#waitingRows(this.#waits)) {
-        to.set(rows, from);
-        from += rows.length;
+      for (const run of this.#waitingRows(this.#waits)) {
+        to.set(read(run), from);
+        from += run.length;
       }
     });
   }
@@ -223,9 +224,9 @@ export class EvictingLayer implements LayerCache {
     this.#memory.load(held, data);
     if (waits > 0) this.#makeRoom(waits);
     let from = inSlots;
-    for (const rows of this.#waitingRows(waits)) {
-      rows.set(data.subarray(from, from + rows.length));
-      from += rows.length;
+    for (const { at, length } of this.#waitingRows(waits)) {
+      this.#rt.write(at, data.subarray(from, from + length));
+      from += length;
     }
     this.#length = length;
     this.#held = held;
@@ -237,11 +238,11 @@ export class EvictingLayer implements LayerCache {
     return 2 * tokens * this.#size.kvHeads * this.#size.headDim * bytesOf('f32');
   }
 
-  /** Live bytes of the keys, and of the values, of the first tokens that wait. */
-  #waitingRows(tokens: number): Uint8Array[] {
+  /** Where the keys, and the values, of the first tokens that wait lie. */
+  #waitingRows(tokens: number): ByteRun[] {
     if (tokens === 0) return [];
     const { k, v } = this.#waiting!;
-    return [k, v].map((x) => new Uint8Array(this.#rt.buffer, x.address, this.#waitingBytes(tokens) / 2));
+    return [k, v].map((x) => ({ at: x.address, length: this.#waitingBytes(tokens) / 2 }));
   }
 
   /** Makes the waiting room large enough for so many tokens. */
@@ -272,8 +273,7 @@ export class EvictingLayer implements LayerCache {
 
 /** Copies the tokens of one waiting room to another, as many as both have room for. */
 function copyRoom(rt: Runtime, from: Waiting, to: Waiting): void {
-  const all = new Uint8Array(rt.buffer);
   const bytes = Math.min(from.k.size, to.k.size) * bytesOf('f32');
-  all.copyWithin(to.k.address, from.k.address, from.k.address + bytes);
-  all.copyWithin(to.v.address, from.v.address, from.v.address + bytes);
+  rt.move(to.k.address, from.k.address, bytes);
+  rt.move(to.v.address, from.v.address, bytes);
 }

@@ -75,9 +75,14 @@ export class FactorCache extends RowCache<'aK' | 'bK' | 'aV' | 'bV'> {
     return copy;
   }
 
-  /** All that `restore` needs. */
+  /** All that `restore` needs. @throws HostAccessError on a GPU: use `saveAsync`. */
   save(): Uint8Array {
     return this.saved(this.#options);
+  }
+
+  /** As `save`, on any backend. @throws BusyError while an append is in flight. */
+  saveAsync(): Promise<Uint8Array> {
+    return this.savedAsync(this.#options);
   }
 
   /** The cache that was saved. @throws CacheDataError if the bytes are cut, changed, or those of another cache. */

@@ -6,6 +6,7 @@
 import { type HeadGroup, headGroups } from '../engines/head-clusters.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { bytesOf, type DType, type Tensor } from '../tensor.ts';
+import type { ByteRun } from './host-memory.ts';
 import { ownTensor } from './own-tensor.ts';
 
 /** Sizes of a head memory. */
@@ -80,15 +81,13 @@ export class HeadMemory {
   copy(held: number, slots: number): HeadMemory {
     const other = new HeadMemory(this.#rt, { ...this.shape, slots });
     const to = other.rows(held);
-    for (const [i, from] of this.rows(held).entries()) to[i]!.set(from);
+    for (const [i, { at, length }] of this.rows(held).entries()) this.#rt.move(to[i]!.at, at, length);
     return other;
   }
 
-  /** Live bytes of the keys, and of the values, of the first `held` slots. */
-  rows(held: number): Uint8Array[] {
-    return [this.k, this.v].map(
-      (x) => new Uint8Array(this.#rt.buffer, x.address, held * x.strides[1]! * bytesOf(x.dtype)),
-    );
+  /** Where the keys, and the values, of the first `held` slots lie. */
+  rows(held: number): ByteRun[] {
+    return [this.k, this.v].map((x) => ({ at: x.address, length: held * x.strides[1]! * bytesOf(x.dtype) }));
   }
 
   #own(shape: readonly number[], dtype: DType): Tensor {
@@ -99,7 +98,7 @@ export class HeadMemory {
 
   #table(numbers: readonly number[]): Tensor {
     const tensor = this.#own([numbers.length], 'i32');
-    (tensor.view() as Int32Array).set(numbers);
+    tensor.write(Int32Array.from(numbers));
     return tensor;
   }
 }

@@ -12,6 +12,7 @@ import {
   CacheDataError,
   CacheStateError,
   DisposedError,
+  HostAccessError,
   OptionError,
   RuntimeMismatchError,
   ShapeError,
@@ -22,6 +23,7 @@ import { type Builder, run, runSync, runtimeOf } from '../runtime/program.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { Workspace } from '../runtime/workspace.ts';
 import type { Tensor } from '../tensor.ts';
+import { liveBytes, type ReadBytes, savedFrom } from './host-memory.ts';
 import type { LayerCache, LayerSize } from './layer-cache.ts';
 import type { CacheSize, LayerHost } from './layer-kind.ts';
 import { type CachePolicy, type CacheType, layerKind } from './layer-kinds.ts';
@@ -412,14 +414,35 @@ export class KVCache {
    * The cache as bytes: sizes, policy, keys and values in their storage, and a checksum. Of a window what the next query sees is saved.
    *
    * @throws CacheStateError if some layers have tokens that others have not. BusyError, DisposedError.
+   * @throws HostAccessError on a GPU, whose memory is read by waiting: use `saveAsync`.
    * @example await writeFile('prefix.wkvc', cache.save())
    */
   save(): Uint8Array {
     this.#idle('save');
     this.#even('save');
+    if (this.runtime.backend === 'webgpu') {
+      throw new HostAccessError(`${OP}.save: keys and values lie on the GPU. Use await saveAsync().`);
+    }
+    return this.#bytes(liveBytes(this.runtime));
+  }
+
+  /**
+   * As `save`, on any backend, after the calls of the cache that are in flight; the bytes are the same, and may be restored on another one.
+   *
+   * @throws CacheStateError if some layers have tokens that others have not. DisposedError, DeviceLostError.
+   * @example await writeFile('prefix.wkvc', await cache.saveAsync())
+   */
+  saveAsync(): Promise<Uint8Array> {
+    return this.#inTurn('saveAsync', () => {
+      this.#even('saveAsync');
+      return savedFrom(this.runtime, (read) => this.#bytes(read));
+    });
+  }
+
+  #bytes(read: ReadBytes): Uint8Array {
     const writer = new SavedWriter();
     writer.block(new TextEncoder().encode(JSON.stringify(this.#settings)));
-    for (const layer of this.#layers) writer.block(layer.save());
+    for (const layer of this.#layers) writer.block(layer.save(read));
     return sealed(writer.bytes());
   }
 
@@ -609,8 +632,8 @@ export class KVCache {
     };
   }
 
-  /** Lays a call out and runs it, after those of the cache that are in flight. */
-  async #run<R>(what: string, lay: () => Call<R>): Promise<R> {
+  /** Does something after the calls of the cache that are in flight. */
+  async #inTurn<R>(what: string, body: () => Promise<R>): Promise<R> {
     this.#check(what);
     const before = this.#last;
     let leave = () => {};
@@ -623,6 +646,17 @@ export class KVCache {
         await before;
         this.#check(what);
       }
+      return await body();
+    } finally {
+      this.#waiting -= 1;
+      if (this.#disposed && this.#waiting === 0) this.#free();
+      leave();
+    }
+  }
+
+  /** Lays a call out and runs it, after those of the cache that are in flight. */
+  #run<R>(what: string, lay: () => Call<R>): Promise<R> {
+    return this.#inTurn(what, async () => {
       const { layer, tokens, inputs, programs } = lay();
       const { length } = layer;
       const workspace = tokens <= MOST_KEPT_TOKENS ? this.#workspace : undefined;
@@ -638,11 +672,7 @@ export class KVCache {
         goBack(layer, length);
         throw error;
       }
-    } finally {
-      this.#waiting -= 1;
-      if (this.#disposed && this.#waiting === 0) this.#free();
-      leave();
-    }
+    });
   }
 
   #runSync<R>(what: string, lay: () => Call<R>): R {

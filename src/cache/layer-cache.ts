@@ -5,6 +5,7 @@
  */
 import type { Builder } from '../runtime/program.ts';
 import type { Tensor } from '../tensor.ts';
+import type { ReadBytes } from './host-memory.ts';
 
 /** Sizes of the cache of one layer of one sequence. */
 export interface LayerSize {
@@ -61,7 +62,13 @@ export interface LayerCache {
   release?(): void;
   /** Forgets everything, what it has let go of too. Without it a new layer is made. */
   clear?(): void;
-  /** All that `restore` of the same kind of layer needs. */
-  save(): Uint8Array;
+  /**
+   * All that `restore` of the same kind of layer needs.
+   *
+   * @param read gives bytes of the runtime's memory. Default: the memory itself, which a GPU's is not: of one `KVCache.saveAsync` calls twice,
+   *   once to see what is read, and the same must be read both times.
+   * @throws HostAccessError by default on a GPU.
+   */
+  save(read?: ReadBytes): Uint8Array;
   dispose(): void;
 }

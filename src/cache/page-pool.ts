@@ -7,9 +7,10 @@
 import { MOST_DIM } from '../engines/attention-call.ts';
 import { expectNames, whole } from '../engines/shapes.ts';
 import type { PagedStorage } from '../engines/store-pages.ts';
-import { DisposedError, OptionError } from '../errors.ts';
+import { DisposedError, OptionError, UnsupportedError } from '../errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { type Block, bytesOf, type DType, Tensor } from '../tensor.ts';
+import type { ByteRun } from './host-memory.ts';
 
 /** How pages keep numbers; int8 with a scale for each row. */
 export type PageType = 'f32' | 'f16' | 'bf16' | 'int8';
@@ -47,6 +48,7 @@ export function rowBytes(dtype: PageType, headDim: number): number {
  * Source: PagedAttention (Kwon 2023).
  *
  * @throws OptionError for options out of range, MemoryLimitError if the pages do not fit.
+ * @throws UnsupportedError on a GPU for rows that are not whole words of four bytes: int8 wants headDim in fours, f16 and bf16 in twos.
  * @example using pool = new PagePool(rt, { pages: 4096, headDim: 64, dtype: 'int8' })
  */
 export class PagePool {
@@ -81,6 +83,12 @@ export class PagePool {
     const { element, scaled } = storageType(dtype);
     const width = bytesOf(element);
     const half = this.pageSize * this.headDim;
+    if (runtime.backend === 'webgpu' && (this.headDim * width) % 4 !== 0) {
+      throw new UnsupportedError(
+        `${OP}: rows of ${this.headDim} elements in ${dtype} have ${this.headDim * width} bytes; on WebGPU they are whole words of 4. ` +
+          "Use dtype 'f32', another headDim, or a runtime with the backend 'wasm'.",
+      );
+    }
     // scales lie behind the rows, at whole floats
     const scalesAt = Math.ceil((2 * half * width) / 4) * 4;
     this.pageBytes = Math.ceil((scalesAt + (scaled ? 8 * this.pageSize : 0)) / 16) * 16;
@@ -148,8 +156,8 @@ export class PagePool {
 
   /** @internal Copies a page. */
   copy(from: number, to: number): void {
-    const at = this.#block.at + from * this.pageBytes;
-    new Uint8Array(this.runtime.buffer).copyWithin(this.#block.at + to * this.pageBytes, at, at + this.pageBytes);
+    const at = (page: number) => this.#block.at + page * this.pageBytes;
+    this.runtime.move(at(to), at(from), this.pageBytes);
   }
 
   /** @internal Bytes that a row has in each part of a page: keys, values, and their scales where there are such. */
@@ -157,11 +165,10 @@ export class PagePool {
     return this.#parts.map(({ dtype, shape }) => bytesOf(dtype) * (shape[3] ?? 1));
   }
 
-  /** @internal The bytes of some rows of a part of a page, live until the memory grows. */
-  rows(part: number, page: number, first: number, count: number): Uint8Array {
+  /** @internal Where some rows of a part of a page lie. */
+  rows(part: number, page: number, first: number, count: number): ByteRun {
     const width = this.partBytes[part]!;
-    const at = this.#parts[part]!.address + page * this.pageBytes + first * width;
-    return new Uint8Array(this.runtime.buffer, at, count * width);
+    return { at: this.#parts[part]!.address + page * this.pageBytes + first * width, length: count * width };
   }
 
   /** @internal @throws DisposedError after `dispose`. */

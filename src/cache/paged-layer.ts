@@ -10,6 +10,7 @@ import { CacheDataError, CacheFullError, OptionError } from '../errors.ts';
 import { attend } from '../ops/attention.ts';
 import type { Builder } from '../runtime/program.ts';
 import { type Block, Tensor } from '../tensor.ts';
+import { type ByteRun, liveBytes, type ReadBytes } from './host-memory.ts';
 import type { LayerCache, LayerQuery, LayerSize } from './layer-cache.ts';
 import type { PagePool } from './page-pool.ts';
 import { type HeadRun, headCount, mostPages, PagedRows, type RowsPlan } from './paged-rows.ts';
@@ -194,7 +195,8 @@ export class PagedLayer implements LayerCache {
       this.#plan,
       made(this.#rows, (rows) => rows.fork()),
     );
-    fork.#shiftWords()?.set(this.#shiftWords()!);
+    const shift = this.#shiftRun();
+    if (shift) this.#pool.runtime.move(fork.#shiftRun()!.at, shift.at, shift.length);
     fork.#length = this.#length;
     fork.#next = this.#length;
     return fork;
@@ -222,15 +224,15 @@ export class PagedLayer implements LayerCache {
     this.#next = 0;
   }
 
-  save(): Uint8Array {
+  save(read: ReadBytes = liveBytes(this.#pool.runtime)): Uint8Array {
     const writer = new SavedWriter();
     writer.count(this.#length);
-    const shift = this.#shiftWords();
-    if (shift) writer.room(shift.byteLength).set(new Uint8Array(shift.buffer, shift.byteOffset, shift.byteLength));
+    const shift = this.#shiftRun();
+    if (shift) writer.room(shift.length).set(read(shift));
     for (const rows of this.#rows) {
       const first = rows.firstSeen(this.#length);
       writer.count(first);
-      rows.save(first, writer.room(rows.savedBytes(rows.base + rows.held - first)));
+      rows.save(first, writer.room(rows.savedBytes(rows.base + rows.held - first)), read);
     }
     return writer.bytes();
   }
@@ -259,9 +261,9 @@ export class PagedLayer implements LayerCache {
     return this.#shift && new Tensor(this.#pool.runtime, 'f32', [kvHeads, headDim], [headDim, 1], this.#shift, 0);
   }
 
-  #shiftWords(): Float32Array | undefined {
+  #shiftRun(): ByteRun | undefined {
     const { kvHeads, headDim } = this.#size;
-    return this.#shift && new Float32Array(this.#pool.runtime.buffer, this.#shift.at, kvHeads * headDim);
+    return this.#shift && { at: this.#shift.at, length: 4 * kvHeads * headDim };
   }
 
   #restore(reader: SavedReader): void {
@@ -291,7 +293,7 @@ export class PagedLayer implements LayerCache {
           `${this.#pool.pages} are free. Dispose or truncate caches that share the pool, or make it with more pages.`,
       );
     }
-    if (shift) new Uint8Array(this.#pool.runtime.buffer, this.#shift!.at, shift.length).set(shift);
+    if (shift) this.#pool.runtime.write(this.#shift!.at, shift);
     for (const { rows, base, end, bytes } of spans) rows.restore(base, end, bytes);
     this.#length = length;
     this.#next = length;
@@ -351,7 +353,7 @@ export class PagedLayer implements LayerCache {
     const angles = rotaryAngles(places, D / 2, rope.theta);
     const table = (values: Float32Array) => {
       const tensor = b.temporary([1, T, D / 2]);
-      (tensor.view() as Float32Array).set(values);
+      tensor.write(values);
       return tensor;
     };
     const o = b.temporary(x.shape);

@@ -6,6 +6,7 @@
 import { type PagedStorage, storePages } from '../engines/store-pages.ts';
 import type { Builder } from '../runtime/program.ts';
 import { type Block, Tensor } from '../tensor.ts';
+import type { ByteRun, ReadBytes } from './host-memory.ts';
 import { type PagePool, rowBytes } from './page-pool.ts';
 
 /** Heads that lie together: [from, to). */
@@ -43,6 +44,8 @@ export class PagedRows {
   readonly pool: PagePool;
   readonly #width: number;
   readonly #block: Block;
+  /** The table of pages, which kernels have a copy of. */
+  readonly #table: Int32Array<ArrayBuffer>;
   /** Pages of each head, and the position of the first slot. */
   #count = 0;
   #base: number;
@@ -55,6 +58,7 @@ export class PagedRows {
     this.#width = mostPages(plan, pool.pageSize);
     this.#base = plan.from;
     this.#end = plan.from;
+    this.#table = new Int32Array(plan.kvHeads * this.#width);
     this.#block = { at: pool.runtime.allocate(this.tableBytes), disposed: false };
   }
 
@@ -91,7 +95,7 @@ export class PagedRows {
   need(end: number, seen: number): number {
     const drop = this.#dropping(seen);
     const more = Math.max(0, this.#pagesTo(end) - this.#count);
-    const table = this.#words();
+    const table = this.#table;
     const { pool } = this;
     let need = 0;
     for (const h of this.#rowsOf()) {
@@ -110,7 +114,8 @@ export class PagedRows {
     const copies = this.#copies(end, drop);
     const count = Math.max(this.#count, this.#pagesTo(end));
     const last = this.#last();
-    const table = this.#words();
+    const table = this.#table;
+    let copied = false;
     for (const h of this.#rowsOf()) {
       const row = h * this.#width;
       for (let i = 0; i < drop; ++i) pool.give(table[row + i]!);
@@ -120,10 +125,12 @@ export class PagedRows {
         pool.copy(shared, own);
         pool.give(shared);
         table[row + last] = own;
+        copied = true;
       }
       table.copyWithin(row, row + drop, row + this.#count);
       for (let i = this.#count; i < count; ++i) table[row + i - drop] = pool.take();
     }
+    if (copied || drop > 0 || count > this.#count) this.#writeTable();
     this.#count = count - drop;
     this.#base += drop * pool.pageSize;
   }
@@ -149,7 +156,7 @@ export class PagedRows {
   trim(position: number): void {
     const end = this.#clamp(position);
     const count = Math.max(0, Math.ceil((end - this.#base) / this.pool.pageSize));
-    const table = this.#words();
+    const table = this.#table;
     for (const h of this.#rowsOf()) {
       for (let i = count; i < this.#count; ++i) this.pool.give(table[h * this.#width + i]!);
     }
@@ -167,8 +174,9 @@ export class PagedRows {
   /** The same rows in the same pages, which are then shared. */
   fork(): PagedRows {
     const fork = new PagedRows(this.pool, this.plan);
-    const table = this.#words();
-    fork.#words().set(table);
+    const table = this.#table;
+    fork.#table.set(table);
+    fork.#writeTable();
     // pages that are reserved, but have no row yet, stay this one's own
     fork.#count = this.#last() + 1;
     for (const h of this.#rowsOf()) {
@@ -190,8 +198,8 @@ export class PagedRows {
   }
 
   /** The rows from a position on, head by head: keys, values, scales, each of all rows, whatever the pages' size. */
-  save(from: number, to: Uint8Array): void {
-    this.#transfer(from, to, (page, saved) => saved.set(page));
+  save(from: number, to: Uint8Array, read: ReadBytes): void {
+    this.#transfer(from, to, (run, saved) => saved.set(read(run)));
   }
 
   /** Takes pages for rows [base, end) and fills them with what `save` wrote; it is empty, and the pool has enough. */
@@ -200,7 +208,7 @@ export class PagedRows {
     this.#end = base;
     this.reserve(end, 0);
     this.#end = end;
-    this.#transfer(base, from, (page, saved) => page.set(saved));
+    this.#transfer(base, from, ({ at }, saved) => this.pool.runtime.write(at, saved));
   }
 
   dispose(): void {
@@ -209,19 +217,19 @@ export class PagedRows {
     this.pool.runtime.release(this.#block.at);
   }
 
-  #transfer(from: number, saved: Uint8Array, move: (page: Uint8Array, saved: Uint8Array) => void): void {
+  #transfer(from: number, saved: Uint8Array, move: (run: ByteRun, saved: Uint8Array) => void): void {
     const { pool } = this;
     const { pageSize } = pool;
-    const table = this.#words();
+    const table = this.#table;
     const count = this.#end - from;
     let begin = 0;
     for (const h of this.#rowsOf()) {
       for (const [part, width] of pool.partBytes.entries()) {
         for (let slot = from - this.#base; slot < this.held; slot += pageSize - (slot % pageSize)) {
           const n = Math.min(pageSize - (slot % pageSize), this.held - slot);
-          const page = pool.rows(part, table[h * this.#width + Math.floor(slot / pageSize)]!, slot % pageSize, n);
+          const run = pool.rows(part, table[h * this.#width + Math.floor(slot / pageSize)]!, slot % pageSize, n);
           const at = begin + (slot + this.#base - from) * width;
-          move(page, saved.subarray(at, at + n * width));
+          move(run, saved.subarray(at, at + n * width));
         }
         begin += count * width;
       }
@@ -262,7 +270,8 @@ export class PagedRows {
     for (const [from, to] of this.plan.runs) for (let h = from; h < to; ++h) yield h;
   }
 
-  #words(): Int32Array {
-    return new Int32Array(this.pool.runtime.buffer, this.#block.at, this.plan.kvHeads * this.#width);
+  /** Gives kernels the table as it is now. */
+  #writeTable(): void {
+    this.pool.runtime.write(this.#block.at, this.#table);
   }
 }

@@ -5,10 +5,18 @@
  */
 import { storeRows } from '../engines/copy.ts';
 import { expectNames, expectRows, expectTypes, matchShapes, whole } from '../engines/shapes.ts';
-import { BusyError, CacheDataError, CacheFullError, OptionError } from '../errors.ts';
+import {
+  BusyError,
+  CacheDataError,
+  CacheFullError,
+  HostAccessError,
+  OptionError,
+  UnsupportedError,
+} from '../errors.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { bytesOf, type Tensor } from '../tensor.ts';
+import { type ByteRun, liveBytes, type ReadBytes, savedFrom } from './host-memory.ts';
 import { ownTensor } from './own-tensor.ts';
 import { SavedReader, SavedWriter, sealed, unsealed } from './saved.ts';
 
@@ -66,6 +74,13 @@ export class RowCache<Name extends string> {
       (sum, axes) => sum + axes.reduce((n, m) => n * m, 1),
       0,
     );
+    const sequenceBytes = this.capacity * this.width * bytesOf(dtype);
+    if (rt.backend === 'webgpu' && this.batch > 1 && sequenceBytes % 4 !== 0) {
+      throw new UnsupportedError(
+        `${what}: a sequence of ${this.capacity} rows of ${this.width} elements in ${dtype} has ${sequenceBytes} bytes; on WebGPU it is whole ` +
+          "words of 4. Make the capacity even, or use dtype 'f32'.",
+      );
+    }
     this.#rows = ownTensor(rt, [this.batch, this.capacity, this.width], dtype);
   }
 
@@ -158,25 +173,45 @@ export class RowCache<Name extends string> {
     this.#length = whole(`${this.#what}.truncate`, 'length', length, this.#length, 0, this.#length);
   }
 
-  /** The memory of the tokens of one sequence. */
-  #memory(sequence: number): Uint8Array {
+  /** Where the tokens of one sequence lie. */
+  #memory(sequence: number): ByteRun {
     const bytes = this.width * bytesOf(this.dtype);
-    const at = this.#rows.address + sequence * this.capacity * bytes;
-    return new Uint8Array(this.runtime.buffer, at, this.#length * bytes);
+    return { at: this.#rows.address + sequence * this.capacity * bytes, length: this.#length * bytes };
   }
 
   /** Takes the tokens of a cache of the same columns and batch. */
   protected take(other: RowCache<Name>): void {
     this.#length = other.#length;
-    for (let b = 0; b < this.batch; ++b) this.#memory(b).set(other.#memory(b));
+    for (let b = 0; b < this.batch; ++b) {
+      const { at, length } = other.#memory(b);
+      this.runtime.move(this.#memory(b).at, at, length);
+    }
   }
 
   /** Options, length and tokens. */
   protected saved(options: RowCacheOptions): Uint8Array {
+    if (this.runtime.backend === 'webgpu') {
+      throw new HostAccessError(`${this.#what}.save: the rows lie on the GPU. Use await saveAsync().`);
+    }
+    return this.#bytes(options, liveBytes(this.runtime));
+  }
+
+  /** As `saved`, of any memory. */
+  protected async savedAsync(options: RowCacheOptions): Promise<Uint8Array> {
+    if (this.#busy) throw new BusyError(`${this.#what}.saveAsync: an append is in flight. Await it first.`);
+    this.#busy = true;
+    try {
+      return await savedFrom(this.runtime, (read) => this.#bytes(options, read));
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #bytes(options: RowCacheOptions, read: ReadBytes): Uint8Array {
     const writer = new SavedWriter();
     writer.block(new TextEncoder().encode(JSON.stringify([this.#what, options])));
     writer.count(this.#length);
-    for (let b = 0; b < this.batch; ++b) writer.block(this.#memory(b));
+    for (let b = 0; b < this.batch; ++b) writer.block(read(this.#memory(b)));
     return sealed(writer.bytes());
   }
 
@@ -208,7 +243,7 @@ export class RowCache<Name extends string> {
         if (from.length !== to.length) {
           throw new CacheDataError(`${what}: sequence ${b} has ${from.length} bytes, expected ${to.length}`);
         }
-        to.set(from);
+        cache.runtime.write(to.at, from);
       }
       reader.end();
     } catch (error) {

@@ -6,12 +6,8 @@
 import { makeSlots, type SlotShape, type Slots } from '../engines/slot-attention.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { bytesOf, type DType, type Tensor } from '../tensor.ts';
+import type { ByteRun, ReadBytes } from './host-memory.ts';
 import { ownTensor } from './own-tensor.ts';
-
-/** Bytes from an address on. */
-function bytesAt(rt: Runtime, address: number, length: number): Uint8Array {
-  return new Uint8Array(rt.buffer, address, length);
-}
 
 /** What a slot memory is made of: one sequence's. */
 export interface SlotMemoryShape extends Omit<SlotShape, 'batch'> {
@@ -70,9 +66,8 @@ export class SlotMemory {
   /** Another one with `slots` slots, of which the first `held` hold the same. */
   copy(held: number, slots = this.shape.slots): SlotMemory {
     const other = new SlotMemory(this.#rt, { ...this.shape, slots });
-    const all = new Uint8Array(this.#rt.buffer);
     const to = [...other.#runs(held)];
-    for (const [i, { at, length }] of [...this.#runs(held)].entries()) all.copyWithin(to[i]!.at, at, at + length);
+    for (const [i, { at, length }] of [...this.#runs(held)].entries()) this.#rt.move(to[i]!.at, at, length);
     return other;
   }
 
@@ -84,11 +79,11 @@ export class SlotMemory {
   }
 
   /** Writes what the first `held` slots hold. */
-  save(held: number, to: Uint8Array): void {
+  save(held: number, to: Uint8Array, read: ReadBytes): void {
     let from = 0;
-    for (const { at, length } of this.#runs(held)) {
-      to.set(bytesAt(this.#rt, at, length), from);
-      from += length;
+    for (const run of this.#runs(held)) {
+      to.set(read(run), from);
+      from += run.length;
     }
   }
 
@@ -96,13 +91,13 @@ export class SlotMemory {
   load(held: number, from: Uint8Array): void {
     let begin = 0;
     for (const { at, length } of this.#runs(held)) {
-      bytesAt(this.#rt, at, length).set(from.subarray(begin, begin + length));
+      this.#rt.write(at, from.subarray(begin, begin + length));
       begin += length;
     }
   }
 
   /** Where the first `held` slots of each head lie. */
-  *#runs(held: number): Generator<{ readonly at: number; readonly length: number }> {
+  *#runs(held: number): Generator<ByteRun> {
     for (const tensor of this.tensors) {
       const size = bytesOf(tensor.dtype);
       const [, heads, , width = 1] = tensor.shape as [number, number, number, number | undefined];

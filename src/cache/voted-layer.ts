@@ -11,6 +11,7 @@ import { attend } from '../ops/attention.ts';
 import type { Builder } from '../runtime/program.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { DType, Tensor } from '../tensor.ts';
+import { liveBytes, type ReadBytes } from './host-memory.ts';
 import type { LayerCache, LayerQuery, LayerSize } from './layer-cache.ts';
 import { expectLength, expectQuery, expectSize, expectTokens } from './layer-operands.ts';
 import { packLayer, unpackLayer } from './saved-layer.ts';
@@ -165,10 +166,10 @@ export class VotedLayer implements LayerCache {
     this.#open = undefined;
   }
 
-  save(): Uint8Array {
+  save(read: ReadBytes = liveBytes(this.#rt)): Uint8Array {
     const state = { length: this.#length, held: this.#held, pruned: this.#pruned };
     return packLayer(this.#kind(), state, this.#memory.savedBytes(this.#held), (to) =>
-      this.#memory.save(this.#held, to),
+      this.#memory.save(this.#held, to, read),
     );
   }
 

@@ -134,5 +134,9 @@ export function logLinearAttnSync(inputs: LogLinearAttnInputs, options: object =
 export function logLinearAttnStep(inputs: LogLinearAttnStepInputs, options: object = {}): { o: Tensor } {
   const states = { state: 'initialState', position: 'initialPosition' };
   const shape = { op: OP, options, timed: ['v', 'q', 'k', 'g', 'levelScales'], states };
-  return runStep(shape, inputs, (b, lifted, into) => planLogLinear(b, lifted, options, into));
+  const result = runStep(shape, inputs, (b, lifted, into) => planLogLinear(b, lifted, options, into));
+  const { position } = inputs;
+  // what the host knows of a tensor on a GPU does not see that a kernel has written it
+  if (position.runtime.backend === 'webgpu') position.write(Int32Array.from(position.dataSync(), (n) => n + 1));
+  return result;
 }

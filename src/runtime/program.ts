@@ -291,7 +291,11 @@ export function explainProgram(op: string, inputs: object, build: (b: Builder) =
     notes: [
       ...builder.notes.map((note) => note()),
       ...(info.backend === 'wasm'
-        ? [`variant '${info.variant}': ${info.variantReason}`, `${info.threads} threads: ${info.threadsReason}`]
+        ? [
+            ...(info.backendReason === 'the default' ? [] : [`backend 'wasm': ${info.backendReason}`]),
+            `variant '${info.variant}': ${info.variantReason}`,
+            `${info.threads} threads: ${info.threadsReason}`,
+          ]
         : [`backend 'webgpu' on ${info.gpu.description || info.gpu.vendor}: ${info.backendReason}`]),
     ],
   };

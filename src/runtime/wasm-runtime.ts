@@ -20,6 +20,8 @@ import type { Build, KernelFunction, Variant } from './variant.ts';
 /** What this device supports and what a runtime on WebAssembly uses. */
 export interface WasmInfo {
   readonly backend: 'wasm';
+  /** Why this backend. */
+  readonly backendReason: string;
   readonly build: Build;
   readonly variant: Variant;
   /** Why this variant. */
@@ -54,6 +56,7 @@ export class WasmRuntime extends Runtime {
   readonly #build: Build;
   readonly #variantReason: string;
   readonly #threadsReason: string;
+  #backendReason = 'the default';
   #scratch = { at: 0, bytes: 0 };
   #queue: Promise<void> = Promise.resolve();
 
@@ -86,6 +89,11 @@ export class WasmRuntime extends Runtime {
     this.#words = new Int32Array(parts.arena.memory.buffer, 0, 512);
   }
 
+  /** @internal Says why this backend was taken. */
+  explainBackend(reason: string): void {
+    this.#backendReason = reason;
+  }
+
   get buffer(): ArrayBufferLike {
     return this.#arena.memory.buffer;
   }
@@ -94,6 +102,7 @@ export class WasmRuntime extends Runtime {
     const failure = this.#pool?.failure ?? '';
     return {
       backend: 'wasm',
+      backendReason: this.#backendReason,
       build: this.#build,
       variant: this.variant,
       variantReason: this.#variantReason,

@@ -57,7 +57,7 @@ export class GpuRuntime extends Runtime {
   readonly threads = 1;
   readonly #gpu: Gpu | undefined;
   readonly #limit: number;
-  readonly #reason: string;
+  #reason: string;
   #device: GPUDevice;
   #facts: GpuFacts;
   readonly #memory: GpuMemory;
@@ -87,6 +87,11 @@ export class GpuRuntime extends Runtime {
     this.#pipelines = new Pipelines(given.device);
     this.#uniforms = uniformBuffer(given.device);
     this.#watch();
+  }
+
+  /** @internal Says why this backend was taken. */
+  explainBackend(reason: string): void {
+    this.#reason = reason;
   }
 
   /** What the device is and has. */

@@ -18,7 +18,7 @@ function partsOf(name: ShaderName, found: ShaderName[] = []): ShaderName[] {
 }
 
 /** Names of fields that the language keeps for itself get a line behind them. */
-const RESERVED = new Set(['final', 'move', 'partition', 'shared', 'target']);
+const RESERVED = new Set(['final', 'move', 'partition', 'shared', 'target', 'type']);
 
 /** Fields of a params object behind those of its class: every shader has the number of workgroups with work. */
 export function extraFields(name: ShaderName): readonly (readonly [name: string, type: string])[] {
@@ -60,12 +60,12 @@ export function shaderText(layout: Layout, pass: Pass): string {
  * indexed by it can stay in registers, whatever a driver unrolls.
  */
 function repeated(text: string, constants: Readonly<Record<string, number | boolean>>): string {
-  return text.replace(/^@repeat (\w+) (\w+)\n([\s\S]*?)^@end$/gm, (_, name: string, count: string, body: string) =>
-    Array.from(
-      { length: Number(constants[count]) },
-      (_, round) => `{\n${body.replace(new RegExp(`\\b${name}\\b`, 'g'), `${round}u`)}}`,
-    ).join('\n'),
-  );
+  const inner = /^@repeat (\w+) (\w+)\n((?:(?!^@repeat)[\s\S])*?)^@end$/gm;
+  const written = text.replace(inner, (_, name: string, count: string, body: string) => {
+    const place = new RegExp(`\\b${name}\\b`, 'g');
+    return Array.from({ length: Number(constants[count]) }, (_, n) => `{\n${body.replace(place, `${n}u`)}}`).join('\n');
+  });
+  return written === text ? text : repeated(written, constants);
 }
 
 function literal(value: number | boolean): string {

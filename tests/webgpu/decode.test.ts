@@ -95,20 +95,40 @@ for (const { dtype, rows, D } of narrow) {
 }
 
 /** Everything that a call may have beside q, k and v. */
-function options(rt: Runtime, next: Numbers, H: number, Tq: number, Tk: number): Record<string, Partial<AttentionCall>> {
+function options(
+  rt: Runtime,
+  next: Numbers,
+  H: number,
+  Tq: number,
+  Tk: number,
+): Record<string, Partial<AttentionCall>> {
   const hidden = next([H, Tq, Tk]).map((x) => (x > 0.5 ? Number.NEGATIVE_INFINITY : x));
   const lowest = new Float32Array(Tk).fill(-3.4028234663852886e38);
   const wide = [...next([Tk * H])].flatMap((x) => [1000 + x, 1e-5 * x]);
   return {
     bias: { bias: rt.tensor(hidden, [1, H, Tq, Tk]) },
-    'a bias that hides all': { bias: rt.tensor(lowest.fill(Number.NEGATIVE_INFINITY), [1, 1, 1, Tk]).broadcast([1, H, Tq, Tk]) },
-    mask: { mask: rt.tensor(Uint8Array.from(next([Tq, Tk]), (x) => (x > 0 ? 1 : 0)), [1, 1, Tq, Tk]).broadcast([1, H, Tq, Tk]) },
+    'a bias that hides all': {
+      bias: rt.tensor(lowest.fill(Number.NEGATIVE_INFINITY), [1, 1, 1, Tk]).broadcast([1, H, Tq, Tk]),
+    },
+    mask: {
+      mask: rt
+        .tensor(
+          Uint8Array.from(next([Tq, Tk]), (x) => (x > 0 ? 1 : 0)),
+          [1, 1, Tq, Tk],
+        )
+        .broadcast([1, H, Tq, Tk]),
+    },
     'key bias': { keyBias: normals(rt, next, [1, Tk, H]) },
     'wide key bias': { keyBias: wideBias(rt, wide, [1, Tk, H]) },
     alibi: { alibiSlopes: normals(rt, next, [H]) },
     softcap: { softcap: 3 },
     sinks: { sinks: normals(rt, next, [H]) },
-    'factors on the output': { outScale: rt.tensor(Float32Array.from({ length: H }, (_, h) => h), [H]) },
+    'factors on the output': {
+      outScale: rt.tensor(
+        Float32Array.from({ length: H }, (_, h) => h),
+        [H],
+      ),
+    },
     window: { window: [20, 0] },
     'a window that sees nothing': { window: [-1, -1], sequences: [span(Tq, 0)] },
     everything: {
@@ -151,7 +171,18 @@ test('every option of a call', async () => {
       ({ q, k, v, extra }) =>
         run(name, { q, k, v }, (b) => {
           const [o, lse] = [b.output([1, Tq, H, D]), b.output([1, Tq, H])];
-          decodeAttend(b, { q, k, v, o, lse, sequences: [span(Tq, Tk)], scale: 0.25, softcap: 0, window: [-1, 0], ...extra });
+          decodeAttend(b, {
+            q,
+            k,
+            v,
+            o,
+            lse,
+            sequences: [span(Tq, Tk)],
+            scale: 0.25,
+            softcap: 0,
+            window: [-1, 0],
+            ...extra,
+          });
           return { o, lse };
         }),
       TIGHT,
@@ -265,7 +296,7 @@ test('lists of keys', async () => {
         const k = stored(rt, next, [B, Tk, Hkv, D], dtype);
         const v = stored(rt, next, [B, Tk, Hkv, D], dtype);
         const counts = Int32Array.from({ length: B * lists * Tq }, (_, n) => (n * 37) % (K + 1));
-        const indices = Int32Array.from({ length: B * lists * Tq * K }, (_, n) => n % K + Math.floor((n % K) / 5));
+        const indices = Int32Array.from({ length: B * lists * Tq * K }, (_, n) => (n % K) + Math.floor((n % K) / 5));
         return {
           call: {
             q: normals(rt, next, [B, Tq, H, D]),
@@ -283,7 +314,11 @@ test('lists of keys', async () => {
         run('lists', { q: call.q }, (b) => {
           const [o, lse] = [b.output([B, Tq, H, D]), b.output([B, Tq, H])];
           const sequences = Array.from({ length: B }, (_, batch) => ({ ...span(Tq, Tk), batch }));
-          indexAttend(b, { ...call, o, lse, sequences, scale: 0.2, softcap, window: [-1, -1] }, { indices, counts, bias });
+          indexAttend(
+            b,
+            { ...call, o, lse, sequences, scale: 0.2, softcap, window: [-1, -1] },
+            { indices, counts, bias },
+          );
           return { o, lse };
         }),
       dtype === 'i8' ? 2e-4 : TIGHT,

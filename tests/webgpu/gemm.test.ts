@@ -1,6 +1,6 @@
 import { after, test } from 'node:test';
-import { type Activation, matmul, packMatrix, type Runtime, type Tensor } from '../../src/index.ts';
 import { gemm, gemmPack, packedSize } from '../../src/engines/gemm.ts';
+import { type Activation, matmul, packMatrix, type Runtime, type Tensor } from '../../src/index.ts';
 import { run } from '../../src/runtime/program.ts';
 import { type DType, sizeOf } from '../../src/tensor.ts';
 import { randomFrom } from '../samples.ts';
@@ -122,7 +122,10 @@ test('batches of products by strides, into views that leave what lies between', 
 
 test('large sums of what activations meet: nothing overflows on the way', async () => {
   await sameOnBoth(
-    (rt) => ({ a: rt.tensor(Float32Array.of(-1e4, -100, -60, -20, 0, 20, 100, 1e4), [8, 1]), b: rt.tensor([1, 1, 1, 1], [1, 4]) }),
+    (rt) => ({
+      a: rt.tensor(Float32Array.of(-1e4, -100, -60, -20, 0, 20, 100, 1e4), [8, 1]),
+      b: rt.tensor([1, 1, 1, 1], [1, 4]),
+    }),
     async ({ a, b }) => ({
       silu: (await matmul({ a, b }, { activation: 'silu' })).o,
       gelu: (await matmul({ a, b }, { activation: 'geluTanh' })).o,

@@ -10,18 +10,24 @@ import { randomFrom } from '../samples.ts';
 /** Tensors by name. */
 export type Made = Readonly<Record<string, Tensor | undefined>>;
 
+/** Runs what `build` lays out on tensors, which returns outputs and inputs. */
+export function laidOut<I extends Record<string, Tensor | undefined>>(
+  build: (b: Builder, inputs: I) => Made,
+): (inputs: I) => Promise<Made> {
+  return (inputs) => run('select', inputs, (b) => build(b, inputs));
+}
+
 /** Runs what `build` lays out on tensors, and keeps what it returns. */
 export function laid<I extends Record<string, Tensor | undefined>>(
   build: (b: Builder, inputs: I) => Made,
 ): (inputs: I) => Promise<Made> {
-  return (inputs) =>
-    run('select', inputs, (b) => {
-      const made = build(b, inputs);
-      for (const tensor of Object.values(made)) {
-        if (tensor && !Object.values(inputs).includes(tensor)) b.keep(tensor);
-      }
-      return made;
-    });
+  return laidOut((b, inputs: I) => {
+    const made = build(b, inputs);
+    for (const tensor of Object.values(made)) {
+      if (tensor && !Object.values(inputs).includes(tensor)) b.keep(tensor);
+    }
+    return made;
+  });
 }
 
 /** Tensors of random numbers, the same ones from the same seed. */
@@ -41,12 +47,12 @@ export function maker(seed: number) {
         shape,
       ),
     /** Above 0, of very different sizes. */
-    weights: (rt: Runtime, shape: readonly number[]) => rt.tensor(values(shape, () => Math.exp(4 * normal())), shape),
-    ints: (rt: Runtime, shape: readonly number[], low: number, high: number) =>
+    weights: (rt: Runtime, shape: readonly number[]) =>
       rt.tensor(
-        Int32Array.from(values(shape, () => low + Math.floor(random() * (high - low)))),
+        values(shape, () => Math.exp(4 * normal())),
         shape,
-        'i32',
       ),
+    ints: (rt: Runtime, shape: readonly number[], low: number, high: number) =>
+      rt.tensor(Int32Array.from(values(shape, () => low + Math.floor(random() * (high - low)))), shape, 'i32'),
   };
 }

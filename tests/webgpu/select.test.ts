@@ -1,15 +1,15 @@
 import { after, test } from 'node:test';
-import { countBits, combineBits, selectIndices } from '../../src/engines/select/bits.ts';
 import { bitWeights } from '../../src/engines/select/bit-weights.ts';
+import { combineBits, countBits, selectIndices } from '../../src/engines/select/bits.ts';
 import { blockTokens } from '../../src/engines/select/block-tokens.ts';
 import { selectAbove, selectTopK, selectTopP } from '../../src/engines/select/choose.ts';
 import { coverCount } from '../../src/engines/select/cover-count.ts';
 import { gatherHeads, scatterHeads } from '../../src/engines/select/gather.ts';
 import { lshBuckets, simHash } from '../../src/engines/select/hash.ts';
 import { kMeans } from '../../src/engines/select/k-means.ts';
-import { reduceMap } from '../../src/engines/select/reduce-map.ts';
 import { pageBounds, scorePages } from '../../src/engines/select/page-bounds.ts';
 import { poolBlocks, poolLabels } from '../../src/engines/select/pool.ts';
+import { reduceMap } from '../../src/engines/select/reduce-map.ts';
 import { scoreMap } from '../../src/engines/select/score-map.ts';
 import { softmaxMap } from '../../src/engines/select/softmax-map.ts';
 import { sortByLabel } from '../../src/engines/select/sort.ts';
@@ -118,7 +118,11 @@ test('the fewest that hold a share, of rows and of lists', async () => {
     for (const [n, visible] of VISIBLES.entries()) {
       const make = (rt: Runtime) => {
         const { weights, steps } = maker(n + columns);
-        return { map: weights(rt, [1, 2, 9, columns]), equal: steps(rt, [1, 2, 9, columns], 6), o: rt.empty([1, 2, 9], 'i32') };
+        return {
+          map: weights(rt, [1, 2, 9, columns]),
+          equal: steps(rt, [1, 2, 9, columns], 6),
+          o: rt.empty([1, 2, 9], 'i32'),
+        };
       };
       await sameOnBoth(
         make,
@@ -148,9 +152,15 @@ test('NaN, zeros of both signs and infinities in their order', async () => {
       (rt) => {
         const { random } = maker(columns);
         const data = Float32Array.from({ length: 8 * columns }, () => odd[Math.floor(random() * odd.length)]!);
-        return { map: rt.tensor(data, [1, 1, 8, columns]), ks: rt.tensor(Int32Array.from([1, 4, 9, 15, 24, 30, 38, 39]), [1, 1, 8], 'i32') };
+        return {
+          map: rt.tensor(data, [1, 1, 8, columns]),
+          ks: rt.tensor(Int32Array.from([1, 4, 9, 15, 24, 30, 38, 39]), [1, 1, 8], 'i32'),
+        };
       },
-      laid((b, { map, ks }) => ({ bits: selectTopK(b, map!, { k: ks! }), above: selectAbove(b, map!, { threshold: 0 }) })),
+      laid((b, { map, ks }) => ({
+        bits: selectTopK(b, map!, { k: ks! }),
+        above: selectAbove(b, map!, { threshold: 0 }),
+      })),
       EXACT,
     );
   }
@@ -161,7 +171,10 @@ test('bits joined, counted and listed', async () => {
     await sameOnBoth(
       (rt) => {
         const { ints } = maker(words);
-        return { x: ints(rt, [2, 3, 5, words], -(2 ** 31), 2 ** 31), y: ints(rt, [1, 3, 1, words], -(2 ** 31), 2 ** 31) };
+        return {
+          x: ints(rt, [2, 3, 5, words], -(2 ** 31), 2 ** 31),
+          y: ints(rt, [1, 3, 1, words], -(2 ** 31), 2 ** 31),
+        };
       },
       laid((b, { x, y }) => {
         const some = combineBits(b, x!, y!, 'and');
@@ -178,9 +191,17 @@ test('bits joined, counted and listed', async () => {
       EXACT,
     );
     await sameOnBoth(
-      (rt) => ({ x: maker(words).ints(rt, [1, 2, 4, words], 0, 2 ** 31), list: rt.zeros([1, 2, 4, words * 32 * 5], 'i32') }),
+      (rt) => ({
+        x: maker(words).ints(rt, [1, 2, 4, words], 0, 2 ** 31),
+        list: rt.zeros([1, 2, 4, words * 32 * 5], 'i32'),
+      }),
       laid((b, { x }) => {
-        const { counts } = blockTokens(b, x!, { keyBlock: 5, length: words * 160 - 7, offset: words * 100, capacity: words * 160 });
+        const { counts } = blockTokens(b, x!, {
+          keyBlock: 5,
+          length: words * 160 - 7,
+          offset: words * 100,
+          capacity: words * 160,
+        });
         return { counts };
       }),
       EXACT,
@@ -233,7 +254,12 @@ test('bounds of pages, and scores by them', async () => {
 });
 
 test('labels sorted, rows in their order and back', async () => {
-  for (const { T, count } of [{ T: 300, count: 5 }, { T: 77, count: 300 }, { T: 65, count: 70000 }, { T: 1, count: 1 }]) {
+  for (const { T, count } of [
+    { T: 300, count: 5 },
+    { T: 77, count: 300 },
+    { T: 65, count: 70000 },
+    { T: 1, count: 1 },
+  ]) {
     await sameOnBoth(
       (rt) => {
         const { floats, ints } = maker(T);
@@ -242,7 +268,12 @@ test('labels sorted, rows in their order and back', async () => {
       laid((b, { labels, x }) => {
         const { order, offsets } = sortByLabel(b, labels!, count);
         const rows = gatherHeads(b, x!, order);
-        return { order, offsets: count < 1000 ? offsets : undefined, rows, x: scatterHeads(b, rows, order, T, 'assign') };
+        return {
+          order,
+          offsets: count < 1000 ? offsets : undefined,
+          rows,
+          x: scatterHeads(b, rows, order, T, 'assign'),
+        };
       }),
       EXACT,
     );

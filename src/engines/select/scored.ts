@@ -14,6 +14,9 @@ import { packKeys, type ScoreCall, scoreMap, scoreRows } from './score-map.ts';
 const SLAB = 2 ** 19;
 /** Rows of a slab for each thread: a multiple of an item's. */
 const ROWS = 24;
+/** Scores of a slab on a GPU, about, whose whole memory is near, and its rows: those of a tile. */
+const GPU_SLAB = 2 ** 24;
+const GPU_ROWS = 128;
 
 /** Some of the rows of a choice. */
 export interface Slab {
@@ -35,8 +38,9 @@ export function selectScored(b: Builder, call: ScoreCall, choose: (map: Tensor, 
   const lists = weights ? 1 : heads;
   const bits = b.temporary([batch, lists, count, Math.ceil(columns / 32)], 'i32');
   if (bits.size === 0) return bits;
-  const fitting = Math.max(1, Math.floor(SLAB / (batch * lists * columns) / ROWS));
-  const most = Math.min(count, fitting * ROWS * b.runtime.threads);
+  const [slab, multiple] = b.runtime.backend === 'webgpu' ? [GPU_SLAB, GPU_ROWS] : [SLAB, ROWS];
+  const fitting = Math.max(1, Math.floor(slab / (batch * lists * columns) / multiple));
+  const most = Math.min(count, fitting * multiple * b.runtime.threads);
   if (suitsFew(call)) {
     choose(scoreMap(b, call), { visible, into: { bits, row: 0 }, rows: (all) => all });
     return bits;

@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { DecodeParams, IndexAttendParams, MergePartsParams, MergeStateParams } from '../../generated/params.ts';
+import {
+  DecodeParams,
+  IndexAttendParams,
+  MergePartsParams,
+  MergeStateParams,
+  StorePagesParams,
+} from '../../generated/params.ts';
 import { gpuKernel, type PlanCall } from '../kernel.ts';
 
 const THREADS = 128;
@@ -124,7 +130,8 @@ export function attendPass(p: CacheFields, rows: number, call: Pick<PlanCall, 'f
       V_VECTORS: vVectors,
       V_UNITS: units[1],
       LANES,
-      KEYS: 8,
+      // as many bytes on their way for a thread, whatever the type: fewer leave memory idle, more leave room for fewer threads
+      KEYS: kVectors === 1 && vVectors === 1 ? 4 : 8,
     },
   };
 }
@@ -156,6 +163,11 @@ export const decode = {
         { shader: 'index-merge', constants: merge, groups: count * p.rows, extra: { ...extra, first } },
       ] as const;
     }).flat();
+  }),
+  storePages: gpuKernel(StorePagesParams, (p, { items, refuse }) => {
+    const rowBytes = p.d * BYTES[p.type]!;
+    if (rowBytes % 4 !== 0) refuse(`pages with rows of ${rowBytes} bytes, which are no whole words`);
+    return [{ shader: 'store-pages', constants: { D: p.d }, groups: 2 * items * p.heads }];
   }),
   mergeState: gpuKernel(MergeStateParams, (_, { items }) => [{ shader: 'merge-state', groups: items }]),
   mergeParts: gpuKernel(MergePartsParams, (_, { items }) => [{ shader: 'merge-parts', groups: items }]),

@@ -9,12 +9,13 @@ import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../k
 /** Threads of shaders with one thread for each element. */
 const THREADS = 256;
 /** Columns of the state of a workgroup, and threads that share one. */
-const STRIP = 8;
-const SPLIT = 8;
+const STRIP = 4;
+const SPLIT = 16;
 /** Tokens whose rows lie in workgroup memory, at most; vectors of these rows; bytes beside them. */
-const MOST_TOKENS = 16;
+const MOST_TOKENS = 32;
 const CAPACITY = 768;
-const OTHER_BYTES = 3072;
+const LARGE_CAPACITY = 1280;
+const OTHER_BYTES = 3584;
 
 /** Every token in its turn. */
 function recurrent(p: Fields<typeof DeltaParams>, { facts, refuse }: PlanCall): Pass[] {
@@ -26,7 +27,8 @@ function recurrent(p: Fields<typeof DeltaParams>, { facts, refuse }: PlanCall): 
   const along = p.b ? kinds++ : 0;
   const gates = p.gateKind === 2 ? kinds++ : 0;
   const vectors = kinds * rows * SPLIT;
-  const capacity = Math.max(CAPACITY, vectors);
+  const roomy = LARGE_CAPACITY * 16 + OTHER_BYTES <= facts.workgroupBytes;
+  const capacity = Math.max(roomy ? LARGE_CAPACITY : CAPACITY, vectors);
   if (capacity * 16 + OTHER_BYTES > facts.workgroupBytes) {
     refuse(
       `a delta rule with keys of ${p.dk} elements on a device with ${facts.workgroupBytes} bytes of workgroup memory`,
@@ -36,7 +38,7 @@ function recurrent(p: Fields<typeof DeltaParams>, { facts, refuse }: PlanCall): 
   return [
     {
       shader: 'delta',
-      constants: { ROWS: rows, CAPACITY: capacity },
+      constants: { ROWS: rows, CAPACITY: capacity, TOKENS: MOST_TOKENS },
       extra: { tokens, kinds, erase, along, gates },
       groups: p.sequenceCount * p.heads * groupsOf(p.dv, STRIP),
     },

@@ -8,34 +8,38 @@ import type { GpuKernel } from '../kernel.ts';
 import { decode } from './decode.ts';
 import { delta } from './delta.ts';
 import { elementwise } from './elementwise.ts';
-import { fastWeight } from './fast-weight.ts';
 import { evict } from './evict.ts';
-import { select } from './select.ts';
-import { flash } from './flash.ts';
-import { scan } from './scan.ts';
+import { fastWeight } from './fast-weight.ts';
 import { features } from './features.ts';
-import { linear } from './linear.ts';
-import { logLinear } from './log-linear.ts';
-import { runningSums } from './running-sums.ts';
+import { flash } from './flash.ts';
 import { gate } from './gate.ts';
 import { gemm } from './gemm.ts';
+import { linear } from './linear.ts';
+import { logLinear } from './log-linear.ts';
 import { lowrank } from './lowrank.ts';
+import { path } from './path.ts';
+import { probe } from './probe.ts';
+import { runningSums } from './running-sums.ts';
+import { scan } from './scan.ts';
+import { select } from './select.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...decode,
+  ...delta,
   ...elementwise,
-  ...fastWeight,
-  ...select,
   ...evict,
-  ...flash,
-  ...scan,
+  ...fastWeight,
   ...features,
+  ...flash,
+  ...gate,
+  ...gemm,
   ...linear,
   ...logLinear,
-  ...runningSums,
-  ...gemm,
   ...lowrank,
-  ...gate,
-  ...delta,
+  ...path,
+  ...probe,
+  ...runningSums,
+  ...scan,
+  ...select,
 };

@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { JoinSegmentParams, LinearParams, StabilizerParams, TimeStepParams } from '../../generated/params.ts';
+import {
+  JoinSegmentParams,
+  LinearParams,
+  StabilizerParams,
+  TimeStepParams,
+  TrapezoidParams,
+} from '../../generated/params.ts';
 import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
 
 type Linear = Fields<typeof LinearParams>;
@@ -18,6 +24,8 @@ const STRIP = 16;
 const LANES = 16;
 /** Most rows of a thread that it keeps in registers. */
 const MOST_ROWS = 16;
+/** Angles that a group of Mamba-3's rows has room for. */
+const MOST_ANGLES = 256;
 /** Heads of a group of the stabilizer. */
 const HEADS = 16;
 /** Bytes of scratch for the chunks that are done at once. */
@@ -147,6 +155,16 @@ export const linear = {
   stabilize: gpuKernel(StabilizerParams, (p, { items }) => [
     { shader: 'stabilize', groups: (items / p.heads) * groupsOf(p.heads, HEADS) },
   ]),
+  trapezoid: gpuKernel(TrapezoidParams, (p, call) => {
+    if (p.angleCount > MOST_ANGLES) return call.refuse(`more than ${MOST_ANGLES} angles of a key`);
+    const turns = groupsOf(p.angleCount, STRIP);
+    const blocks = groupsOf(p.length, CHUNK);
+    return [
+      { shader: 'trapezoid-turns', groups: call.items * turns, extra: { blocks: turns } },
+      { shader: 'trapezoid-rows', groups: call.items * blocks, extra: { blocks } },
+      { shader: 'trapezoid-weights', groups: call.items },
+    ];
+  }),
   timeStep: gpuKernel(TimeStepParams, (p, { items }) => {
     const count = items * p.heads;
     return [{ shader: 'time-step', groups: groupsOf(count, 256), extra: { count } }];

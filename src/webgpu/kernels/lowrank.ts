@@ -32,12 +32,14 @@ export const lowrank = {
     const values = Array.from({ length: p.iterations + 1 }, (_, i) => ((p.iterations - i) % 2 === 0 ? p.o : v));
     return [
       { shader: 'inverse-start', groups: groupsOf(size, 256), extra: { v: values[0]! } },
-      ...values.slice(1).flatMap((next, i) => [
-        product(p.k, values[i]!, z, 0, 1),
-        product(z, z, x, 7, 1),
-        product(z, x, y, 15, 1),
-        product(values[i]!, y, next, 13, 0.25),
-      ]),
+      ...values
+        .slice(1)
+        .flatMap((next, i) => [
+          product(p.k, values[i]!, z, 0, 1),
+          product(z, z, x, 7, 1),
+          product(z, x, y, 15, 1),
+          product(values[i]!, y, next, 13, 0.25),
+        ]),
     ];
   }),
 };

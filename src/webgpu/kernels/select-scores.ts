@@ -68,9 +68,7 @@ export const selectScores = {
     const cells = p.groupRows * p.groupColumns;
     // one thread each reads neighbours of neighbours, unless there are few of them with much to read
     const LANES = cells < 8 || (p.groupColumns === 1 && outs >= 4096) ? 1 : lanesFor(cells);
-    return [
-      { shader: 'reduce-map', groups: groupsOf(outs, THREADS / LANES), constants: { LANES }, extra: { outs } },
-    ];
+    return [{ shader: 'reduce-map', groups: groupsOf(outs, THREADS / LANES), constants: { LANES }, extra: { outs } }];
   }),
   weightSums: gpuKernel(WeightSumsParams, (p, { items, scratch }) => {
     const groups = Math.ceil(p.rows / p.rowGroup);

@@ -1,8 +1,7 @@
 //! params DeltaParams
 //! use group, storage, special, delta-sequence
 //! extra tokens: u32, kinds: u32, erase: u32, along: u32, gates: u32
-//! const ROWS
-//! const CAPACITY
+//! const ROWS, CAPACITY, TOKENS
 // The delta rule and its kin token by token, S [K, V]:
 //
 //   S_t = diag(e^g_t) S_{t-1} + k_t beta_t (v_t - a_t S)          S the decayed state, or S_{t-1} with `readsOld`
@@ -11,24 +10,26 @@
 //
 // Tensors as above the kernel of the same name in assembly/delta/delta.ts, with all that is optional there.
 //
-// Workgroup: one (sequence, head, 8 columns). A thread holds 4 ROWS rows of one column; 8 threads share a column. Rows of up to 16 tokens at a
+// Workgroup: one (sequence, head, COLUMNS columns). A thread holds 4 ROWS rows of one column; SPLIT threads share a column. Rows of up to TOKENS tokens at a
 // time lie in workgroup memory, p.kinds of them for a token: k, q and, where they are there, a, b and decays, at the places p.erase, p.along
 // and p.gates (0: a is k, there is no b, there are no decays of rows). What reads the old state and what reads the new one are one sum: a S
 // and q S before the write, to which the write adds q k: so a token needs one barrier.
 
-const SPLIT = 8u;
-const COLUMNS = 8u;
+const SPLIT = 16u;
+const COLUMNS = 4u;
 const THREADS = 64u;
 // vectors of a padded row
 const WIDTH = ROWS * SPLIT;
+// threads that sum up a row
+const LANES = THREADS / TOKENS;
 
 var<workgroup> rows: array<vec4f, CAPACITY>;
-var<workgroup> values: array<f32, 16u * COLUMNS>;
+var<workgroup> values: array<f32, TOKENS * COLUMNS>;
 // partial sums of a row's squares and products: k k, q q, q k, q b
 var<workgroup> sums: array<vec4f, THREADS>;
 // factors on k and on q, q k, q b; beta and the scalar decay
-var<workgroup> numbers: array<vec4f, 16>;
-var<workgroup> strengths: array<vec2f, 16>;
+var<workgroup> numbers: array<vec4f, TOKENS>;
+var<workgroup> strengths: array<vec2f, TOKENS>;
 // a S and q S of a thread's rows, of this token and the one before
 var<workgroup> reads: array<vec2f, 2u * THREADS>;
 
@@ -80,12 +81,12 @@ fn stageValues(sequence: DeltaSequence, head: i32, t: u32, token: i32, count: u3
   }
 }
 
-// Four threads a token.
+// LANES threads a token.
 fn sumRows(t: u32, count: u32) {
-  let n = t >> 2u;
+  let n = t / LANES;
   var x = vec4f();
   if (n < count) {
-    for (var i = t & 3u; i < WIDTH; i += 4u) {
+    for (var i = t % LANES; i < WIDTH; i += LANES) {
       let at = n * WIDTH + i;
       let k = rows[at];
       let q = rows[p.tokens * WIDTH + at];
@@ -98,7 +99,8 @@ fn sumRows(t: u32, count: u32) {
 
 fn combine(sequence: DeltaSequence, head: i32, t: u32, token: i32, count: u32) {
   if (t >= count) { return; }
-  let x = (sums[4u * t] + sums[4u * t + 1u]) + (sums[4u * t + 2u] + sums[4u * t + 3u]);
+  var x = vec4f();
+  for (var i = 0u; i < LANES; i += 1u) { x += sums[LANES * t + i]; }
   var kFactor = 1.0;
   var qFactor = p.scale;
   if (p.normalized != 0) {

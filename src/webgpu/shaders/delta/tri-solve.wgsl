@@ -1,5 +1,5 @@
 //! params TriSolveParams
-//! use group, storage
+//! use group, storage, unit-lower-tile
 // Systems of unit lower triangular matrices: x = (I + tril(a, -1))^-1 b, or the inverse itself where b is absent.
 //
 //   a  f32, f16 or bf16 [batch, n, n]   any strides, last axis contiguous; only what is below the diagonal is read
@@ -9,11 +9,7 @@
 // x first holds b. Forward substitution (the UT transform of Joffrain 2006, as in DeltaNet, Yang 2024), 16 rows at a time. Workgroup: one (matrix, 64 columns);
 // thread: one column, whose earlier rows it has written itself.
 
-const TILE = 16u;
 const THREADS = 64u;
-
-// [16][16]: a tile of a, by columns
-var<workgroup> tile: array<vec4f, TILE * TILE / 4u>;
 
 fn element(matrix: i32, row: u32, column: u32) -> f32 {
   if (row >= u32(p.n) || column >= row) { return 0.0; }
@@ -35,23 +31,6 @@ fn fourOf(x: u32, row: u32) -> vec4f {
   if (row + 2u < u32(p.n)) { y.z = loadF(at + 2u * next); }
   if (row + 3u < u32(p.n)) { y.w = loadF(at + 3u * next); }
   return y;
-}
-
-// Four rows by their own block: columns 4 block to 4 block + 2 of the tile.
-fn within(block: u32, given: vec4f) -> vec4f {
-  let a = tile[block * 17u];
-  let b = tile[block * 17u + 4u];
-  var y = given;
-  y.y -= a.y * y.x;
-  y.z -= a.z * y.x + b.z * y.y;
-  y.w -= a.w * y.x + b.w * y.y + tile[block * 17u + 8u].w * y.z;
-  return y;
-}
-
-// What rows 4 block to 4 block + 3 take with four columns of the tile.
-fn behind(block: u32, column: u32, x: vec4f) -> vec4f {
-  let at = column * 4u + block;
-  return tile[at] * x.x + tile[at + 4u] * x.y + tile[at + 8u] * x.z + tile[at + 12u] * x.w;
 }
 
 fn keep(x: u32, row: u32, y: vec4f) {
@@ -109,15 +88,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       }
     }
     // what is in the tile now lies on the diagonal
-    s0 = within(0u, s0);
-    s1 = within(1u, s1 - behind(1u, 0u, s0));
-    s2 = within(2u, s2 - behind(2u, 0u, s0) - behind(2u, 4u, s1));
-    s3 = within(3u, s3 - behind(3u, 0u, s0) - behind(3u, 4u, s1) - behind(3u, 8u, s2));
+    let y = solveTile(array<vec4f, 4>(s0, s1, s2, s3));
     if (there) {
-      keep(x, row, s0);
-      keep(x, row + 4u, s1);
-      keep(x, row + 8u, s2);
-      keep(x, row + 12u, s3);
+      keep(x, row, y[0]);
+      keep(x, row + 4u, y[1]);
+      keep(x, row + 8u, y[2]);
+      keep(x, row + 12u, y[3]);
     }
   }
 }

@@ -17,9 +17,7 @@ var<workgroup> lows: array<f32, 256>;
 
 // A sum times the factor.
 fn scaled(sum: vec2f) -> vec2f {
-  let high = opaque(sum.x * p.factor);
-  let low = fma(sum.x, p.factor, -high) + sum.y * p.factor;
-  return addPairs(vec2f(high, 0.0), vec2f(low, 0.0));
+  return addPairs(exactProduct(sum.x, p.factor), vec2f(sum.y * p.factor, 0.0));
 }
 
 @compute @workgroup_size(256)

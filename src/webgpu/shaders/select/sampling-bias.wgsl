@@ -41,7 +41,20 @@ fn power(base: f32, exponent: i32) -> f32 {
 
 // 1 - (1 - x)^m (1 + m x), the probability of two or more of m + 1 events of probability x.
 fn twoOrMore(x: f32, m: f32) -> f32 {
-  if (m * x >= 0.25) { return max(0.0, 1.0 - power(1.0 - x, i32(m)) * (1.0 + m * x)); }
+  if (x >= 1.0) { return 1.0; }
+  if (m * x >= 0.25) {
+    // of a small x the difference to 1 would lose digits that the power needs
+    var missed = log(1.0 - min(x, 0.999999));
+    if (x < 0.25) {
+      missed = 0.0;
+      var term = 1.0;
+      for (var k = 1.0; k < 13.0; k += 1.0) {
+        term *= x;
+        missed -= term / k;
+      }
+    }
+    return max(0.0, 1.0 - exp(max(-80.0, m * missed)) * (1.0 + m * x));
+  }
   // the logarithm of what is taken from 1, term by term, whose first order is nothing: (-x)^k (-m^k) / k less m x^k / k
   var logarithm = 0.0;
   var one = x;
