@@ -187,7 +187,10 @@ function callOf(
   let keyBias: Tensor | undefined;
   if (key?.some((slope) => slope !== 0)) {
     keyBias = b.temporary([1, S, key.length, 2]);
-    const sums = Float64Array.from({ length: S * key.length }, (_, n) => Math.floor(n / key.length) * key[n % key.length]!);
+    const sums = Float64Array.from(
+      { length: S * key.length },
+      (_, n) => Math.floor(n / key.length) * key[n % key.length]!,
+    );
     b.runtime.write(keyBias.address, b.runtime.backend === 'webgpu' ? pairs(sums) : sums);
     keyBias = keyBias.broadcast([B, S, Hq, 2]);
   }
