@@ -25,10 +25,10 @@ test('every operation matches its golden case, or is refused by name before anyt
   const { gpu } = await bothRuntimes();
   const wrong: string[] = [];
   for (const [op, { file, bytes }] of cases) {
+    const { pipelines } = gpu.info() as { pipelines: number };
     // scratch is the runtime's own, made once and grown: the first call may leave a block of it
     const first = await replay(gpu, bytes, [...OPS, ...ONNX_OPS]);
     const blocks = gpu.memory().blocks;
-    const { pipelines } = gpu.info() as { pipelines: number };
     const again = await replay(gpu, bytes, [...OPS, ...ONNX_OPS]);
     if (first.passed !== again.passed) wrong.push(`${file}: once ${first.reason}, then ${again.reason}`);
     if (gpu.memory().blocks !== blocks) wrong.push(`${file}: ${gpu.memory().blocks} blocks, ${blocks} before`);
