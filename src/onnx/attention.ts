@@ -178,7 +178,7 @@ function attendWithScores(b: Builder, call: AttentionCall, mode: number, scores:
   const stage = STAGES[mode]!;
   const complete = call.sequences.every(({ kLength }) => kLength === total);
   if (complete || mode >= MASKED_MODE) {
-    if (!complete) (scores.view() as Float32Array).fill(Number.NEGATIVE_INFINITY);
+    if (!complete) scores.write(new Float32Array(scores.size).fill(Number.NEGATIVE_INFINITY));
     flashAttend(b, { ...call, scores: { to: scores, stage } });
   } else {
     // keys behind a sequence's end have scores, but must not reach Y, and a short mask has no element for them

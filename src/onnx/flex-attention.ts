@@ -12,7 +12,7 @@ import { expectContiguous, expectNames, expectTypes, finite, matchShapes } from 
 import { ShapeError } from '../errors.ts';
 import { attend } from '../ops/attention.ts';
 import { type Builder, run, runSync } from '../runtime/program.ts';
-import { contiguousStrides, sizeOf, type Tensor } from '../tensor.ts';
+import { bytesOf, contiguousStrides, sizeOf, type Tensor } from '../tensor.ts';
 import { expectFloatType, expectTensors } from './attributes.ts';
 import { GraphReader, type ModifierGraph } from './modifier-graph.ts';
 import { round, unrounded, widened } from './rows.ts';
@@ -58,7 +58,7 @@ function constantTensor(b: Builder, term: Extract<Term, { kind: 'constant' }>, c
   let tensor = constants.get(term);
   if (!tensor) {
     tensor = b.temporary([1, 1, 1, 1, ...term.shape].slice(-4));
-    (tensor.view() as Float32Array).set(term.data);
+    tensor.write(term.data);
     constants.set(term, tensor);
   }
   return tensor;
@@ -159,8 +159,16 @@ function aligned(low: number, high: number, alibi: number | undefined) {
 /** f32 [Hq] of numbers for all heads or each. */
 function headTensor(b: Builder, values: PerHead, heads: number): Tensor {
   const tensor = b.temporary([heads]);
-  (tensor.view() as Float32Array).set(Array.from({ length: heads }, (_, h) => values[h % values.length]!));
+  tensor.write(Array.from({ length: heads }, (_, h) => values[h % values.length]!));
   return tensor;
+}
+
+/** Numbers as a GPU keeps a wide key bias: an f32 and what it leaves over. */
+function pairs(numbers: Float64Array): Float32Array {
+  return Float32Array.from({ length: 2 * numbers.length }, (_, i) => {
+    const x = numbers[i >> 1]!;
+    return i % 2 === 0 ? x : x - Math.fround(x);
+  });
 }
 
 /** The options of an attention call that do what a form says. */
@@ -179,8 +187,11 @@ function callOf(
   let keyBias: Tensor | undefined;
   if (key?.some((slope) => slope !== 0)) {
     keyBias = b.temporary([1, S, key.length, 2]);
-    const words = new Float64Array(b.runtime.buffer, keyBias.address, S * key.length);
-    for (let n = 0; n < words.length; ++n) words[n] = Math.floor(n / key.length) * key[n % key.length]!;
+    const sums = Float64Array.from(
+      { length: S * key.length },
+      (_, n) => Math.floor(n / key.length) * key[n % key.length]!,
+    );
+    b.runtime.write(keyBias.address, b.runtime.backend === 'webgpu' ? pairs(sums) : sums);
     keyBias = keyBias.broadcast([B, S, Hq, 2]);
   }
   let bias: Tensor | undefined;
@@ -328,7 +339,7 @@ function plan(b: Builder, inputs: FlexAttentionInputs, attributes: FlexAttention
       ...callOf(b, form, { B, Hq, L, S }),
     });
   } else if (sizeOf(shape) === 0) {
-    (to.view() as Float32Array).fill(0);
+    b.runtime.clear(to.address, to.size * bytesOf(to.dtype));
   } else {
     throughMaps(b, { q: widened(b, Q), k: K, v: V, o: to }, scale, scores, probs);
   }

@@ -43,7 +43,7 @@ function weightOf(b: Builder, scale: Tensor, shape: readonly number[]): Tensor {
   }
   if (scale.contiguous && scale.size === sizeOf(shape)) return widened(b, scale);
   const weight = b.temporary(shape);
-  (weight.view() as Float32Array).set(scale.broadcast(shape).dataSync());
+  weight.write(scale.broadcast(shape).dataSync());
   return weight;
 }
 

@@ -4,6 +4,7 @@ import { copyIntegers, copyRows, storeRows } from '../../src/engines/copy.ts';
 import { type ElementOperation, type Expression, evaluate } from '../../src/engines/expression.ts';
 import { rotate } from '../../src/engines/rotary.ts';
 import { combineRows, gatherRows } from '../../src/engines/routing.ts';
+import { expandFactors } from '../../src/engines/tensor-product.ts';
 import { scatterTokens, tokenOrder } from '../../src/engines/token-order.ts';
 import { add, layerNorm, mul, type Runtime, rmsNorm, type Tensor } from '../../src/index.ts';
 import { type Builder, run } from '../../src/runtime/program.ts';
@@ -205,6 +206,23 @@ test('rotary embeddings: halves and pairs, parts of heads, positions, in place',
           1e-6,
         );
       }
+    }
+  }
+});
+
+test('rows of heads from their factors', async () => {
+  for (const [B, T, H, D] of SHAPES) {
+    for (const dtype of ['f32', 'f16', 'bf16'] as const) {
+      await sameOnBoth(
+        (rt) => ({ a: numbers(rt, [B, T, 3, H], dtype), b: numbers(rt, [B, T, 3, D], dtype, 2) }),
+        ({ a, b }) =>
+          program({ a, b }, (builder) => {
+            const o = builder.output([B, T, H, D]);
+            expandFactors(builder, { a, b }, o);
+            return { o };
+          }),
+        1e-6,
+      );
     }
   }
 });

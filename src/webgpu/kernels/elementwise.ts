@@ -12,6 +12,7 @@ import {
   GatherParams,
   NarrowParams,
   NormParams,
+  OuterSumParams,
   RopeParams,
   ScatterParams,
 } from '../../generated/gpu-params.ts';
@@ -114,6 +115,9 @@ export const elementwise = {
       },
     ];
   }),
+  outerSum: gpuKernel(OuterSumParams, (p, { items }) => [
+    { shader: 'outer-sum', groups: groupsOf(items * p.heads * p.d, THREADS), extra: { items } },
+  ]),
   rope: gpuKernel(RopeParams, (p, { items }) => {
     const half = p.rotated >> 1;
     const rest = p.x === p.o ? 0 : p.d - p.rotated;
