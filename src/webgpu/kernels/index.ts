@@ -19,8 +19,6 @@ import { logLinear } from './log-linear.ts';
 import { lowrank } from './lowrank.ts';
 import { path } from './path.ts';
 import { probe } from './probe.ts';
-import { gemm } from './gemm.ts';
-import { linear } from './linear.ts';
 import { runningSums } from './running-sums.ts';
 import { scan } from './scan.ts';
 import { select } from './select.ts';
