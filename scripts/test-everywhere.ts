@@ -16,8 +16,9 @@ import { nameOf, type Outcome, type Place } from '../tests/portable/place.ts';
 import { RESULTS, type Results, type Row, table, withTable } from '../tests/portable/results.ts';
 import { publishDryRun } from './jsr.ts';
 
-/** Longest that a place may take. */
+/** Longest that a place may take; one on WebGPU compiles every kernel for a software driver. */
 const PLACE_MS = 240_000;
+const GPU_PLACE_MS = 900_000;
 
 /** Runs the suite at a place; what it cannot run is one failed check. */
 async function outcomeOf(place: Place): Promise<Outcome> {
@@ -28,9 +29,10 @@ async function outcomeOf(place: Place): Promise<Outcome> {
   });
   const what = place.missing();
   if (what !== '') return failed(`${what} is missing`);
+  const most = place.setting.includes('WebGPU') ? GPU_PLACE_MS : PLACE_MS;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<Outcome>((resolve) => {
-    timer = setTimeout(() => resolve(failed(`no answer in ${PLACE_MS / 1000} s`)), PLACE_MS);
+    timer = setTimeout(() => resolve(failed(`no answer in ${most / 1000} s`)), most);
   });
   return Promise.race([place.run().catch((error: Error) => failed(`${error.name}: ${error.message}`)), late]).finally(
     () => clearTimeout(timer),

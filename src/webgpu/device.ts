@@ -25,8 +25,9 @@ export interface GpuFacts {
   readonly workgroupThreads: number;
   /** Most workgroups along one axis of a dispatch. */
   readonly mostGroups: number;
-  /** Most bytes that a kernel sees at once. */
+  /** Most bytes that a kernel sees of one buffer, and most buffers that it sees at once. */
   readonly bindingBytes: number;
+  readonly bindings: number;
 }
 
 /** A device with what is known of it. */
@@ -102,6 +103,7 @@ export async function requestDevice(gpu: Gpu = platformGpu()): Promise<GpuDevice
       ),
       mostGroups: device.limits.maxComputeWorkgroupsPerDimension,
       bindingBytes: Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize),
+      bindings: device.limits.maxStorageBuffersPerShaderStage,
     },
   };
 }

@@ -8,6 +8,7 @@ import { Allocator, type MemoryReport } from '../runtime/allocator.ts';
 import { storeAs } from '../runtime/narrow.ts';
 import { type Dispatch, type HostBytes, Runtime } from '../runtime/runtime.ts';
 import { bytesOf, type DType, type Tensor, type TensorData, type TensorView, viewOf } from '../tensor.ts';
+import { bankBinding } from './banks-text.ts';
 import { type Gpu, type GpuDevice, type GpuFacts, requestDevice } from './device.ts';
 import { GpuMemory, type Transfers } from './gpu-memory.ts';
 import { fieldsOf, type GpuKernel, type Pass } from './kernel.ts';
@@ -56,14 +57,13 @@ export class GpuRuntime extends Runtime {
   readonly variant = 'wgsl';
   readonly threads = 1;
   readonly #gpu: Gpu | undefined;
-  readonly #limit: number;
   #reason: string;
   #device: GPUDevice;
   #facts: GpuFacts;
   readonly #memory: GpuMemory;
   #pipelines: Pipelines;
   #uniforms: GPUBuffer;
-  #bound: { memory: GPUBuffer; group: GPUBindGroup } | undefined;
+  #bound: { changes: number; group: GPUBindGroup } | undefined;
   #scratch = { at: 0, bytes: 0 };
   #queue: Promise<void> | undefined;
   #rebuilding: Promise<void> | undefined;
@@ -76,16 +76,15 @@ export class GpuRuntime extends Runtime {
   /** Runtimes are made by `createRuntime`. */
   constructor(given: GpuDevice, options: { gpu?: Gpu; limit: number; reason: string }) {
     const failed = (reason: string) => this.#lose(reason);
-    const memory = new GpuMemory(given.device, Math.min(options.limit, given.facts.bindingBytes), failed);
+    const memory = new GpuMemory(given.device, given.facts, options.limit, failed);
     super(new Allocator(memory, START));
     this.#gpu = options.gpu;
-    this.#limit = options.limit;
     this.#reason = options.reason;
     this.#memory = memory;
     const device = given.device as GPUDevice;
     this.#device = device;
     this.#facts = given.facts;
-    this.#pipelines = new Pipelines(device);
+    this.#pipelines = new Pipelines(device, memory.banks);
     this.#uniforms = uniformBuffer(device);
     this.#watch();
   }
@@ -149,11 +148,11 @@ export class GpuRuntime extends Runtime {
     const device = given as GPUDevice;
     if (this.disposed) device.destroy();
     super.check();
-    this.#memory.reopen(device, Math.min(this.#limit, facts.bindingBytes));
+    this.#memory.reopen(device, facts);
     this.allocator.lose();
     this.#device = device;
     this.#facts = facts;
-    this.#pipelines = new Pipelines(device);
+    this.#pipelines = new Pipelines(device, this.#memory.banks);
     this.#uniforms = uniformBuffer(device);
     this.#bound = undefined;
     this.#lost = '';
@@ -243,9 +242,7 @@ export class GpuRuntime extends Runtime {
           'or use the asynchronous form, which waits its turn.',
       );
     }
-    const planned = this.#plan(dispatches);
-    for (const { kernel, pass } of planned) this.#pipelines.compile(kernel.layout, pass);
-    this.#submit(planned);
+    this.#submit(this.#plan(dispatches));
   }
 
   async run(dispatches: readonly Dispatch[]): Promise<void> {
@@ -260,14 +257,15 @@ export class GpuRuntime extends Runtime {
   }
 
   async #runPlanned(planned: readonly Planned[]): Promise<void> {
-    const missing = planned.filter(({ pass }) => !this.#pipelines.find(pass));
+    const pipelines = this.#current();
+    const missing = planned.filter(({ pass }) => !pipelines.find(pass));
     if (missing.length === 0 && this.#queue === undefined) {
       this.#submit(planned);
       return;
     }
     const before = this.#queue;
     const turn = this.#onDevice(async () => {
-      await Promise.all(missing.map(({ kernel, pass }) => this.#pipelines.compileAsync(kernel.layout, pass)));
+      await Promise.all(missing.map(({ kernel, pass }) => pipelines.compileAsync(kernel.layout, pass)));
       await before?.catch(() => {});
     }).then(() => this.#submit(planned));
     this.#queue = turn;
@@ -343,7 +341,6 @@ export class GpuRuntime extends Runtime {
     const word = ({ buffer }: Uint8Array) => new Uint32Array(buffer)[0]!;
     const extra = { at: at - (at & 3), mask: word(mask), bits: word(bits) };
     const pass: Pass = { shader: 'patch', groups: 1, extra };
-    this.#pipelines.compile([], pass);
     this.#submit([{ kernel: PATCH, params: new Int32Array(0), pass }]);
   }
 
@@ -410,9 +407,11 @@ export class GpuRuntime extends Runtime {
     device.queue.writeBuffer(this.#uniforms, 0, slots.buffer, 0, end);
     const encoder = device.createCommandEncoder();
     const compute = encoder.beginComputePass();
-    const group = this.#bindGroup();
-    planned.forEach(({ pass }, i) => {
-      compute.setPipeline(this.#pipelines.find(pass)!);
+    const pipelines = this.#current();
+    const group = this.#bindGroup(pipelines);
+    planned.forEach(({ kernel, pass }, i) => {
+      // compiled before, unless the call is synchronous, or the memory came to be of more buffers meanwhile
+      compute.setPipeline(pipelines.compile(kernel.layout, pass));
       compute.setBindGroup(0, group, [offsets[i]!]);
       const rows = Math.ceil(pass.groups / mostGroups);
       compute.dispatchWorkgroups(Math.ceil(pass.groups / rows), rows);
@@ -421,17 +420,23 @@ export class GpuRuntime extends Runtime {
     device.queue.submit([encoder.finish()]);
   }
 
-  #bindGroup(): GPUBindGroup {
-    const buffer = this.#memory.buffer as GPUBuffer;
-    if (this.#bound?.memory !== buffer) {
+  /** Pipelines for the memory as it is: other shaders see one of more buffers. */
+  #current(): Pipelines {
+    const { banks } = this.#memory;
+    if (this.#pipelines.banks.count !== banks.count) this.#pipelines = new Pipelines(this.#device, banks);
+    return this.#pipelines;
+  }
+
+  #bindGroup({ layout }: Pipelines): GPUBindGroup {
+    const { changes } = this.#memory;
+    if (this.#bound?.changes !== changes) {
       const entries = [
-        { binding: 0, resource: { buffer } },
+        ...this.#memory.bound.map((buffer, i) => {
+          return { binding: bankBinding(i), resource: { buffer: buffer as GPUBuffer } };
+        }),
         { binding: 1, resource: { buffer: this.#uniforms, size: SLOT_BYTES } },
       ];
-      this.#bound = {
-        memory: buffer,
-        group: this.#device.createBindGroup({ layout: this.#pipelines.layout, entries }),
-      };
+      this.#bound = { changes, group: this.#device.createBindGroup({ layout, entries }) };
     }
     return this.#bound.group;
   }

@@ -5,23 +5,28 @@
  */
 import { GpuError } from '../errors.ts';
 import type { Layout } from '../runtime/params.ts';
+import { type Banks, bankBinding } from './banks-text.ts';
 import type { Pass } from './kernel.ts';
 import { shaderKey, shaderText } from './shader-text.ts';
 
-/** Compiles and keeps pipelines; all have one layout, so that one bind group serves every pass. */
+/** Compiles and keeps pipelines for an arena of some buffers; all have one layout, so that one bind group serves every pass. */
 export class Pipelines {
   readonly layout: GPUBindGroupLayout;
+  readonly banks: Banks;
   readonly #device: GPUDevice;
   readonly #pipelineLayout: GPUPipelineLayout;
   readonly #ready = new Map<string, GPUComputePipeline>();
   readonly #coming = new Map<string, Promise<GPUComputePipeline>>();
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, banks: Banks) {
     this.#device = device;
+    this.banks = banks;
     const visibility = GPUShaderStage.COMPUTE;
     this.layout = device.createBindGroupLayout({
       entries: [
-        { binding: 0, visibility, buffer: { type: 'storage' } },
+        ...Array.from({ length: banks.count }, (_, i) => {
+          return { binding: bankBinding(i), visibility, buffer: { type: 'storage' as const } };
+        }),
         { binding: 1, visibility, buffer: { type: 'uniform', hasDynamicOffset: true } },
       ],
     });
@@ -70,7 +75,7 @@ export class Pipelines {
   }
 
   #describe(layout: Layout, pass: Pass): GPUComputePipelineDescriptor {
-    const module = this.#device.createShaderModule({ label: pass.shader, code: shaderText(layout, pass) });
+    const module = this.#device.createShaderModule({ label: pass.shader, code: shaderText(layout, pass, this.banks) });
     return { label: pass.shader, layout: this.#pipelineLayout, compute: { module, entryPoint: 'main' } };
   }
 }

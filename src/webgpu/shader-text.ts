@@ -5,6 +5,7 @@
  */
 import { SHADERS, type ShaderName } from '../generated/shaders.ts';
 import type { Layout } from '../runtime/params.ts';
+import { type Banks, banksText } from './banks-text.ts';
 import type { Pass } from './kernel.ts';
 
 /** Parts that stand for each other: how the memory is seen. */
@@ -30,8 +31,8 @@ export function shaderKey({ shader, parts = [], constants = {}, memory = 'words'
   return `${shader} ${parts.join('+')} ${memory} ${Object.entries(constants).join(' ')}`;
 }
 
-/** The text of a shader for a pass. */
-export function shaderText(layout: Layout, pass: Pass): string {
+/** The text of a shader for a pass, on an arena of so many buffers. */
+export function shaderText(layout: Layout, pass: Pass, banks: Banks): string {
   const { shader, constants = {}, memory = 'words' } = pass;
   const parts: ShaderName[] = [];
   for (const part of [...(pass.parts ?? []), shader]) partsOf(part, parts);
@@ -49,6 +50,7 @@ export function shaderText(layout: Layout, pass: Pass): string {
     ...Object.entries(constants).map(([name, value]) => `const ${name} = ${literal(value)};`),
     `struct Params { ${fields.join(', ')} }`,
     '@group(0) @binding(1) var<uniform> p: Params;',
+    banksText(memory, banks),
     SHADERS[memory].source,
     ...parts.filter((part) => !MEMORIES.includes(part)).map((part) => SHADERS[part].source),
   ].join('\n');

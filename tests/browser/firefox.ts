@@ -61,6 +61,7 @@ export const FIREFOX: BrowserKind = kind({});
 
 /** With WebGPU, which it has on Linux behind preferences. */
 export const FIREFOX_GPU: BrowserKind = kind({
+  protocolTimeout: 900_000,
   extraPrefsFirefox: {
     'dom.webgpu.enabled': true,
     'dom.webgpu.workers.enabled': true,

@@ -22,6 +22,8 @@ export const EVERYWHERE = join(ROOT, 'tests/everywhere/node_modules');
 
 /** Longest that a process may work, and that it may live on after its last line. */
 const WORK_MS = 90_000;
+/** Where each kernel has to be compiled by a software driver. */
+const GPU_WORK_MS = 900_000;
 const LINGER_MS = 5_000;
 
 /** Runs one job in a process, and checks that the process then ends by itself. */
@@ -64,7 +66,7 @@ async function runProcess(
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let [output, errors, ended] = ['', '', 0];
-  let timer = setTimeout(() => child.kill('SIGKILL'), WORK_MS);
+  let timer = setTimeout(() => child.kill('SIGKILL'), what === 'gpu' ? GPU_WORK_MS : WORK_MS);
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text;
     if (ended > 0 || !output.includes('"end"\n')) return;

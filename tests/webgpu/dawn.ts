@@ -29,6 +29,8 @@ export function gpuEnvironment(): Record<string, string> {
       ? { VK_DRIVER_FILES: process.env.VK_DRIVER_FILES ?? DRIVER }
       : {}),
     XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? tmpdir(),
+    // compiling is most of the driver's time, and takes half as long for vectors of four
+    LP_NATIVE_VECTOR_WIDTH: process.env.LP_NATIVE_VECTOR_WIDTH ?? '128',
   };
 }
 

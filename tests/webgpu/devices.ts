@@ -10,7 +10,7 @@ export interface Watched extends Gpu {
   readonly devices: GPUDevice[];
   /** What the next adapter says to a request for a device, in place of giving one. */
   refusal: string;
-  /** Limits in place of the adapter's own. */
+  /** Limits in place of those that its devices have. */
   limits: Readonly<Record<string, number>>;
 }
 
@@ -22,13 +22,13 @@ export function watched(gpu: Gpu): Watched {
     limits: {},
     async requestAdapter(options) {
       const adapter = (await gpu.requestAdapter(options)) as GPUAdapter;
-      const { info, features } = adapter;
-      const limits = new Proxy(adapter.limits, {
-        get: (target, name: string) => this.limits[name] ?? (target as unknown as Record<string, number>)[name],
-      });
+      const { info, features, limits } = adapter;
       const requestDevice = async (descriptor: GPUDeviceDescriptor) => {
         if (this.refusal !== '') throw new TypeError(this.refusal);
         const device = await adapter.requestDevice(descriptor);
+        const own = device.limits as unknown as Record<string, number>;
+        const value = new Proxy({}, { get: (_, name: string) => this.limits[name] ?? own[name] });
+        Object.defineProperty(device, 'limits', { value });
         this.devices.push(device);
         return device;
       };
