@@ -1,6 +1,6 @@
 import { after, test } from 'node:test';
-import { codeLayer, type CodePlan, int4Plan, kiviPlan } from '../../src/cache/index.ts';
-import { dequantizeKv, quantizeKv, type QuantizeKvOptions, type Runtime, tpa } from '../../src/index.ts';
+import { type CodePlan, codeLayer, int4Plan, kiviPlan } from '../../src/cache/index.ts';
+import { dequantizeKv, type QuantizeKvOptions, quantizeKv, type Runtime, tpa } from '../../src/index.ts';
 import { run } from '../../src/runtime/program.ts';
 import { normal, randomFrom } from '../samples.ts';
 import { bothRuntimes, sameOnBoth } from './both.ts';
@@ -13,7 +13,12 @@ function normals(rt: Runtime, seed: number) {
   return (shape: number[], dtype: 'f32' | 'bf16' = 'f32') => rt.tensor(normal(random, shape).data, shape, dtype);
 }
 
-const codings: readonly (readonly [name: string, options: QuantizeKvOptions, given: 'codebook' | 'scale' | '', D: number])[] = [
+const codings: readonly (readonly [
+  name: string,
+  options: QuantizeKvOptions,
+  given: 'codebook' | 'scale' | '',
+  D: number,
+])[] = [
   ['keys of 4 bits by token', { of: 'keys', bits: 4, axis: 'token', group: 16 }, '', 18],
   ['keys of 2 bits by channel', { of: 'keys', bits: 2, axis: 'channel', group: 32 }, '', 16],
   ['values of 4 bits, symmetric', { of: 'values', bits: 4, axis: 'token', group: 16, symmetric: true }, '', 20],
@@ -27,7 +32,10 @@ for (const [name, options, given, D] of codings) {
     await sameOnBoth(
       (rt) => {
         const next = normals(rt, 3);
-        const levels = Float32Array.from({ length: 2 ** options.bits! }, (_, i, n = 2 ** options.bits! - 1) => (2 * i) / n - 1);
+        const levels = Float32Array.from(
+          { length: 2 ** options.bits! },
+          (_, i, n = 2 ** options.bits! - 1) => (2 * i) / n - 1,
+        );
         return {
           x: next([2, 37, 2, D]),
           ...(given === 'scale' && { scale: next([2, D]), offset: next([2, D]) }),

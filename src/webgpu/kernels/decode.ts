@@ -9,12 +9,11 @@ import {
   IndexAttendParams,
   MergePartsParams,
   MergeStateParams,
-  OuterSumParams,
   QuantizeParams,
   StorePagesParams,
   TensorProductParams,
 } from '../../generated/gpu-params.ts';
-import { type Fields, gpuKernel, groupsOf, type PlanCall } from '../kernel.ts';
+import { type Fields, gpuKernel, type PlanCall } from '../kernel.ts';
 
 const THREADS = 128;
 /** Most vectors of sums that a thread of attend-keys keeps. */
@@ -149,7 +148,17 @@ function hasRules(p: Fields<typeof DecodeParams>): boolean {
 
 /** Keys and values that are made of something else, four elements at a time. */
 function unitsOfFour(dk: number, dv: number): CacheFields {
-  const k = { k: 0, kStrideB: 0, kStrideT: 0, kStrideH: 0, kType: 0, kRest: 0, kRestStrideB: 0, kRestStrideT: 0, kRestDim: 0 };
+  const k = {
+    k: 0,
+    kStrideB: 0,
+    kStrideT: 0,
+    kStrideH: 0,
+    kType: 0,
+    kRest: 0,
+    kRestStrideB: 0,
+    kRestStrideT: 0,
+    kRestDim: 0,
+  };
   return { dk, dv, ...k, v: 0, vStrideB: 0, vStrideT: 0, vStrideH: 0, vType: 0 };
 }
 
@@ -191,28 +200,28 @@ export const decode = {
     return [{ shader: 'decode', parts, constants, groups: call.items * tiles, extra: { tiles }, memory: 'wide' }];
   }),
   quantizeRows: gpuKernel(QuantizeParams, (_, { items }) => [{ shader: 'quantize-rows', groups: items }]),
-  dequantizeRows: gpuKernel(QuantizeParams, (p, { items }) => [
-    { shader: 'dequantize-rows', groups: items * p.heads },
-  ]),
+  dequantizeRows: gpuKernel(QuantizeParams, (p, { items }) => [{ shader: 'dequantize-rows', groups: items * p.heads }]),
   tensorProduct: gpuKernel(TensorProductParams, (p, call) => {
-    const { ROWS, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS } = attendConstants(
-      unitsOfFour(4, p.dv),
-      p.heads,
-      call,
-    );
+    const { ROWS, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS } = attendConstants(unitsOfFour(4, p.dv), p.heads, call);
     const rowsQ = p.aQ ? p.rankQ : ROWS;
     const PARTS = SUMS * 4 * THREADS;
     const bytes = (PARTS + (rowsQ + 2 * ROWS) * 64 + THREADS) * 4;
     if (bytes > call.facts.workgroupBytes) call.refuse(`tensor products of rank ${p.rankQ} on this device`);
     const tiles = Math.ceil(p.heads / ROWS);
-    const shape = { ROWS, WEIGHTS: ROWS * 64, PRODUCTS: rowsQ * 64, PARTS, V_VECTORS, V_UNITS, V_PASSES, V_LANES, SUMS };
+    const shape = {
+      ROWS,
+      WEIGHTS: ROWS * 64,
+      PRODUCTS: rowsQ * 64,
+      PARTS,
+      V_VECTORS,
+      V_UNITS,
+      V_PASSES,
+      V_LANES,
+      SUMS,
+    };
     const constants = { ...shape, RULES: true };
     const groups = call.items * p.queries * tiles;
     return [{ shader: 'tensor-product', constants, groups, extra: { tiles }, memory: 'wide' }];
-  }),
-  outerSum: gpuKernel(OuterSumParams, (p, { items }) => {
-    const n = items * p.heads * p.d;
-    return [{ shader: 'outer-sum', groups: groupsOf(n, 256), extra: { n } }];
   }),
   storePages: gpuKernel(StorePagesParams, (p, { items, refuse }) => {
     const rowBytes = p.d * BYTES[p.type]!;

@@ -28,12 +28,15 @@ import { select } from './select.ts';
 
 /** Every kernel that runs on a GPU; what is missing is not on WebGPU. */
 export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
+  ...conv,
   ...decode,
   ...delta,
+  ...diagonal,
   ...elementwise,
   ...evict,
   ...fastWeight,
   ...features,
+  ...fft,
   ...flash,
   ...gate,
   ...gemm,
@@ -43,9 +46,6 @@ export const GPU_KERNELS: Partial<Record<Kernel, GpuKernel>> = {
   ...path,
   ...probe,
   ...runningSums,
-  ...conv,
-  ...diagonal,
-  ...fft,
   ...scan,
   ...select,
 };
