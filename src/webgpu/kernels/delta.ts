@@ -48,6 +48,8 @@ function recurrent(p: Fields<typeof DeltaParams>, { facts, refuse }: PlanCall): 
 
 /** Tokens of a sequence, on average, from which chunks are worth their passes. */
 const LONG = 256;
+/** Columns of the state that a workgroup carries through chunks. */
+const CARRIED = 8;
 /** Most bytes that the chunks in work take, where those of all heads that begin together need no more. */
 const MOST_UNITS = 2 ** 27;
 
@@ -91,7 +93,7 @@ function byChunks(p: Fields<typeof DeltaParams>, { facts, scratch }: PlanCall): 
     const extra = { first, count, scratch: at };
     const units = count * p.heads;
     const own = { ...constants, ERASES: p.a !== 0 };
-    const states = p.sequenceCount * p.heads * groupsOf(p.dv, STRIP);
+    const states = p.sequenceCount * p.heads * groupsOf(p.dv, CARRIED);
     const carry = { C, NT: 2 * C, PARTS: Math.ceil(kp / C) };
     passes.push(
       { shader: 'delta-chunk', constants: own, groups: units, extra, memory },
