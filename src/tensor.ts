@@ -159,7 +159,7 @@ export class Tensor {
   /** `dataSync` for code that also runs where reading back is asynchronous. */
   async data(): Promise<Float32Array | Int32Array | Int8Array | Uint8Array> {
     ++reads;
-    return this.#elements(await this.runtime.fetch(this.address, this.span * bytesOf(this.dtype)));
+    return this.#elements(await this.runtime.readBack(this.address, this.span * bytesOf(this.dtype)));
   }
 
   /**

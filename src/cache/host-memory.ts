@@ -43,7 +43,7 @@ export async function savedFrom(rt: Runtime, save: (read: ReadBytes) => Uint8Arr
   }
   for (const span of spans) {
     const length = span.end - span.at;
-    const { buffer, at } = await rt.fetch(span.at, length);
+    const { buffer, at } = await rt.readBack(span.at, length);
     span.bytes = new Uint8Array(buffer, at, length);
   }
   return save(({ at, length }) => {

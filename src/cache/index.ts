@@ -22,6 +22,7 @@ export {
 } from './code-plan.ts';
 export type { CustomPolicy } from './custom-kind.ts';
 export { FactorCache, type FactorCacheOptions, type FactorQueries } from './factor-cache.ts';
+export type { ByteRun, ReadBytes } from './host-memory.ts';
 export {
   type CacheAttendOptions,
   type CacheQueries,

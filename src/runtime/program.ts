@@ -194,7 +194,7 @@ async function layOutReading<Laid>(layOutAgain: () => Laid, asked: unknown): Pro
       // what the program itself is to compute is not there yet
       if (block.disposed) throw error;
       const bytes = address - block.at + span * bytesOf(dtype);
-      const { buffer, at } = await runtime.fetch(block.at, bytes);
+      const { buffer, at } = await runtime.readBack(block.at, bytes);
       block.host = new Uint8Array(buffer.slice(at, at + bytes));
       fetched.push(block);
       try {

@@ -44,6 +44,7 @@ export abstract class Runtime {
   readonly relaxedDot: boolean = false;
   /** @internal Whether it also is one instruction, and so faster than products of 16-bit integers. */
   readonly singleDot: boolean = false;
+  /** @internal */
   protected allocator: Allocator;
   readonly #scopes: Set<Tensor>[] = [];
   #disposed = false;
@@ -226,7 +227,7 @@ export abstract class Runtime {
   abstract hostBytes(tensor: Tensor): HostBytes;
 
   /** @internal As `hostBytes`, of any memory: a copy of `bytes` bytes from an address on, or the memory itself. */
-  abstract fetch(at: number, bytes: number): Promise<HostBytes>;
+  abstract readBack(at: number, bytes: number): Promise<HostBytes>;
 
   /** @internal Bytes of scratch of a thread that a kernel wants for these params. */
   abstract scratchBytes(measure: ScratchMeasure, params: Int32Array): number;

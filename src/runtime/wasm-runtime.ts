@@ -175,7 +175,7 @@ export class WasmRuntime extends Runtime {
     return { buffer: this.buffer, at: tensor.address };
   }
 
-  async fetch(at: number): Promise<HostBytes> {
+  async readBack(at: number): Promise<HostBytes> {
     return { buffer: this.buffer, at };
   }
 
@@ -190,7 +190,7 @@ export class WasmRuntime extends Runtime {
     return Math.min(this.threads, Math.ceil(dispatch.items / (dispatch.grain ?? 1)));
   }
 
-  /** Runs dispatches on the calling thread and the workers that are ready. */
+  /** @internal Runs dispatches on the calling thread and the workers that are ready. */
   runSync(dispatches: readonly Dispatch[]): void {
     for (const dispatch of dispatches) this.#runOneSync(dispatch);
   }

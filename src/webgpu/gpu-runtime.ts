@@ -219,7 +219,7 @@ export class GpuRuntime extends Runtime {
     );
   }
 
-  async fetch(at: number, bytes: number): Promise<HostBytes> {
+  async readBack(at: number, bytes: number): Promise<HostBytes> {
     this.check();
     await this.#queue?.catch(() => {});
     this.check();

@@ -7,6 +7,7 @@ import { SHADERS, type ShaderName } from '../generated/shaders.ts';
 import type { Layout } from '../runtime/params.ts';
 import { type Banks, banksText } from './banks-text.ts';
 import type { Pass } from './kernel.ts';
+import { unrolled } from './unrolled.ts';
 
 /** Parts that stand for each other: how the memory is seen. */
 const MEMORIES: readonly string[] = ['words', 'wide'];
@@ -54,20 +55,7 @@ export function shaderText(layout: Layout, pass: Pass, banks: Banks): string {
     SHADERS[memory].source,
     ...parts.filter((part) => !MEMORIES.includes(part)).map((part) => SHADERS[part].source),
   ].join('\n');
-  return repeated(text, constants);
-}
-
-/**
- * Lines from `@repeat name COUNT` to `@end`, as often as a constant says, with the number of the round in place of the name: what is
- * indexed by it can stay in registers, whatever a driver unrolls.
- */
-function repeated(text: string, constants: Readonly<Record<string, number | boolean>>): string {
-  const inner = /^@repeat (\w+) (\w+)\n((?:(?!^@repeat)[\s\S])*?)^@end$/gm;
-  const written = text.replace(inner, (_, name: string, count: string, body: string) => {
-    const place = new RegExp(`\\b${name}\\b`, 'g');
-    return Array.from({ length: Number(constants[count]) }, (_, n) => `{\n${body.replace(place, `${n}u`)}}`).join('\n');
-  });
-  return written === text ? text : repeated(written, constants);
+  return unrolled(text, constants);
 }
 
 function literal(value: number | boolean): string {

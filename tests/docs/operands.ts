@@ -151,6 +151,7 @@ export const PARTICULAR: Readonly<Record<string, Operands>> = {
   'KVCache.fork': CACHE,
   'KVCache.truncate': CACHE,
   'KVCache.save': FILES,
+  'KVCache.saveAsync': FILES,
   'KVCache.restore': FILES,
 
   Attention: { Q: 'B H T D', K: 'B H T D', V: 'B H T D', past_key: 'B H 8 D', past_value: 'B H 8 D' },

@@ -94,13 +94,15 @@ function byChunks(p: Fields<typeof DeltaParams>, { facts, scratch }: PlanCall): 
     const units = count * p.heads;
     const own = { ...constants, ERASES: p.a !== 0 };
     const states = p.sequenceCount * p.heads * groupsOf(p.dv, CARRIED);
-    const carry = { C, NT: 2 * C, PARTS: Math.ceil(kp / C) };
+    const carry = { C, C4: C / 4, NT: 2 * C, PARTS: Math.ceil(kp / C) };
+    const reading = { ...constants, LOADS: (4 * C) / NT };
     passes.push(
       { shader: 'delta-chunk', constants: own, groups: units, extra, memory },
       { shader: 'delta-solve', constants, groups: units, extra, memory },
       { shader: 'delta-carry', constants: carry, groups: states, extra, memory },
     );
-    if (p.o) passes.push({ shader: 'delta-read', constants, groups: units * groupsOf(p.dv, C), extra, memory });
+    if (p.o)
+      passes.push({ shader: 'delta-read', constants: reading, groups: units * groupsOf(p.dv, C), extra, memory });
   }
   return passes;
 }

@@ -77,6 +77,7 @@ function planFlash(
     lseTo: p.lse ? scratch(groups * BM * 4) : 0,
   };
   const whole = (...words: number[]) => words.every((n) => n % 4 === 0);
+  const [OC, LOADS] = [DC / 4 / TN, Math.ceil((DC * BN) / 4 / NT)];
   const wideO = p.scores === 0 && whole(p.dv, p.oStrideB, p.oStrideT, p.oStrideH, p.o / 4);
   const wideQ = p.qType === 0 && wideO && whole(p.dk, p.qStrideB, p.qStrideT, p.qStrideH, p.q / 4);
   const plain = p.softcap === 0 && !p.keyBias && !p.alibiSlopes && !p.bias && !p.mask && !p.scores && !p.hasSelfScore;
@@ -100,6 +101,9 @@ function planFlash(
       WIDE_Q: wideQ,
       KCH: DK / DC,
       VCH: DV / DC,
+      OC,
+      LOADS,
+      OUTS: OC * (DV / DC),
     },
     groups,
     extra,

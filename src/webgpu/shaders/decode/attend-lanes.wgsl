@@ -60,53 +60,53 @@ fn attendKeys(low: u32, high: u32, t: u32, out: u32, stride: u32) {
   var top: array<f32, ROWS>;
   var l: array<f32, ROWS>;
   var sums: array<array<vec4f, V_VECTORS>, ROWS>;
-@repeat r ROWS
-  top[r] = HIDDEN;
-@end
+  @unroll for (var r = 0u; r < ROWS; r++) {
+    top[r] = HIDDEN;
+  }
   for (var first = low; first < high; first += SLOTS * KEYS) {
     var keys = array<vec4u, KEYS>();
     var values = array<vec4u, KEYS>();
-@repeat i KEYS
-    // behind the last key it is read again
-    let j = keyOf(min(first + i * SLOTS + slot, high - 1u));
-    keys[i] = keyUnit(j, lane);
-    values[i] = loadU4(valueRow(sequence, j, kvHead) + min(lane, V_UNITS - 1u) * 16u);
-@end
-@repeat r ROWS
-    var scores = array<f32, KEYS>();
-    var raised = top[r];
-@repeat i KEYS
-    var product = 0.0;
-@repeat e K_VECTORS
-    product += dot(q[r][e], vectorOf(K_TYPE, keys[i], e));
-@end
-    product = sumOfLanes(product);
-    let n = first + i * SLOTS + slot;
-    scores[i] = HIDDEN;
-    if (n < high && r < live) {
-      let j = keyOf(n);
-      if (K_TYPE == 3u) { product *= loadF(p.kScale + scaleAt(sequence, j, kvHead)); }
-      scores[i] = scoreOf(r, n, j, product);
+    @unroll for (var i = 0u; i < KEYS; i++) {
+      // behind the last key it is read again
+      let j = keyOf(min(first + i * SLOTS + slot, high - 1u));
+      keys[i] = keyUnit(j, lane);
+      values[i] = loadU4(valueRow(sequence, j, kvHead) + min(lane, V_UNITS - 1u) * 16u);
     }
-    raised = max(raised, scores[i]);
-@end
-    let factor = weightOf(top[r], raised);
-    top[r] = raised;
-    l[r] *= factor;
-@repeat e V_VECTORS
-    sums[r][e] *= factor;
-@end
-@repeat i KEYS
-    var weight = weightOf(scores[i], raised);
-    l[r] += weight;
-    if (V_TYPE == 3u && weight != 0.0) {
-      weight *= loadF(p.vScale + scaleAt(sequence, keyOf(first + i * SLOTS + slot), kvHead));
+    @unroll for (var r = 0u; r < ROWS; r++) {
+      var scores = array<f32, KEYS>();
+      var raised = top[r];
+      @unroll for (var i = 0u; i < KEYS; i++) {
+        var product = 0.0;
+        @unroll for (var e = 0u; e < K_VECTORS; e++) {
+          product += dot(q[r][e], vectorOf(K_TYPE, keys[i], e));
+        }
+        product = sumOfLanes(product);
+        let n = first + i * SLOTS + slot;
+        scores[i] = HIDDEN;
+        if (n < high && r < live) {
+          let j = keyOf(n);
+          if (K_TYPE == 3u) { product *= loadF(p.kScale + scaleAt(sequence, j, kvHead)); }
+          scores[i] = scoreOf(r, n, j, product);
+        }
+        raised = max(raised, scores[i]);
+      }
+      let factor = weightOf(top[r], raised);
+      top[r] = raised;
+      l[r] *= factor;
+      @unroll for (var e = 0u; e < V_VECTORS; e++) {
+        sums[r][e] *= factor;
+      }
+      @unroll for (var i = 0u; i < KEYS; i++) {
+        var weight = weightOf(scores[i], raised);
+        l[r] += weight;
+        if (V_TYPE == 3u && weight != 0.0) {
+          weight *= loadF(p.vScale + scaleAt(sequence, keyOf(first + i * SLOTS + slot), kvHead));
+        }
+        @unroll for (var e = 0u; e < V_VECTORS; e++) {
+          sums[r][e] += weight * vectorOf(V_TYPE, values[i], e);
+        }
+      }
     }
-@repeat e V_VECTORS
-    sums[r][e] += weight * vectorOf(V_TYPE, values[i], e);
-@end
-@end
-@end
   }
 
   for (var r = 0u; r < ROWS; r++) {

@@ -1,7 +1,7 @@
 //! params DeltaParams
 //! extra first: i32, count: i32, scratch: u32
 //! use group, storage, special, delta-sequence, delta-units
-//! const C, NT, PARTS
+//! const C, C4, NT, PARTS
 // The state through the chunks of a sequence: u -= w S, then S = decays S + k^T u. Parts of a unit as in `delta-units`; S goes to the unit's
 // place for it before each chunk, and from stateIn or, behind the first chunks, stateOut to stateOut.
 //
@@ -21,12 +21,12 @@ var<workgroup> chunkRange: vec2i;
 // Vectors of w from column quad `quad` on of a row, and of the keys of a row of the state.
 fn erasing(unit: u32, quad: u32, row: u32) -> array<vec4f, RUN> {
   var x = array<vec4f, RUN>();
-  for (var n = 0u; n < RUN; n += 1u) { x[n] = loadF4(wOf(unit) + (min(quad + n, kp() / 4u - 1u) * C + row) * 16u); }
+  @unroll for (var n = 0u; n < 16u; n++) { x[n] = loadF4(wOf(unit) + (min(quad + n, kp() / 4u - 1u) * C + row) * 16u); }
   return x;
 }
 fn writing(unit: u32, quad: u32, row: u32) -> array<vec4f, RUN> {
   var x = array<vec4f, RUN>();
-  for (var n = 0u; n < RUN; n += 1u) { x[n] = loadF4(keysOf(unit) + (min(quad + n, C / 4u - 1u) * kp() + min(row, kp() - 1u)) * 16u); }
+  @unroll for (var n = 0u; n < 16u; n++) { x[n] = loadF4(keysOf(unit) + (min(quad + n, C4 - 1u) * kp() + min(row, kp() - 1u)) * 16u); }
   return x;
 }
 
@@ -60,7 +60,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let there = column < u32(p.dv);
   let dv = u32(p.dv);
   var s = array<vec4f, PARTS>();
-  for (var part = 0u; part < PARTS; part += 1u) {
+  @unroll for (var part = 0u; part < PARTS; part++) {
     let d = part * C + row;
     var x = vec4f();
     if (there && d < u32(p.dk)) {
@@ -85,7 +85,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       let unit = unitAt(slot, head);
       let after = unitAt(min(slot + 1, last), head);
       var decay = array<f32, PARTS>();
-      for (var part = 0u; part < PARTS; part += 1u) {
+      @unroll for (var part = 0u; part < PARTS; part++) {
         let d = part * C + row;
         state[d * HALVES + half] = s[part];
         if (d < kp()) {
@@ -100,7 +100,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
         let w = next;
         if (run + 1u < runs) { next = erasing(unit, (run + 1u) * RUN, row); } else { next = writing(unit, 0u, row); }
         let quads = min(RUN, kp() / 4u - run * RUN);
-        for (var m = 0u; m < RUN; m += 1u) {
+        @unroll for (var m = 0u; m < 16u; m++) {
           if (m < quads) {
             let at = (run * RUN + m) * 4u * HALVES + half;
             u = fma(vec4f(-w[m].x), state[at], u);
@@ -120,11 +120,11 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
         }
       }
       workgroupBarrier();
-      for (var part = 0u; part < PARTS; part += 1u) {
+      @unroll for (var part = 0u; part < PARTS; part++) {
         var x = s[part] * decay[part];
         let k = next;
         if (part + 1u < PARTS) { next = writing(unit, 0u, (part + 1u) * C + row); } else { next = erasing(after, 0u, row); }
-        for (var m = 0u; m < C / 4u; m += 1u) {
+        @unroll for (var m = 0u; m < C4; m++) {
           let at = m * 4u * HALVES + half;
           x = fma(vec4f(k[m].x), written[at], x);
           x = fma(vec4f(k[m].y), written[at + HALVES], x);
@@ -135,7 +135,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       }
     }
   }
-  for (var part = 0u; part < PARTS; part += 1u) {
+  @unroll for (var part = 0u; part < PARTS; part++) {
     let d = part * C + row;
     if (there && d < u32(p.dk)) {
       let at = n * p.stateStrideN + head * p.stateStrideH + i32(d) * p.stateStrideK + i32(column);

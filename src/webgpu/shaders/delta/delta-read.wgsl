@@ -1,7 +1,7 @@
 //! params DeltaParams
 //! extra first: i32, count: i32, scratch: u32
 //! use group, storage, special, delta-sequence, delta-units
-//! const C, NT
+//! const C, NT, LOADS
 // The outputs of chunks: o = left^T right, left being q and q k^T, right the state before the chunk and what its tokens wrote.
 //
 // Parts of a unit as in `delta-units`. Workgroup: one unit and C columns; thread: 4 x 4. Both come 16 rows at a time, the next ones being on
@@ -9,7 +9,6 @@
 
 const C4 = C / 4u;
 const SLICE = 16u;
-const LOADS = SLICE * C4 / NT;
 
 var<workgroup> a: array<vec4f, SLICE * C4>;
 var<workgroup> b: array<vec4f, SLICE * C4>;
@@ -33,7 +32,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let depth = kp() + C;
   var x = array<vec4f, LOADS>();
   var y = array<vec4f, LOADS>();
-  for (var n = 0u; n < LOADS; n += 1u) {
+  @unroll for (var n = 0u; n < LOADS; n++) {
     let m = t + n * NT;
     x[n] = loadF4(left + m * 16u);
     y[n] = loadF4(unit + (m / C4 * dv + min((quad0 + m % C4) * 4u, dv - 4u)) * 4u);
@@ -44,20 +43,20 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var o3 = vec4f();
   for (var d = 0u; d < depth; d += SLICE) {
     workgroupBarrier();
-    for (var n = 0u; n < LOADS; n += 1u) {
+    @unroll for (var n = 0u; n < LOADS; n++) {
       a[t + n * NT] = x[n];
       b[t + n * NT] = y[n];
     }
     workgroupBarrier();
     let next = min(d + SLICE, depth - SLICE);
-    for (var n = 0u; n < LOADS; n += 1u) {
+    @unroll for (var n = 0u; n < LOADS; n++) {
       let m = t + n * NT;
       x[n] = loadF4(left + (next * C4 + m) * 16u);
       y[n] = loadF4(unit + ((next + m / C4) * dv + min((quad0 + m % C4) * 4u, dv - 4u)) * 4u);
     }
     // tokens behind a row's own are not seen
     if (d < kp() || d - kp() <= ti * 4u + 3u) {
-      for (var e = 0u; e < SLICE; e += 1u) {
+      @unroll for (var e = 0u; e < 16u; e++) {
         let q = a[e * C4 + ti];
         let v = b[e * C4 + tc];
         o0 = fma(vec4f(q.x), v, o0);

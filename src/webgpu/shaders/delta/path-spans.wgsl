@@ -54,8 +54,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     let c = carries + u32(b) * matrixBytes();
     var y = array<vec4f, PARTS * 4u>();
     workgroupBarrier();
-@repeat n PARTS
-    {
+    @unroll for (var n = 0u; n < PARTS; n++) {
       let d = n * 64u + tm * 4u;
       var y0 = vec4f();
       var y1 = vec4f();
@@ -77,14 +76,11 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       y[n * 4u + 2u] = y2;
       y[n * 4u + 3u] = y3;
     }
-@end
     workgroupBarrier();
-@repeat n PARTS
-    {
+    @unroll for (var n = 0u; n < PARTS; n++) {
       let d = n * 64u + tm * 4u;
-      for (var e = 0u; e < 4u; e += 1u) { if (d + e < dk) { columns[(d + e) * 4u + tn] = y[n * 4u + e]; } }
+      @unroll for (var e = 0u; e < 4u; e++) { if (d + e < dk) { columns[(d + e) * 4u + tn] = y[n * 4u + e]; } }
     }
-@end
   }
   workgroupBarrier();
   if (!there) { return; }
