@@ -83,7 +83,7 @@ export function methodsTable(rows: readonly Method[], link: (symbol: string, tex
         states
           .map(({ operand, result }) => (operand === result ? `\`${result}\`` : `\`${operand}\` → \`${result}\``))
           .join('<br>'),
-        'wasm',
+        'wasm, webgpu',
       ];
       lines.push(`| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`);
     }
