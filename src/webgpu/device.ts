@@ -8,6 +8,7 @@ import { UnsupportedError } from '../errors.ts';
 /** What `navigator.gpu` is; a program of Node passes Dawn's. */
 export interface Gpu {
   requestAdapter(options?: { powerPreference?: 'low-power' | 'high-performance' }): Promise<unknown>;
+  readonly wgslLanguageFeatures?: { has(name: string): boolean };
 }
 
 /** What a device is and has. */
@@ -19,6 +20,8 @@ export interface GpuFacts {
   readonly software: boolean;
   /** Threads of a subgroup where kernels may use them and their number is fixed; 0 otherwise. */
   readonly subgroup: number;
+  /** Whether shaders have dot products of packed 8-bit integers. */
+  readonly packedDot: boolean;
   /** Bytes of memory that a workgroup shares. */
   readonly workgroupBytes: number;
   /** Most threads of a workgroup. */
@@ -96,6 +99,7 @@ export async function requestDevice(gpu: Gpu = platformGpu()): Promise<GpuDevice
         info.isFallbackAdapter === true ||
         /swiftshader|llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description}`),
       subgroup: fixed,
+      packedDot: gpu.wgslLanguageFeatures?.has('packed_4x8_integer_dot_product') === true,
       workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
       workgroupThreads: Math.min(
         device.limits.maxComputeInvocationsPerWorkgroup,

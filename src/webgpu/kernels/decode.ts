@@ -123,8 +123,9 @@ export function attendPass(p: CacheFields, rows: number, call: Pick<PlanCall, 'f
   const LANES = Math.max(4, powerOfTwo(Math.max(...units)));
   const fits = constants.K_WIDE && constants.V_WIDE && rows <= LANE_ROWS && LANES <= call.facts.subgroup;
   if (!fits) return { constants, parts: ['attend-keys', 'cache-units'] as const };
+  const queries = p.kType === 3 && call.facts.packedDot ? 'lane-codes' : 'lane-floats';
   return {
-    parts: ['attend-lanes'] as const,
+    parts: ['attend-lanes', queries] as const,
     constants: {
       ROWS: powerOfTwo(rows),
       K_TYPE: p.kType,

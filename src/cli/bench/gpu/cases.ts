@@ -128,6 +128,28 @@ export const gpuCases: readonly GpuCase[] = [
   attentionCase('attention-causal-16k', 'causal attention', false, { ...MODEL, T: 16384 }, { causal: true }),
   attentionCase('decode', 'one query on a cache', true, { T: 32768, H: 32, D: 128, Q: 1 }),
   attentionCase('decode-f16', 'one query on a cache, f16', false, { T: 32768, H: 32, D: 128, Q: 1 }, { type: 'f16' }),
+  streamCase(
+    'decode-int8',
+    'one query on a cache, int8',
+    false,
+    { T: 32768, H: 32, D: 128 },
+    { T: 256, H: 2, D: 64 },
+    (rt, { T, H, D }) => {
+      const q = rt.tensor(randomArray(H! * D!, 1, 1), [1, 1, H!, D!]);
+      const rows = (seed: number) => {
+        return rt.tensor(new Int8Array(randomArray(T! * H! * D!, 40, seed)), [1, T!, H!, D!]);
+      };
+      const scales = (seed: number) => {
+        const values = randomArray(T! * H!, 0.004, seed).map((x) => 0.01 + Math.abs(x));
+        return rt.tensor(values, [1, T!, H!]);
+      };
+      const inputs = { q, k: rows(2), v: rows(3), kScale: scales(4), vScale: scales(5) };
+      return {
+        call: async () => ({ ...(await attention(inputs)) }),
+        bytes: bytesOfAll(q, q, inputs.kScale, inputs.vScale) + inputs.k.size + inputs.v.size,
+      };
+    },
+  ),
   attentionCase('decode-4k', 'one query on a cache', false, { T: 4096, H: 32, D: 128, Q: 1 }),
   linearCase('linear', 'linear attention', true, 'none', false, ({ q, k, v }) => linearAttn({ q, k, v })),
   linearCase('simple-gla', 'simpleGla', true, 'scalar', false, ({ q, k, v, g }) => simpleGla({ q, k, v, g })),

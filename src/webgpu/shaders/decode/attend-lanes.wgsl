@@ -3,11 +3,10 @@
 //! const ROWS, K_TYPE, K_VECTORS, K_UNITS, V_TYPE, V_VECTORS, V_UNITS, LANES, KEYS
 // Attention of ROWS query rows on keys of one head, by a workgroup of 128 threads: as attend-keys, where rows are whole units of 16 bytes
 // and at most as many as a subgroup has threads. LANES neighbouring threads have one unit of a row each; KEYS keys and values
-// of a run of lanes are on their way at once, and nobody waits for the others until the end.
+// of a run of lanes are on their way at once, and nobody waits for the others until the end. A part keeps the queries: keepQuery, productOf.
 
 const SLOTS = 128u / LANES;
 
-var<private> q: array<array<vec4f, K_VECTORS>, ROWS>;
 var<workgroup> tops: array<f32, SLOTS * ROWS>;
 var<workgroup> totals: array<f32, SLOTS * ROWS>;
 var<workgroup> shares: array<vec4f, 128>;
@@ -17,15 +16,16 @@ fn prepareUnits(number: u32) {}
 fn loadQueries(t: u32) {
   let lane = t % LANES;
   let factor = scoreFactor();
-  for (var r = 0u; r < ROWS; r++) {
-    for (var e = 0u; e < K_VECTORS; e++) {
-      q[r][e] = vec4f();
-      if (r < live && lane < K_UNITS) {
-        let row = sequence.batch * p.qStrideB + (sequence.qStart + queryOfRow(r)) * p.qStrideT + headOfRow(r) * p.qStrideH;
-        let base = p.q + u32(row) * bytesOfType(p.qType);
-        q[r][e] = elements4(p.qType, base, i32((lane * K_VECTORS + e) * 4u), p.dk) * factor;
+  @unroll for (var r = 0u; r < ROWS; r++) {
+    var x = array<vec4f, K_VECTORS>();
+    if (r < live && lane < K_UNITS) {
+      let row = sequence.batch * p.qStrideB + (sequence.qStart + queryOfRow(r)) * p.qStrideT + headOfRow(r) * p.qStrideH;
+      let base = p.q + u32(row) * bytesOfType(p.qType);
+      @unroll for (var e = 0u; e < K_VECTORS; e++) {
+        x[e] = elements4(p.qType, base, i32((lane * K_VECTORS + e) * 4u), p.dk) * factor;
       }
     }
+    keepQuery(r, x);
   }
 }
 
@@ -66,27 +66,26 @@ fn attendKeys(low: u32, high: u32, t: u32, out: u32, stride: u32) {
   for (var first = low; first < high; first += SLOTS * KEYS) {
     var keys = array<vec4u, KEYS>();
     var values = array<vec4u, KEYS>();
+    var kScales = array<f32, KEYS>();
+    var vScales = array<f32, KEYS>();
     @unroll for (var i = 0u; i < KEYS; i++) {
       // behind the last key it is read again
       let j = keyOf(min(first + i * SLOTS + slot, high - 1u));
       keys[i] = keyUnit(j, lane);
       values[i] = loadU4(valueRow(sequence, j, kvHead) + min(lane, V_UNITS - 1u) * 16u);
+      if (K_TYPE == 3u) { kScales[i] = loadF(p.kScale + scaleAt(sequence, j, kvHead)); }
+      if (V_TYPE == 3u) { vScales[i] = loadF(p.vScale + scaleAt(sequence, j, kvHead)); }
     }
     @unroll for (var r = 0u; r < ROWS; r++) {
       var scores = array<f32, KEYS>();
       var raised = top[r];
       @unroll for (var i = 0u; i < KEYS; i++) {
-        var product = 0.0;
-        @unroll for (var e = 0u; e < K_VECTORS; e++) {
-          product += dot(q[r][e], vectorOf(K_TYPE, keys[i], e));
-        }
-        product = sumOfLanes(product);
+        var product = sumOfLanes(productOf(r, keys[i]));
+        if (K_TYPE == 3u) { product *= kScales[i]; }
         let n = first + i * SLOTS + slot;
         scores[i] = HIDDEN;
         if (n < high && r < live) {
-          let j = keyOf(n);
-          if (K_TYPE == 3u) { product *= loadF(p.kScale + scaleAt(sequence, j, kvHead)); }
-          scores[i] = scoreOf(r, n, j, product);
+          scores[i] = scoreOf(r, n, keyOf(n), product);
         }
         raised = max(raised, scores[i]);
       }
@@ -99,9 +98,8 @@ fn attendKeys(low: u32, high: u32, t: u32, out: u32, stride: u32) {
       @unroll for (var i = 0u; i < KEYS; i++) {
         var weight = weightOf(scores[i], raised);
         l[r] += weight;
-        if (V_TYPE == 3u && weight != 0.0) {
-          weight *= loadF(p.vScale + scaleAt(sequence, keyOf(first + i * SLOTS + slot), kvHead));
-        }
+        // what no row looks at may have any scale
+        if (V_TYPE == 3u) { weight = select(0.0, weight * vScales[i], weight != 0.0); }
         @unroll for (var e = 0u; e < V_VECTORS; e++) {
           sums[r][e] += weight * vectorOf(V_TYPE, values[i], e);
         }

@@ -281,14 +281,17 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (p.lse != 0u && tn == 0u) {
     storeU4(p.lseTo + (group * BM + tm * 4u) * 4u, vec4u(lseBits(ends[0]), lseBits(ends[1]), lseBits(ends[2]), lseBits(ends[3])));
   }
-  @unroll for (var r = 0u; r < 4u; r++) {
+  // not written out, since the loop over the keys was seen to get fewer registers where this is; so of copies, which may leave registers
+  var sums = acc;
+  var secondSums = second;
+  for (var r = 0u; r < 4u; r++) {
     let i = i0 + i32(r);
     if (i < q0 + rows) {
       let o = p.o + u32(s.batch * p.oStrideB + (s.qStart + i) * p.oStrideT + h * p.oStrideH) * 4u;
       let direct = ends[r].inverse * gain;
       @unroll for (var c = 0u; c < OUTS; c++) {
-        var x = acc[r][c] * direct;
-        if (SECOND) { x = x * (1.0 + secondSum[r] * ends[r].inverse) - second[r][c] * direct; }
+        var x = sums[r][c] * direct;
+        if (SECOND) { x = x * (1.0 + secondSum[r] * ends[r].inverse) - secondSums[r][c] * direct; }
         let column = (c / OC) * DC + ((c % OC) * TN + tn) * 4u;
         storeRow(o, column, x, ends[r].keep);
       }
