@@ -87,6 +87,11 @@ export class CacheFullError extends WattnError {
   override name = 'CacheFullError';
 }
 
+/** A model's file, or a plan for a model, is not what was expected. */
+export class ModelError extends WattnError {
+  override name = 'ModelError';
+}
+
 /** Bytes that a cache is to be restored from are not what a cache saved. */
 export class CacheDataError extends WattnError {
   override name = 'CacheDataError';

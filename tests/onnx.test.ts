@@ -4,7 +4,7 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { replay } from '../src/cli/replay.ts';
-import { readSafetensors } from '../src/cli/safetensors.ts';
+import { readSafetensors } from '../src/safetensors.ts';
 import { DTypeError, OptionError, type Runtime, ShapeError, type Tensor } from '../src/index.ts';
 import {
   Attention,

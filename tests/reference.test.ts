@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { readSafetensors, tensorValues } from '../src/cli/safetensors.ts';
+import { readSafetensors, tensorValues } from '../src/safetensors.ts';
 import { attention } from './reference/attention.ts';
 import { bigbird } from './reference/bigbird.ts';
 import { comba, combaDplr } from './reference/comba.ts';

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { checkGolden, errorBound, readGolden } from '../examples/rwkv/golden.ts';
 import { Rwkv } from '../examples/rwkv/model.ts';
-import { writeSafetensors } from '../src/cli/safetensors.ts';
+import { writeSafetensors } from '../src/safetensors.ts';
 import { modelAt, relativeError, runExample } from './example-models.ts';
 import { variants } from './runtimes.ts';
 import { randomFrom } from './samples.ts';

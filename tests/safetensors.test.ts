@@ -7,7 +7,7 @@ import {
   type SafetensorsTensor,
   tensorValues,
   writeSafetensors,
-} from '../src/cli/safetensors.ts';
+} from '../src/safetensors.ts';
 
 /** A file with this header and data, written by hand. */
 function file(header: unknown, data: Uint8Array | number = 0): Uint8Array {

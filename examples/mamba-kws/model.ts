@@ -6,7 +6,7 @@ import {
   selectiveScanSync,
   type Tensor,
 } from '../../src/index.ts';
-import { advance, convolve } from '../advance.ts';
+import { advance, convolve } from '../../src/lm/advance.ts';
 import { Weights } from '../weights.ts';
 import { type Layers, layersOf, type Sizes, sizesOf } from './layers.ts';
 import { Memory } from './memory.ts';

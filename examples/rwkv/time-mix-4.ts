@@ -1,5 +1,5 @@
 import { features, matmulSync, mulSync, rwkv4Step, rwkv4Sync, type Tensor } from '../../src/index.ts';
-import { advance } from '../advance.ts';
+import { advance } from '../../src/lm/advance.ts';
 import type { Weights } from '../weights.ts';
 import type { Part } from './memory.ts';
 import { newestShift } from './token-shift.ts';

@@ -1,5 +1,5 @@
 import { addSync, layerNormSync, matmulSync, mulSync, rwkv5Step, rwkv5Sync, type Tensor } from '../../src/index.ts';
-import { advance } from '../advance.ts';
+import { advance } from '../../src/lm/advance.ts';
 import type { Weights } from '../weights.ts';
 import type { Part } from './memory.ts';
 import { newestShift } from './token-shift.ts';

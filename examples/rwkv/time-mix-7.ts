@@ -9,7 +9,7 @@ import {
   rwkv7Sync,
   type Tensor,
 } from '../../src/index.ts';
-import { advance } from '../advance.ts';
+import { advance } from '../../src/lm/advance.ts';
 import type { Weights } from '../weights.ts';
 import type { Part } from './memory.ts';
 import { tokenShift } from './token-shift.ts';

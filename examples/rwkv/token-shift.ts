@@ -1,5 +1,5 @@
 import { addSync, mulSync, type Tensor } from '../../src/index.ts';
-import { convolve } from '../advance.ts';
+import { convolve } from '../../src/lm/advance.ts';
 import type { Weights } from '../weights.ts';
 
 /** Mixes of each input with the one before it. */

@@ -9,7 +9,7 @@ import { createRuntime, type RuntimeOptions } from '../index.ts';
 import { ONNX_OPS } from '../onnx/registry.ts';
 import { OPS } from '../ops/registry.ts';
 import { type CaseResult, replay } from './replay.ts';
-import { readSafetensors } from './safetensors.ts';
+import { readSafetensors } from '../safetensors.ts';
 
 /** What `wattn conform` takes. */
 export interface ConformOptions extends RuntimeOptions {

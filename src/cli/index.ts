@@ -14,4 +14,4 @@ export {
   type SafetensorsTensor,
   tensorValues,
   writeSafetensors,
-} from './safetensors.ts';
+} from '../safetensors.ts';

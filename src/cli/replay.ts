@@ -7,7 +7,7 @@ import { UnsupportedError } from '../errors.ts';
 import { OPS, type OpEntry } from '../ops/registry.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
-import { readSafetensors, type SafetensorsTensor, tensorValues } from './safetensors.ts';
+import { readSafetensors, type SafetensorsTensor, tensorValues } from '../safetensors.ts';
 
 /** What a replayed case gave. */
 export interface CaseResult {

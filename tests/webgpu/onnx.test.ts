@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { replay } from '../../src/cli/replay.ts';
-import { readSafetensors } from '../../src/cli/safetensors.ts';
+import { readSafetensors } from '../../src/safetensors.ts';
 import { FlexAttention, ONNX_OPS, RMSNormalization, TensorScatter } from '../../src/onnx/index.ts';
 import { bothRuntimes, sameOnBoth } from './both.ts';
 

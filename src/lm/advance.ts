@@ -1,6 +1,20 @@
-import { causalConv1dStep, causalConv1dSync, type Tensor } from '../src/index.ts';
+/**
+ * Recurrent methods moved on by any number of tokens: their steps for one, their sequence forms for more.
+ *
+ * @module
+ */
+import { copyRows } from '../engines/copy.ts';
+import { causalConv1dStep, causalConv1dSync } from '../ops/causal-conv.ts';
+import { runSync } from '../runtime/program.ts';
+import type { Tensor } from '../tensor.ts';
 
 type Named<Name extends string> = Readonly<Record<Name, Tensor>>;
+
+/** Writes the elements of a tensor over those of another one of its shape, both without gaps. */
+function overwrite(to: Tensor, from: Tensor): void {
+  const row = [1, 1, 1, to.size];
+  runSync('overwrite', { from, to }, (b) => copyRows(b, from.reshape(row), to.reshape(row)));
+}
 
 /**
  * Moves a recurrent method on by the tokens of its inputs [1, T, ...]: by its step for one token, by its sequence form for
@@ -21,7 +35,7 @@ export function advance<Input extends string, State extends string>(
     return o.reshape([1, ...o.shape]);
   }
   const result = sequence(inputs);
-  for (const name of Object.keys(states) as State[]) states[name].view().set(result[name].view());
+  for (const name of Object.keys(states) as State[]) overwrite(states[name], result[name]);
   return result.o;
 }
 

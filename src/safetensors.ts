@@ -1,4 +1,4 @@
-import { halfToNumber } from '../tensor.ts';
+import { halfToNumber } from './tensor.ts';
 
 /** A file or a tensor that breaks the safetensors format; the message names the tensor and what was found. */
 export class SafetensorsError extends Error {
