@@ -14,7 +14,8 @@ import recurrences
 import safetensors_file
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-VECTORS = HERE.parent / "tests" / "vectors"
+# also where this folder was copied one level deeper
+VECTORS = next(p / "tests" / "vectors" for p in (HERE.parent, HERE.parent.parent) if (p / "tests" / "vectors").is_dir())
 torch.set_default_dtype(torch.float64)
 
 

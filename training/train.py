@@ -1,14 +1,16 @@
 """Trains the models of the zoo side by side on the GPUs that are there.
 
-    python training/train.py --model all --seconds 200
-    python training/train.py --model kda --steps 4000 --seed 1
+    python training/train.py --model all --steps 8000 --seconds 520
+    python training/train.py --model kda --steps 8000 --seed 1
 
-Needs what `python training/data.py` built. One process a model; `--per-gpu` of them share a GPU; the rest wait in line.
+Needs what `python training/data.py` built. One process a model. The models are dealt out to the GPUs by what a step of each
+costs; `--per-gpu` of a GPU's share train at the same time, the rest wait in line.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -20,20 +22,19 @@ import figures
 import model as models
 
 HERE = Path(__file__).resolve().parent
-# Those that take longest first, so that the last places in line are short.
-ORDER = ["moba", "rwkv7", "kda", "gated-deltanet", "hybrid", "gla", "mamba2", "retnet", "window", "attention"]
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="all", help="a name, several with commas, or all")
     parser.add_argument("--config", help="JSON file whose entries replace those of `training` in config.json")
-    parser.add_argument("--seconds", type=float, help="budget of one model, compilation and evaluation counted")
-    parser.add_argument("--steps", type=int, help="number of steps in place of what the budget allows")
+    parser.add_argument("--seconds", type=float, help="budget of a model, compilation and evaluations counted")
+    parser.add_argument("--steps", type=int, help="number of steps; fewer if the budget has no time for them")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--gpus", type=int, help="default: all that are visible")
-    parser.add_argument("--per-gpu", type=int, default=1, help="models that train on one GPU at the same time")
+    parser.add_argument("--per-gpu", type=int, default=3, help="models that train on one GPU at the same time")
+    parser.add_argument("--turns", action="store_true", help="compile at the same time, but train one after the other")
     parser.add_argument("--eager", action="store_true", help="without torch.compile")
     parser.add_argument("--out", type=Path, default=HERE / ".runs" / "last")
     parser.add_argument("--pack", type=Path, help="folder that gets a few archives of all results, kept up to date")
@@ -56,7 +57,19 @@ def work(args):
     config = settings(args)
     seconds = args.seconds or config["seconds"]
     recall_file = args.out / "recall.npy"
-    Trainer(args.worker, config, recall_file, args.out, seconds, args.steps, not args.eager).train()
+    Trainer(args.worker, config, recall_file, args.out, seconds, args.steps, not args.eager, args.turns).train()
+
+
+def deal(names, gpus):
+    """A line of models for each GPU, the expensive ones first and every one where the least is waiting."""
+    costs = models.CONFIG["step_milliseconds"]
+    lines, loads = [[] for _ in range(gpus)], [0.0] * gpus
+    for name in sorted(names, key=lambda name: -costs[name]):
+        gpu = loads.index(min(loads))
+        lines[gpu].append(name)
+        loads[gpu] += costs[name]
+    print("lines:", [(line, round(load, 1)) for line, load in zip(lines, loads)], flush=True)
+    return lines
 
 
 def visible_gpus():
@@ -77,14 +90,11 @@ def pack(out, folder, names, packed):
         if not files or packed.get(archive) == stamp:
             continue
         packed[archive] = stamp
+        # made beside the results and copied when whole, as the run may be cut at any time
         with tarfile.open(out / archive.name, "w") as tar:
             for file in files:
                 tar.add(file, file.name)
-        (out / archive.name).replace(archive) if same_disk(out, folder) else archive.write_bytes((out / archive.name).read_bytes())
-
-
-def same_disk(a, b):
-    return a.stat().st_dev == b.stat().st_dev
+        shutil.copyfile(out / archive.name, archive)
 
 
 def main():
@@ -92,7 +102,7 @@ def main():
     if args.worker:
         return work(args)
     begun = time.time()
-    names = [n for n in ORDER if n in models.CONFIG["models"]] if args.model == "all" else args.model.split(",")
+    names = list(models.CONFIG["models"]) if args.model == "all" else args.model.split(",")
     config = settings(args)
     args.out.mkdir(parents=True, exist_ok=True)
     if args.pack:
@@ -100,25 +110,24 @@ def main():
     length = models.CONFIG["skeleton"]["context"] + 1
     batches.write_recall(args.out / "recall.npy", config["recall_sequences"], length, config["seed"] * 10**6, os.cpu_count())
     print(f"recall sequences: {time.time() - begun:.1f} s", flush=True)
-    gpus = visible_gpus() if args.gpus is None else args.gpus
-    free = [gpu for _ in range(args.per_gpu) for gpu in range(max(1, gpus))]
-    waiting, running, failed, packed = list(names), [], [], {}
-    passed = [a for a in sys.argv[1:]]
-    while waiting or running:
-        while waiting and free:
-            name, gpu = waiting.pop(0), free.pop(0)
+    lines = deal(names, max(1, visible_gpus() if args.gpus is None else args.gpus))
+    running, failed, packed = [], [], {}
+    while running or any(lines):
+        for gpu, line in enumerate(lines):
+            if not line or sum(on == gpu for _, _, on in running) >= args.per_gpu:
+                continue
+            name = line.pop(0)
             # compilers of several models share the cores
-            threads = str(max(2, os.cpu_count() // max(1, len(free) + len(running) + 1)))
+            threads = str(max(2, os.cpu_count() // len(names)))
             env = os.environ | {"CUDA_VISIBLE_DEVICES": str(gpu), "OMP_NUM_THREADS": "2", "TORCHINDUCTOR_COMPILE_THREADS": threads}
-            command = [sys.executable, HERE / "train.py", *passed, "--worker", name]
+            command = [sys.executable, HERE / "train.py", *sys.argv[1:], "--worker", name]
             running.append((subprocess.Popen(command, env=env), name, gpu))
-        time.sleep(1)
+        time.sleep(0.5)
         for entry in list(running):
             process, name, gpu = entry
             if process.poll() is None:
                 continue
             running.remove(entry)
-            free.append(gpu)
             if process.returncode:
                 failed.append(name)
                 print(f"{name} failed with {process.returncode}", flush=True)

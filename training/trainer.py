@@ -1,8 +1,11 @@
 """Trains one model on one GPU within a budget of seconds, and leaves its weights, curve and facts behind at every evaluation."""
 
+import contextlib
 import csv
+import fcntl
 import json
 import math
+import os
 import time
 from pathlib import Path
 
@@ -37,8 +40,9 @@ def weighted_loss(hidden, embedding, targets, weights):
 
 
 class Trainer:
-    def __init__(self, name, config, recall_file, out, seconds, steps=None, compiled=True):
+    def __init__(self, name, config, recall_file, out, seconds, steps=None, compiled=True, turns=False):
         self.begun = time.time()
+        self.turns = turns
         self.name, self.config, self.out = name, config, Path(out)
         self.seconds, self.steps = seconds, steps
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -85,6 +89,14 @@ class Trainer:
             self.positions.copy_(torch.arange(self.length, device=self.device))
             self.positions[sinks:] += shift
 
+    @contextlib.contextmanager
+    def alone(self):
+        """The GPU to itself, among the processes of a run that ask."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        with open(self.out / f"gpu-{os.environ.get('CUDA_VISIBLE_DEVICES', '')}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def compute(self):
         """One step of training on the tensors that were drawn."""
         tokens, weights = self.inputs
@@ -97,24 +109,27 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.prose_loss += each[: self.batches.crops].mean()
 
-    def capture(self):
-        """Compiles by running, then records a step as one CUDA graph, whose replay costs a single launch."""
+    def compile(self):
+        """Compiles by running, at a rate that changes nothing."""
         self.draw()
-        self.rate.fill_(1e-6)
+        self.rate.fill_(0.0)
         if self.device.type != "cuda":
-            return self.compute()
+            return
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(3):
                 self.compute()
         torch.cuda.current_stream().wait_stream(side)
-        torch.cuda.synchronize()
-        self.setup["compile_seconds"] = self.elapsed()
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.compute()
-        torch.cuda.synchronize()
+        self.synchronize()
+
+    def capture(self):
+        """Records a step as one CUDA graph, whose replay costs a single launch."""
+        if self.device.type == "cuda":
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.compute()
+            self.synchronize()
 
     def advance(self, steps):
         """Trains for so many steps."""
@@ -128,22 +143,14 @@ class Trainer:
             self.step += 1
 
     def plan(self):
-        """Fixes the number of steps by the budget, from the time that steps take here and what an evaluation took."""
-        torch.manual_seed(self.config["seed"])
+        """Times some steps, and fixes the number of all by the budget unless it is given."""
         self.capture()
         self.prose_loss.zero_()
-        started = time.time()
         self.advance(10)
-        self.synchronize()
-        started = time.time()
-        self.advance(TIMED - 10)
-        self.synchronize()
-        each = (time.time() - started) / (TIMED - 10)
+        each = self.timed(TIMED - 10)
         started = time.time()
         self.evaluate(TIMED)
         cost = time.time() - started
-        left = self.seconds - self.elapsed() - CLOSING - cost * self.config["evaluations"]
-        self.steps = self.steps or TIMED + max(20, int(left / each))
         tokens = self.config["batch"] * self.length
         self.setup |= {
             "setup_seconds": self.elapsed(),
@@ -152,7 +159,25 @@ class Trainer:
             "evaluation_seconds": cost,
             "peak_memory": torch.cuda.max_memory_allocated() if self.device.type == "cuda" else 0,
         }
+        self.shorten(each, cost * self.config["evaluations"])
         print(f"{self.name}: {json.dumps(self.setup)} steps {self.steps}", flush=True)
+
+    def shorten(self, each, evaluations):
+        """No more steps than the budget has time for, at `each` seconds a step."""
+        left = self.seconds - self.elapsed() - CLOSING - evaluations
+        possible = self.step + max(1, int(left / each))
+        if self.steps is None or possible < self.steps:
+            if self.steps:
+                print(f"{self.name}: {possible} steps in place of {self.steps}, at {each * 1e3:.2f} ms", flush=True)
+            self.steps = possible
+
+    def timed(self, steps):
+        """Trains for so many steps; gives the seconds of one."""
+        self.synchronize()
+        started = time.time()
+        self.advance(steps)
+        self.synchronize()
+        return (time.time() - started) / steps
 
     def synchronize(self):
         if self.device.type == "cuda":
@@ -205,18 +230,28 @@ class Trainer:
         return export.write(self.model, self.out, {k: facts[k] for k in ("model", "seed", "steps", "bytes")})
 
     def train(self):
-        self.plan()
-        marks = [round(self.steps * n / self.config["evaluations"]) for n in range(1, self.config["evaluations"] + 1)]
-        for mark in marks:
-            if mark <= self.step:
+        self.compile()
+        self.setup["compile_seconds"] = self.elapsed()
+        with self.alone():
+            self.plan()
+            if self.turns:
+                return self.run()
+        self.run()
+
+    def run(self):
+        count = self.config["evaluations"]
+        for n in range(1, count + 1):
+            since = round(self.steps * n / count) - self.step
+            if since <= 0:
                 continue
-            since = mark - self.step
-            self.advance(since)
+            each = self.timed(since)
             row = self.evaluate(since)
             # the last evaluation also is the best one unless something went wrong; a cut run keeps the best so far
             if row["validation_bits"] < self.best:
                 self.best = row["validation_bits"]
-                self.keep(unfinished=mark < self.steps, validation_bits=self.best)
+                self.keep(unfinished=n < count, validation_bits=self.best)
+            if n < count:
+                self.shorten(each, self.setup["evaluation_seconds"] * (count - n))
         self.finish()
 
     def finish(self):
