@@ -39,7 +39,7 @@ def precise(x):
     return x if x.dtype == torch.float64 else x.float()
 
 
-def unit_lower_inverse(A):
+def inverse_by_blocks(A):
     """(I + A)^-1 of strictly lower triangular A [..., C, C], C a power of two and at least 16.
 
     Blocks of 16 by the product (I - A)(I + A^2)(I + A^4)(I + A^8), exact as A^16 = 0 and small enough to keep float32's
@@ -49,7 +49,7 @@ def unit_lower_inverse(A):
     if C > SUBCHUNK:
         half = C // 2
         blocks = torch.stack([A[..., :half, :half], A[..., half:, half:]], -3)
-        P, Q = unit_lower_inverse(blocks).unbind(-3)
+        P, Q = inverse_by_blocks(blocks).unbind(-3)
         R = -(Q @ A[..., half:, :half] @ P)
         top = torch.cat([P, torch.zeros_like(P)], -1)
         return torch.cat([top, torch.cat([R, Q], -1)], -2)
@@ -61,11 +61,31 @@ def unit_lower_inverse(A):
     return inverse + inverse @ (power @ power)
 
 
+class UnitLowerInverse(torch.autograd.Function):
+    """inverse_by_blocks, its gradient from the result: dA = -X^T dX X^T below the diagonal."""
+
+    @staticmethod
+    def forward(ctx, A):
+        X = inverse_by_blocks(A)
+        ctx.save_for_backward(X)
+        return X
+
+    @staticmethod
+    def backward(ctx, dX):
+        (X,) = ctx.saved_tensors
+        Xt = X.transpose(-1, -2)
+        return -(Xt @ dX @ Xt).tril(-1)
+
+
+unit_lower_inverse = UnitLowerInverse.apply
+
+
 def states_before(M, H):
     """States [B, H, N, K, V] before each chunk, of S <- M S + H from zeros; M [B, H, N, K, K]."""
-    found = [torch.zeros_like(H[:, :, 0])]
-    for n in range(H.shape[2] - 1):
-        found.append(M[:, :, n] @ found[-1] + H[:, :, n])
+    maps, added = M.unbind(2), H.unbind(2)
+    found = [torch.zeros_like(added[0])]
+    for m, h in zip(maps[:-1], added[:-1]):
+        found.append(m @ found[-1] + h)
     return torch.stack(found, 2)
 
 
@@ -79,18 +99,18 @@ def decayed_states_before(total, H):
     return (weights @ H.transpose(2, 3)).transpose(2, 3)
 
 
-def pair_products(x, y, G, Gx=None):
-    """sum_c x_ic y_jc e^(Gx_ic - G_jc) of a chunk, right for j <= i (Gx = G) or j < i; finite above the diagonal.
+def pair_products(rows, y, G):
+    """For each x of `rows`: sum_c x_ic y_jc e^(G_ic - G_jc) of a chunk, right for j <= i and finite above the diagonal.
 
-    x, y, G [..., C, K]; the exponents are taken from the start of each sub-chunk of rows, so that neither factor overflows as
-    long as the decays of one sub-chunk stay above e^-80.
+    rows, y, G [..., C, K]; the exponents are taken from the start of each sub-chunk of rows, so that neither factor overflows
+    as long as the decays of one sub-chunk stay above e^-80.
     """
-    Gx = G if Gx is None else Gx
-    C = x.shape[-2]
+    C = y.shape[-2]
     starts = F.pad(G, (0, 0, 1, 0))[..., 0:C:SUBCHUNK, :]  # G at the end of the sub-chunk before: [..., S, K]
-    rows = x.unflatten(-2, (-1, SUBCHUNK)) * (Gx.unflatten(-2, (-1, SUBCHUNK)) - starts[..., None, :]).exp()
     columns = y[..., None, :, :] * (starts[..., None, :] - G[..., None, :, :]).clamp(max=HIGHEST).exp()
-    return (rows @ columns.transpose(-1, -2)).flatten(-3, -2)
+    decay = (G.unflatten(-2, (-1, SUBCHUNK)) - starts[..., None, :]).exp()
+    columns = columns.transpose(-1, -2)
+    return [((x.unflatten(-2, (-1, SUBCHUNK)) * decay) @ columns).flatten(-3, -2) for x in rows]
 
 
 def attention(q, k, v, visible=None):
@@ -147,7 +167,8 @@ def gla(q, k, v, gk):
     H = (k * (total - G).exp()).transpose(-1, -2) @ v
     with autocast(q.device.type, enabled=False):
         S = decayed_states_before(total.squeeze(-2), precise(H))
-    o = lower(pair_products(q, k, G), 0) @ v + (q * G.exp()) @ S
+    (qk,) = pair_products([q], k, G)
+    o = lower(qk, 0) @ v + (q * G.exp()) @ S
     return unchunk(o, T)
 
 
@@ -178,11 +199,12 @@ def kda(q, k, v, g, beta):
         q, k = l2norm(precise(q)) * q.shape[-1] ** -0.5, l2norm(precise(k))
     q, k, v, g, beta = (chunks(x) for x in (q, k, v, precise(g), precise(beta)[..., None]))
     G = g.cumsum(-2)
-    A = lower(precise(pair_products(k, k, G)) * beta, -1)
+    kk, qk = pair_products([k, q], k, G)
+    A = lower(precise(kk) * beta, -1)
     with autocast(q.device.type, enabled=False):
         solve = unit_lower_inverse(A) * beta.transpose(-1, -2)
     w, u = solve @ (k * G.exp()), solve @ v
-    return unchunk(delta_output(q, k, u, w, G, lower(pair_products(q, k, G), 0)), T)
+    return unchunk(delta_output(q, k, u, w, G, lower(qk, 0)), T)
 
 
 def gated_delta_rule(q, k, v, g, beta):
@@ -204,21 +226,27 @@ def gated_delta_rule(q, k, v, g, beta):
 
 
 def rwkv7(r, w, k, v, kk, a):
+    """w must stay above -1.2 a token, as RWKV-7's gate does (-0.606531): exponents are taken from the middle of a chunk."""
     T = r.shape[1]
     r, g, k, v, kk, b = (chunks(x) for x in (r, precise(w), k, v, kk, kk * a))
     G = g.cumsum(-2)
-    before, total = G - g, G[..., -1:, :]
+    total, middle = G[..., -1:, :], G[..., CHUNK // 2 - 1 : CHUNK // 2, :]
+    rise, fall = (G - middle).exp(), (middle - G).exp()
     # what a row removes is read before its own decay
-    removed_by_b = lower(pair_products(kk, b, G, before), -1)
-    removed_by_k = lower(pair_products(kk, k, G, before), -1)
+    removing_rows = kk * (G - g - middle).exp()
+    rows, columns = torch.cat([removing_rows, r * rise], -2), torch.cat([b * fall, k * fall], -2)
+    removes, reads = (rows @ columns.transpose(-1, -2)).chunk(2, -2)
+    removed_by_b, removed_by_k = removes.chunk(2, -1)
+    read_of_b, read_of_k = reads.chunk(2, -1)
     with autocast(r.device.type, enabled=False):
-        solve = unit_lower_inverse(precise(removed_by_b))
-    u, reads = solve @ (removed_by_k @ v), solve @ (kk * before.exp())
+        solve = unit_lower_inverse(lower(precise(removed_by_b), -1))
+        opening = middle.exp()
+    u, w = solve @ (lower(removed_by_k, -1) @ v), solve @ (removing_rows * opening)
     tail = (total - G).exp()
     removing, writing = (b * tail).transpose(-1, -2), (k * tail).transpose(-1, -2)
-    M, H = -(removing @ reads), writing @ v - removing @ u
+    M, H = -(removing @ w), writing @ v - removing @ u
     with autocast(r.device.type, enabled=False):
         S = states_before(precise(M) + torch.diag_embed(total.squeeze(-2).exp()), precise(H))
-    removed = u + reads @ S.to(reads.dtype)
-    o = lower(pair_products(r, k, G), 0) @ v - lower(pair_products(r, b, G), 0) @ removed + (r * G.exp()) @ S
+    removed = u + w @ S.to(w.dtype)
+    o = lower(read_of_k, 0) @ v - lower(read_of_b, 0) @ removed + (r * G.exp()) @ S
     return unchunk(o, T)

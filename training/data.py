@@ -151,7 +151,7 @@ def main():
     write = parser.parse_args().write
     splits, manifest, texts = build()
     if write:
-        MANIFEST.write_text(json.dumps(manifest, indent=1) + "\n")
+        MANIFEST.write_text(json.dumps(manifest, indent=2) + "\n")
         ship(texts, manifest["documents"]["test"])
     elif manifest != json.loads(MANIFEST.read_text()):
         raise SystemExit("the corpus differs from training/manifest.json")

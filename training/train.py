@@ -1,6 +1,6 @@
 """Trains the models of the zoo side by side on the GPUs that are there.
 
-    python training/train.py --model all --steps 8000 --seconds 520
+    python training/train.py --model all --steps 9000 --seconds 560
     python training/train.py --model kda --steps 8000 --seed 1
 
 Needs what `python training/data.py` built. One process a model. The models are dealt out to the GPUs by what a step of each
@@ -28,7 +28,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="all", help="a name, several with commas, or all")
     parser.add_argument("--config", help="JSON file whose entries replace those of `training` in config.json")
-    parser.add_argument("--seconds", type=float, help="budget of a model, compilation and evaluations counted")
+    parser.add_argument("--seconds", type=float, help="budget of the whole run: steps are left out where it is short")
     parser.add_argument("--steps", type=int, help="number of steps; fewer if the budget has no time for them")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--seed", type=int)
@@ -39,6 +39,7 @@ def arguments():
     parser.add_argument("--out", type=Path, default=HERE / ".runs" / "last")
     parser.add_argument("--pack", type=Path, help="folder that gets a few archives of all results, kept up to date")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -55,7 +56,7 @@ def work(args):
     from trainer import Trainer
 
     config = settings(args)
-    seconds = args.seconds or config["seconds"]
+    seconds = args.until - time.time()
     recall_file = args.out / "recall.npy"
     Trainer(args.worker, config, recall_file, args.out, seconds, args.steps, not args.eager, args.turns).train()
 
@@ -110,6 +111,7 @@ def main():
     length = models.CONFIG["skeleton"]["context"] + 1
     batches.write_recall(args.out / "recall.npy", config["recall_sequences"], length, config["seed"] * 10**6, os.cpu_count())
     print(f"recall sequences: {time.time() - begun:.1f} s", flush=True)
+    until = begun + (args.seconds or config["seconds"])
     lines = deal(names, max(1, visible_gpus() if args.gpus is None else args.gpus))
     running, failed, packed = [], [], {}
     while running or any(lines):
@@ -120,7 +122,7 @@ def main():
             # compilers of several models share the cores
             threads = str(max(2, os.cpu_count() // len(names)))
             env = os.environ | {"CUDA_VISIBLE_DEVICES": str(gpu), "OMP_NUM_THREADS": "2", "TORCHINDUCTOR_COMPILE_THREADS": threads}
-            command = [sys.executable, HERE / "train.py", *sys.argv[1:], "--worker", name]
+            command = [sys.executable, HERE / "train.py", *sys.argv[1:], "--worker", name, "--until", str(until)]
             running.append((subprocess.Popen(command, env=env), name, gpu))
         time.sleep(0.5)
         for entry in list(running):

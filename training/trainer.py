@@ -18,8 +18,6 @@ import evaluate
 import export
 import model as models
 
-# Steps that are timed before the number of all steps is fixed; they count as training.
-TIMED = 60
 # Seconds kept back for the last evaluation and the export.
 CLOSING = 14
 
@@ -44,7 +42,7 @@ class Trainer:
         self.begun = time.time()
         self.turns = turns
         self.name, self.config, self.out = name, config, Path(out)
-        self.seconds, self.steps = seconds, steps
+        self.seconds, self.wanted, self.steps = seconds, steps, steps
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(config["seed"])
         self.model = models.Model(models.model_config(name)).to(self.device)
@@ -52,8 +50,9 @@ class Trainer:
         self.batches = batches.Batches(config, self.length, recall_file, self.device)
         self.loss = weighted_loss
         if compiled:
-            # one compilation serves all layers of a kind
+            # one compilation serves all layers of a kind; what cannot be compiled runs as it is, only slower
             torch._dynamo.config.recompile_limit = 64
+            torch._dynamo.config.suppress_errors = True
             models.Layer.forward = torch.compile(models.Layer.forward, dynamic=False)
             self.loss = torch.compile(weighted_loss, dynamic=False)
         self.rate = torch.tensor(config["learning_rate"], device=self.device)
@@ -146,10 +145,12 @@ class Trainer:
         """Times some steps, and fixes the number of all by the budget unless it is given."""
         self.capture()
         self.prose_loss.zero_()
-        self.advance(10)
-        each = self.timed(TIMED - 10)
+        # these steps count as training; the first ones are not timed
+        first, timed = self.config["timed"]
+        self.advance(first)
+        each = self.timed(timed)
         started = time.time()
-        self.evaluate(TIMED)
+        self.evaluate(first + timed)
         cost = time.time() - started
         tokens = self.config["batch"] * self.length
         self.setup |= {
@@ -159,17 +160,16 @@ class Trainer:
             "evaluation_seconds": cost,
             "peak_memory": torch.cuda.max_memory_allocated() if self.device.type == "cuda" else 0,
         }
-        self.shorten(each, cost * self.config["evaluations"])
+        self.fit(each, cost * self.config["evaluations"])
         print(f"{self.name}: {json.dumps(self.setup)} steps {self.steps}", flush=True)
 
-    def shorten(self, each, evaluations):
-        """No more steps than the budget has time for, at `each` seconds a step."""
+    def fit(self, each, evaluations):
+        """Sets the number of steps: those that were asked for, or as many as there is time for at `each` seconds a step."""
         left = self.seconds - self.elapsed() - CLOSING - evaluations
         possible = self.step + max(1, int(left / each))
-        if self.steps is None or possible < self.steps:
-            if self.steps:
-                print(f"{self.name}: {possible} steps in place of {self.steps}, at {each * 1e3:.2f} ms", flush=True)
-            self.steps = possible
+        self.steps = min(self.wanted or possible, possible)
+        if self.wanted and self.steps < self.wanted:
+            print(f"{self.name}: time for {self.steps} of {self.wanted} steps, {each * 1e3:.2f} ms each", flush=True)
 
     def timed(self, steps):
         """Trains for so many steps; gives the seconds of one."""
@@ -209,6 +209,7 @@ class Trainer:
             "seed": self.config["seed"],
             "steps": self.step,
             "planned_steps": self.steps,
+            "asked_steps": self.wanted,
             "bytes": self.step * self.config["batch"] * self.length,
             "parameters": models.parameters(self.model),
             "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
@@ -226,7 +227,7 @@ class Trainer:
             writer.writeheader()
             writer.writerows(self.rows)
         facts = self.facts(**more)
-        (self.out / f"{self.name}.facts.json").write_text(json.dumps(facts, indent=1) + "\n")
+        (self.out / f"{self.name}.facts.json").write_text(json.dumps(facts, indent=2) + "\n")
         return export.write(self.model, self.out, {k: facts[k] for k in ("model", "seed", "steps", "bytes")})
 
     def train(self):
@@ -251,7 +252,7 @@ class Trainer:
                 self.best = row["validation_bits"]
                 self.keep(unfinished=n < count, validation_bits=self.best)
             if n < count:
-                self.shorten(each, self.setup["evaluation_seconds"] * (count - n))
+                self.fit(each, self.setup["evaluation_seconds"] * (count - n))
         self.finish()
 
     def finish(self):
@@ -262,13 +263,13 @@ class Trainer:
         self.model.load_state_dict(exact.state_dict())
         results = {}
         for split in ("validation", "test"):
-            found = evaluate.windows(split, self.length, self.device)
+            found = evaluate.windows(split, self.length, self.device)[: self.config["windows"]]
             results[f"{split}_bits"] = evaluate.bits_per_byte(self.model, found, batch)
         results["recall"] = {
             d: evaluate.recall_accuracy(self.model, d, spec, batch, self.length, self.device) for d in spec["distances"]
         }
         facts = self.facts(unfinished=False, seconds=round(self.elapsed(), 1), **results)
-        (self.out / f"{self.name}.facts.json").write_text(json.dumps(facts, indent=1) + "\n")
+        (self.out / f"{self.name}.facts.json").write_text(json.dumps(facts, indent=2) + "\n")
         card.write(self.out, self.name)
         with torch.compiler.set_stance("force_eager"):
             export.write_reference(self.model, self.out)
@@ -278,6 +279,6 @@ class Trainer:
                 accuracy = evaluate.recall_accuracy(self.model, distance, few, 8, length, self.device)
                 results["recall"][distance] = accuracy
         facts = self.facts(unfinished=False, seconds=round(self.elapsed(), 1), **results)
-        (self.out / f"{self.name}.facts.json").write_text(json.dumps(facts, indent=1) + "\n")
+        (self.out / f"{self.name}.facts.json").write_text(json.dumps(facts, indent=2) + "\n")
         card.write(self.out, self.name)
         print(self.name, "done", json.dumps(results), flush=True)
