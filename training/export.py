@@ -1,6 +1,8 @@
 """Weights as the product reads them: int8 by rows, and the reference logits of exactly those weights.
 
-    python training/export.py RUN/checkpoint.pt DIRECTORY
+    python training/export.py DIRECTORY [NAME ...]
+
+writes models that nobody trained, with random weights that make every gate and norm count: enough to write and test a loader.
 """
 
 import json
@@ -122,11 +124,21 @@ def write_reference(made, directory):
     safetensors_file.write(directory / f"{made.config['name']}.logits.safetensors", arrays, facts)
 
 
-def main(checkpoint, directory):
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    made = models.Model(models.model_config(saved["name"]))
-    made.load_state_dict(saved["state"])
-    write_reference(write(made, Path(directory), saved["facts"]), Path(directory))
+def untrained(name, seed=3):
+    """A model away from its first weights in every tensor."""
+    torch.manual_seed(seed)
+    made = models.Model(models.model_config(name))
+    with torch.no_grad():
+        for p in made.parameters():
+            spread = p.std().nan_to_num(0.1).clamp(min=0.3 if p.dim() == 1 else 0.0)
+            p.add_(torch.randn_like(p) * 0.1 * spread)
+    return made
+
+
+def main(directory, *names):
+    for name in names or models.CONFIG["models"]:
+        made = write(untrained(name), Path(directory), {"model": name, "steps": 0})
+        write_reference(made, Path(directory))
 
 
 if __name__ == "__main__":
