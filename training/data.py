@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+import recall
 import sources
 
 HERE = Path(__file__).resolve().parent
@@ -138,6 +139,20 @@ def ship(texts, test_names):
         (TEXT / file).write_bytes(data)
         index.append({"file": file, "document": name, "title": title, "licence": licence, "bytes": len(data), "sha256": sha256(data)})
     (TEXT / "index.json").write_text(json.dumps(index, indent=2) + "\n")
+    ship_cases(b"".join((TEXT / entry["file"]).read_bytes() for entry in index))
+
+
+def ship_cases(text):
+    """Writes what a few cases of the recall task are on that text, for whoever generates them elsewhere."""
+    prose = recall.plain(text)
+    cases = []
+    for seed, distance in ((1, 32), (2, 64), (3, 500), (4, 4096)):
+        case, at = recall.evaluation_case(seed, prose, distance)
+        cases.append({"seed": seed, "distance": distance, "answer": at, "bytes": len(case), "sha256": sha256(case)})
+    rng = recall.Mulberry32(1)
+    first = {"seed": 1, "draws": [rng.next() for _ in range(4)]}
+    found = {"prose": {"bytes": len(prose), "sha256": sha256(prose)}, "mulberry32": first, "cases": cases}
+    (TEXT.parent / "recall-cases.json").write_text(json.dumps(found, indent=2) + "\n")
 
 
 def load(split):
