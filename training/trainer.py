@@ -67,6 +67,7 @@ class Trainer:
             fused=on_gpu,
         )
         self.positions = torch.arange(self.length, device=self.device)
+        self.shifts = torch.Generator(self.device).manual_seed(config["seed"])
         self.prose_loss = torch.zeros((), device=self.device)
         self.step, self.rows, self.best, self.setup = 0, [], math.inf, {}
         self.inputs = self.graph = None
@@ -84,7 +85,9 @@ class Trainer:
         if self.name == "window":
             # The sinks stay at 0, 1, ... and the rest moves away from them, so that far places are no surprise at inference.
             sinks = self.model.config["sinks"]
-            shift = self.batches.integers(16384, 1) * self.batches.integers(2, 1)
+            # drawn apart from the batches, which stay those of the other models
+            draw = {"generator": self.shifts, "device": self.device}
+            shift = torch.randint(16384, (1,), **draw) * torch.randint(2, (1,), **draw)
             self.positions.copy_(torch.arange(self.length, device=self.device))
             self.positions[sinks:] += shift
 
