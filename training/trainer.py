@@ -19,7 +19,7 @@ import export
 import model as models
 
 # Seconds kept back for the last evaluation and the export.
-CLOSING = 14
+CLOSING = 20
 
 
 def learning_rate(config, step, steps):
