@@ -1,0 +1,15 @@
+/**
+ * Language models of the zoo on wattn: reading, prefill, token by token, with any attention in their layers.
+ *
+ * @module wattn/lm
+ */
+
+export {
+  type AttendRows,
+  type AttentionLayer,
+  type AttentionSizes,
+  cacheLayer,
+  rowsLayer,
+} from './attention-layer.ts';
+export { MIXER_NAMES, type MixerConfig, type MixerName, type ModelConfig } from './config.ts';
+export { LanguageModel, Sequence, type SequenceOptions } from './model.ts';
