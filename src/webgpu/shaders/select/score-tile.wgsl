@@ -17,8 +17,8 @@ const ROW_STRIDE = 33u;
 var<workgroup> rowTile: array<vec4f, 528>;
 var<workgroup> columnTile: array<vec4f, 256>;
 
-// the products of each row
-var<private> products: array<vec4f, ROWS>;
+// the products of each row, ROWS of them
+var<private> products: array<vec4f, 8>;
 // the next part of the tile, on its way
 var<private> nextRows: vec4f;
 var<private> moreRows: vec4f;
@@ -60,10 +60,11 @@ fn tileProduct(t: u32) {
     if (start + TILE_DEPTH < depth) { fetchTile(t, start + TILE_DEPTH); }
     for (var c = 0u; c < TILE_DEPTH; c += 1u) {
       let k = columnTile[c * 16u + n];
-      var a = rowTile[c * ROW_STRIDE + m];
-      @unroll for (var r = 0u; r < ROWS; r++) {
-        if (r == 4u) { a = rowTile[c * ROW_STRIDE + m + 1u]; }
-        products[r] = fma(vec4f(a[r & 3u]), k, products[r]);
+      let a = rowTile[c * ROW_STRIDE + m];
+      @unroll for (var r = 0u; r < 4u; r++) { products[r] = fma(vec4f(a[r]), k, products[r]); }
+      if (ROWS == 8u) {
+        let b = rowTile[c * ROW_STRIDE + m + 1u];
+        @unroll for (var r = 0u; r < 4u; r++) { products[r + 4u] = fma(vec4f(b[r]), k, products[r + 4u]); }
       }
     }
   }
