@@ -23,8 +23,8 @@ export type TensorData =
   | readonly number[];
 
 const BYTES: Record<DType, number> = { f32: 4, f16: 2, bf16: 2, i8: 1, i32: 4, u8: 1 };
-/** Numbers by which kernels know a storage type. */
-const STORAGE: Partial<Record<DType, number>> = { f32: 0, f16: 1, bf16: 2, i8: 3 };
+/** Storage types in the order of the numbers by which kernels know them. */
+const STORAGE: readonly DType[] = ['f32', 'f16', 'bf16', 'i8'];
 
 /** Bytes of one element. */
 export function bytesOf(dtype: DType): number {
@@ -33,9 +33,14 @@ export function bytesOf(dtype: DType): number {
 
 /** Number by which kernels know a storage type. */
 export function storageOf(tensor: Tensor): number {
-  const code = STORAGE[tensor.dtype];
-  if (code === undefined) throw new DTypeError(`a ${tensor.dtype} tensor is not floating-point storage`);
+  const code = STORAGE.indexOf(tensor.dtype);
+  if (code < 0) throw new DTypeError(`a ${tensor.dtype} tensor is not floating-point storage`);
   return code;
+}
+
+/** Bytes of one element, by the number of its storage type. */
+export function storageBytes(code: number): number {
+  return bytesOf(STORAGE[code]!);
 }
 
 /** Number of elements of a shape. */

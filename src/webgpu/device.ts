@@ -20,6 +20,8 @@ export interface GpuFacts {
   readonly software: boolean;
   /** Threads of a subgroup where kernels may use them and their number is fixed; 0 otherwise. */
   readonly subgroup: number;
+  /** Whether the implementation puts a guard against endlessness into every loop of a shader. */
+  readonly guardsLoops: boolean;
   /** Whether shaders have dot products of packed 8-bit integers. */
   readonly packedDot: boolean;
   /** Bytes of memory that a workgroup shares. */
@@ -99,6 +101,8 @@ export async function requestDevice(gpu: Gpu = platformGpu()): Promise<GpuDevice
         info.isFallbackAdapter === true ||
         /swiftshader|llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description}`),
       subgroup: fixed,
+      // wgpu does, and tells vendors by number or not at all
+      guardsLoops: !/[a-z]/i.test(info.vendor),
       packedDot: gpu.wgslLanguageFeatures?.has('packed_4x8_integer_dot_product') === true,
       workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
       workgroupThreads: Math.min(

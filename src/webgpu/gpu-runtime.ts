@@ -84,7 +84,7 @@ export class GpuRuntime extends Runtime {
     const device = given.device as GPUDevice;
     this.#device = device;
     this.#facts = given.facts;
-    this.#pipelines = new Pipelines(device, memory.banks);
+    this.#pipelines = new Pipelines(device, memory.banks, given.facts.guardsLoops);
     this.#uniforms = uniformBuffer(device);
     this.#watch();
   }
@@ -152,7 +152,7 @@ export class GpuRuntime extends Runtime {
     this.allocator.lose();
     this.#device = device;
     this.#facts = facts;
-    this.#pipelines = new Pipelines(device, this.#memory.banks);
+    this.#pipelines = new Pipelines(device, this.#memory.banks, facts.guardsLoops);
     this.#uniforms = uniformBuffer(device);
     this.#bound = undefined;
     this.#lost = '';
@@ -423,7 +423,8 @@ export class GpuRuntime extends Runtime {
   /** Pipelines for the memory as it is: other shaders see one of more buffers. */
   #current(): Pipelines {
     const { banks } = this.#memory;
-    if (this.#pipelines.banks.count !== banks.count) this.#pipelines = new Pipelines(this.#device, banks);
+    if (this.#pipelines.banks.count !== banks.count)
+      this.#pipelines = new Pipelines(this.#device, banks, this.#facts.guardsLoops);
     return this.#pipelines;
   }
 

@@ -83,3 +83,8 @@ export function fieldsOf<L extends Layout>(layout: L, words: Int32Array): Fields
 export function groupsOf(n: number, threads: number): number {
   return Math.ceil(n / threads);
 }
+
+/** The next multiple of `step` from n on. */
+export function roundUp(n: number, step: number): number {
+  return Math.ceil(n / step) * step;
+}

@@ -14,12 +14,14 @@ export class Pipelines {
   readonly layout: GPUBindGroupLayout;
   readonly banks: Banks;
   readonly #device: GPUDevice;
+  readonly #guardsLoops: boolean;
   readonly #pipelineLayout: GPUPipelineLayout;
   readonly #ready = new Map<string, GPUComputePipeline>();
   readonly #coming = new Map<string, Promise<GPUComputePipeline>>();
 
-  constructor(device: GPUDevice, banks: Banks) {
+  constructor(device: GPUDevice, banks: Banks, guardsLoops: boolean) {
     this.#device = device;
+    this.#guardsLoops = guardsLoops;
     this.banks = banks;
     const visibility = GPUShaderStage.COMPUTE;
     this.layout = device.createBindGroupLayout({
@@ -75,7 +77,10 @@ export class Pipelines {
   }
 
   #describe(layout: Layout, pass: Pass): GPUComputePipelineDescriptor {
-    const module = this.#device.createShaderModule({ label: pass.shader, code: shaderText(layout, pass, this.banks) });
+    const module = this.#device.createShaderModule({
+      label: pass.shader,
+      code: shaderText(layout, pass, this.banks, this.#guardsLoops),
+    });
     return { label: pass.shader, layout: this.#pipelineLayout, compute: { module, entryPoint: 'main' } };
   }
 }

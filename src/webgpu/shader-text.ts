@@ -32,8 +32,8 @@ export function shaderKey({ shader, parts = [], constants = {}, memory = 'words'
   return `${shader} ${parts.join('+')} ${memory} ${Object.entries(constants).join(' ')}`;
 }
 
-/** The text of a shader for a pass, on an arena of so many buffers. */
-export function shaderText(layout: Layout, pass: Pass, banks: Banks): string {
+/** The text of a shader for a pass, on an arena of so many buffers. @param guardsLoops as `unrolled`. */
+export function shaderText(layout: Layout, pass: Pass, banks: Banks, guardsLoops: boolean): string {
   const { shader, constants = {}, memory = 'words' } = pass;
   const parts: ShaderName[] = [];
   for (const part of [...(pass.parts ?? []), shader]) partsOf(part, parts);
@@ -55,7 +55,7 @@ export function shaderText(layout: Layout, pass: Pass, banks: Banks): string {
     SHADERS[memory].source,
     ...parts.filter((part) => !MEMORIES.includes(part)).map((part) => SHADERS[part].source),
   ].join('\n');
-  return unrolled(text, constants);
+  return unrolled(text, constants, guardsLoops);
 }
 
 function literal(value: number | boolean): string {

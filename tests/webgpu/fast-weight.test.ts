@@ -35,6 +35,16 @@ function inputs(rt: Runtime, random: () => number, [B, T, H, D]: readonly number
   };
 }
 
+/** Rates of titans, [B, T, H] each. */
+function rates(rt: Runtime, random: () => number, shape: readonly number[]) {
+  const upTo = (most: number) =>
+    tensor(
+      rt,
+      floats(shape, () => most * random()),
+    );
+  return { eta: upTo(1), theta: upTo(0.1), alpha: upTo(0.2) };
+}
+
 /** x x^T of square matrices: what a state of keys looks like. */
 function grams({ shape, data }: FloatSample): FloatSample {
   const d = shape.at(-1)!;
@@ -99,15 +109,7 @@ for (const { shape, miniBatch, lengths, norm } of [
         const random = randomFrom(T + D);
         return {
           ...inputs(rt, random, shape, norm),
-          eta: tensor(rt, floats([B, T, H], random)),
-          theta: tensor(
-            rt,
-            floats([B, T, H], () => 0.1 * random()),
-          ),
-          alpha: tensor(
-            rt,
-            floats([B, T, H], () => 0.2 * random()),
-          ),
+          ...rates(rt, random, [B, T, H]),
           initialState: tensor(rt, normal(random, [N, H, D, D], 0.1)),
           initialMomentum: tensor(rt, normal(random, [N, H, D, D], 0.1)),
           ...(norm && {
@@ -133,15 +135,7 @@ test('titans with two layers', async () => {
       const random = randomFrom(5);
       return {
         ...inputs(rt, random, [B, T, H, D], true),
-        eta: tensor(rt, floats([B, T, H], random)),
-        theta: tensor(
-          rt,
-          floats([B, T, H], () => 0.1 * random()),
-        ),
-        alpha: tensor(
-          rt,
-          floats([B, T, H], () => 0.2 * random()),
-        ),
+        ...rates(rt, random, [B, T, H]),
         initialState: tensor(rt, normal(random, [B, H, 8 * D * D], 0.3)),
       };
     },

@@ -41,6 +41,10 @@ const tensor = (rt: Runtime, { data, shape }: Sample) => rt.tensor(data, shape a
 const tensors = (rt: Runtime, samples: Readonly<Record<string, Sample>>) =>
   Object.fromEntries(Object.entries(samples).map(([name, sample]) => [name, tensor(rt, sample)]));
 
+/** Two batch entries of T tokens. */
+const twoEntries = (T: number) =>
+  [0, 1].map((batch): SequenceSpan => ({ batch, qStart: 0, qLength: T, kStart: 0, kLength: T, offset: 0 }));
+
 interface Case {
   readonly lengths: Lengths;
   readonly kind: GateKind;
@@ -163,14 +167,7 @@ test('options that no method has together', async () => {
     const perToken = mapped(normal(random, [B, T, HV]), Math.abs);
     const more = [normal(random, [H, K]), normal(random, [HV]), normal(random, [B, HV, K, V])] as const;
     const z = mapped(normal(random, [B, HV, K]), Math.abs);
-    const spans: SequenceSpan[] = [0, 1].map((batch) => ({
-      batch,
-      qStart: 0,
-      qLength: T,
-      kStart: 0,
-      kLength: T,
-      offset: 0,
-    }));
+    const spans = twoEntries(T);
     type Rest = (rt: Runtime) => Partial<LinearCall>;
     const options: Rest[] = [
       (rt) => ({
@@ -224,14 +221,7 @@ test('operands of other layouts and types', async () => {
   const random = randomFrom(3);
   const [q, k, v] = [K, K, V].map((d) => normal(random, [B, H, T, d]));
   const g = gates(random, [B, H, T, K], 'strong');
-  const spans: SequenceSpan[] = [0, 1].map((batch) => ({
-    batch,
-    qStart: 0,
-    qLength: T,
-    kStart: 0,
-    kLength: T,
-    offset: 0,
-  }));
+  const spans = twoEntries(T);
   for (const type of ['f32', 'f16', 'bf16'] as const) {
     await sameOnBoth(
       (rt) => {

@@ -8,3 +8,8 @@
 export function aligned(addresses: readonly number[], elements: readonly number[]): boolean {
   return addresses.every((at) => at % 16 === 0) && elements.every((n) => n % 4 === 0);
 }
+
+/** Whether rows of f32 that lie so far apart from an address on begin with whole vectors. */
+export function alignedRows(address: number, ...strides: number[]): boolean {
+  return aligned([address], strides);
+}

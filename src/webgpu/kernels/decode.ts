@@ -13,6 +13,7 @@ import {
   StorePagesParams,
   TensorProductParams,
 } from '../../generated/gpu-params.ts';
+import { storageBytes } from '../../tensor.ts';
 import { type Fields, gpuKernel, type PlanCall } from '../kernel.ts';
 
 const THREADS = 128;
@@ -28,9 +29,6 @@ const PARTIAL_BYTES = 2 ** 25;
 /** Workgroups that keep a GPU busy, and the most parts that a list is cut into for them. */
 const BUSY_GROUPS = 2048;
 const MOST_SPLITS = 32;
-
-/** Bytes of an element, by its number in storageOf. */
-const BYTES = [4, 2, 2, 1];
 
 /** What of a call decides how its keys and values are read. */
 interface CacheFields {
@@ -67,8 +65,8 @@ export function lanesOf(vectors: number): number {
 
 /** The constants of attend-keys for up to `rows` query rows that share their keys. */
 export function attendConstants(p: CacheFields, rows: number, { facts }: Pick<PlanCall, 'facts'>) {
-  const kBytes = BYTES[p.kType]!;
-  const vBytes = BYTES[p.vType]!;
+  const kBytes = storageBytes(p.kType);
+  const vBytes = storageBytes(p.vType);
   const own = p.dk - p.kRestDim;
   const kWide =
     p.k % 16 === 0 &&
@@ -118,7 +116,7 @@ const LANE_ROWS = 4;
 /** How a call goes through its keys: by subgroups where rows are whole units of 16 bytes and not too many, else by workgroups. */
 export function attendPass(p: CacheFields, rows: number, call: Pick<PlanCall, 'facts'>) {
   const constants = attendConstants(p, rows, call);
-  const [kVectors, vVectors] = [4 / BYTES[p.kType]!, 4 / BYTES[p.vType]!];
+  const [kVectors, vVectors] = [4 / storageBytes(p.kType), 4 / storageBytes(p.vType)];
   const units = [p.dk / (4 * kVectors), p.dv / (4 * vVectors)] as const;
   const LANES = Math.max(4, powerOfTwo(Math.max(...units)));
   const fits = constants.K_WIDE && constants.V_WIDE && rows <= LANE_ROWS && LANES <= call.facts.subgroup;
@@ -225,7 +223,7 @@ export const decode = {
     return [{ shader: 'tensor-product', constants, groups, extra: { tiles }, memory: 'wide' }];
   }),
   storePages: gpuKernel(StorePagesParams, (p, { items, refuse }) => {
-    const rowBytes = p.d * BYTES[p.type]!;
+    const rowBytes = p.d * storageBytes(p.type);
     if (rowBytes % 4 !== 0) refuse(`pages with rows of ${rowBytes} bytes, which are no whole words`);
     return [{ shader: 'store-pages', constants: { D: p.d }, groups: 2 * items * p.heads }];
   }),

@@ -4,8 +4,8 @@
  * @module
  */
 import { DeltaParams, PrecondParams, RowProductsParams, TriSolveParams } from '../../generated/gpu-params.ts';
-import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
-import { aligned } from './aligned.ts';
+import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall, roundUp } from '../kernel.ts';
+import { alignedRows } from './aligned.ts';
 
 /** Threads of shaders with one thread for each element. */
 const THREADS = 256;
@@ -65,7 +65,7 @@ function byChunks(p: Fields<typeof DeltaParams>, { facts, scratch }: PlanCall): 
   // the triangular systems of 64 tokens take 22 KB
   const C = facts.workgroupBytes >= 24576 && facts.workgroupThreads >= 256 ? 64 : 32;
   const NT = (C / 4) ** 2;
-  const kp = Math.ceil(p.dk / 16) * 16;
+  const kp = roundUp(p.dk, 16);
   const unit = Math.max((kp + C) * p.dv, C * C) + (kp + C) * C + 2 * kp * C + kp;
   const chunks = Math.ceil(p.length / C);
   const slots = p.sequences ? chunks + p.sequenceCount : chunks * p.sequenceCount;
@@ -84,7 +84,7 @@ function byChunks(p: Fields<typeof DeltaParams>, { facts, scratch }: PlanCall): 
     [p.stateOut, 0, p.stateStrideN, p.stateStrideK, p.stateStrideH],
   ] as const;
   const floats = rows.filter(([address, type]) => address !== 0 && type === 0);
-  const wide = floats.every(([address, , ...strides]) => aligned([address], strides));
+  const wide = floats.every(([address, , ...strides]) => alignedRows(address, ...strides));
   const memory = wide ? 'wide' : 'words';
   const constants = { C, NT };
   const passes: Pass[] = [];

@@ -16,16 +16,16 @@ import {
   RopeParams,
   ScatterParams,
 } from '../../generated/gpu-params.ts';
+import { storageBytes } from '../../tensor.ts';
 import { type Fields, gpuKernel, groupsOf, type Pass } from '../kernel.ts';
-import { aligned } from './aligned.ts';
+import { aligned, alignedRows } from './aligned.ts';
 
 const THREADS = 256;
 const F32 = 0;
-const I8 = 3;
 
 /** A pass over `n` elements by fours where `fours` says so, one by one otherwise. */
 function over(
-  shader: 'binary' | 'blend' | 'combine' | 'copy' | 'gather' | 'rope' | 'rope-pairs' | 'scatter',
+  shader: 'binary' | 'blend' | 'combine' | 'copy' | 'gather' | 'rope' | 'scatter',
   n: number,
   fours: boolean,
   extra?: Pass['extra'],
@@ -40,17 +40,17 @@ function over(
 
 /** Rows of f32 that are written begin and end with a vector, whatever is read. */
 function wideOutput(p: { o: number; oStrideB: number; oStrideT: number; oStrideH: number; d: number }): boolean {
-  return aligned([p.o], [p.oStrideB, p.oStrideT, p.oStrideH, p.d]);
+  return alignedRows(p.o, p.oStrideB, p.oStrideT, p.oStrideH, p.d);
 }
 
 /** Rows of f32 that are read begin with a vector. */
 function wideInput(p: { x: number; xStrideB: number; xStrideT: number; xStrideH: number }): boolean {
-  return aligned([p.x], [p.xStrideB, p.xStrideT, p.xStrideH]);
+  return alignedRows(p.x, p.xStrideB, p.xStrideT, p.xStrideH);
 }
 
 /** Copies to 16 or 8 bits: by whole words of o where no word belongs to two rows, else the bytes of a word one after another. */
 function narrowPasses(p: Fields<typeof NarrowParams>, items: number): Pass[] {
-  const bytes = p.oType === F32 ? 4 : p.oType === I8 ? 1 : 2;
+  const bytes = storageBytes(p.oType);
   const n = items * p.heads * p.d;
   const dense =
     (p.heads === 1 || p.oStrideH === p.d) &&
@@ -121,11 +121,14 @@ export const elementwise = {
   rope: gpuKernel(RopeParams, (p, { items }) => {
     const half = p.rotated >> 1;
     const rest = p.x === p.o ? 0 : p.d - p.rotated;
+    const neighbours = p.interleaved !== 0;
     const fours =
-      wideInput(p) && wideOutput(p) && aligned([p.cos, p.sin], [p.angleStrideB, p.angleStrideT, half, p.d - p.rotated]);
-    const n = items * p.heads * (half + rest);
-    if (p.interleaved) return [over('rope-pairs', n, false, { items, half, rest })];
-    return [over('rope', n, fours, { items, half, rest })];
+      !neighbours &&
+      wideInput(p) &&
+      wideOutput(p) &&
+      aligned([p.cos, p.sin], [p.angleStrideB, p.angleStrideT, half, p.d - p.rotated]);
+    const pass = over('rope', items * p.heads * (half + rest), fours, { items, half, rest });
+    return [{ ...pass, constants: { NEIGHBOURS: neighbours } }];
   }),
   expression: gpuKernel(ExpressionParams, (p, call) => {
     const registers = 2 ** Math.max(2, Math.ceil(Math.log2(p.registers)));

@@ -4,7 +4,7 @@
  * @module
  */
 import { FastWeightParams, MesaParams, SwigluParams } from '../../generated/gpu-params.ts';
-import { gpuKernel } from '../kernel.ts';
+import { gpuKernel, roundUp } from '../kernel.ts';
 
 /** Tokens of a part of a mini-batch. */
 const TOKENS = 16;
@@ -27,7 +27,7 @@ const mesa = (states: boolean) =>
     const [k, v] = [Math.ceil(p.dk / 4), Math.ceil(p.dv / 4)];
     const stride = Math.max(k, v) | 1;
     const rows = 6 * TOKENS * stride;
-    const sizes = { rows: Math.ceil(rows / 512) * 512, state: MESA_SIZES.find((n) => n >= 4 * k * k) ?? 4 * k * k };
+    const sizes = { rows: roundUp(rows, 512), state: MESA_SIZES.find((n) => n >= 4 * k * k) ?? 4 * k * k };
     let room = facts.workgroupBytes - MESA_BYTES;
     const rowsShared = sizes.rows * VECTOR <= room;
     if (rowsShared) room -= sizes.rows * VECTOR;
@@ -57,7 +57,7 @@ export const fastWeight = {
     // an odd number of vectors, so that the rows of tokens lie in different banks
     const stride = Math.ceil(p.widest / 4) | 1;
     const rows = ((3 + 2 * p.layerCount) * TOKENS + 2) * stride;
-    const sizes = { rows: Math.ceil(rows / 512) * 512, frozen: SIZES.find((n) => n >= p.roomy / 4) ?? p.roomy / 4 };
+    const sizes = { rows: roundUp(rows, 512), frozen: SIZES.find((n) => n >= p.roomy / 4) ?? p.roomy / 4 };
     let room = facts.workgroupBytes - SMALL_BYTES;
     const rowsShared = sizes.rows * VECTOR <= room;
     if (rowsShared) room -= sizes.rows * VECTOR;

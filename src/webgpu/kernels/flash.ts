@@ -6,7 +6,9 @@
 import { FlashPackParams, FlashParams } from '../../generated/gpu-params.ts';
 import type { ShaderName } from '../../generated/shaders.ts';
 import type { GpuFacts } from '../device.ts';
-import { type Fields, gpuKernel, groupsOf, type Pass } from '../kernel.ts';
+import { type Fields, gpuKernel, groupsOf, type Pass, roundUp } from '../kernel.ts';
+import { alignedRows } from './aligned.ts';
+import { lanesPart } from './lanes.ts';
 
 /** How a call is cut: query rows and keys of a tile, threads, and elements that pass through workgroup memory at a time. */
 interface Tiling {
@@ -22,8 +24,6 @@ interface Tiling {
 /** The table of pairs of a thread: four rows, four keys. */
 const ROWS = 4;
 
-const roundUp = (x: number, to: number) => Math.ceil(x / to) * to;
-
 function tilingOf(p: Fields<typeof FlashParams>, facts: GpuFacts, BM: number, DC: number): Tiling & { bytes: number } {
   // what a row passes over is decided for blocks of 64 keys
   const BN = p.hasSkip ? 64 : 32;
@@ -32,15 +32,10 @@ function tilingOf(p: Fields<typeof FlashParams>, facts: GpuFacts, BM: number, DC
   const [DK, DV] = [roundUp(Math.max(p.dk, 1), DC), roundUp(Math.max(p.dv, 1), DC)];
   const queries = DK * BM;
   const weights = BN * BM;
-  const lanes = usesSubgroups(facts, NT, TN) ? 0 : NT * 4;
+  const lanes = lanesPart(facts, NT, TN) === 'lanes-shared' ? NT * 4 : 0;
   const sets = p.r ? 2 : 1;
   const floats = sets * queries + Math.max(DC * BN, sets * weights) + BN * DC + lanes;
   return { BM, BN, TN, NT, DK, DV, DC, bytes: floats * 4 };
-}
-
-/** Whether neighbouring threads of a row are sure to be in one subgroup. */
-function usesSubgroups({ subgroup }: GpuFacts, threads: number, lanes: number): boolean {
-  return subgroup >= lanes && threads >= subgroup;
 }
 
 /** The largest tiles that fit. */
@@ -76,13 +71,12 @@ function planFlash(
     chosenStride,
     lseTo: p.lse ? scratch(groups * BM * 4) : 0,
   };
-  const whole = (...words: number[]) => words.every((n) => n % 4 === 0);
   const [OC, LOADS] = [DC / 4 / TN, Math.ceil((DC * BN) / 4 / NT)];
-  const wideO = p.scores === 0 && whole(p.dv, p.oStrideB, p.oStrideT, p.oStrideH, p.o / 4);
-  const wideQ = p.qType === 0 && wideO && whole(p.dk, p.qStrideB, p.qStrideT, p.qStrideH, p.q / 4);
+  const wideO = p.scores === 0 && alignedRows(p.o, p.oStrideB, p.oStrideT, p.oStrideH, p.dv);
+  const wideQ = p.qType === 0 && wideO && alignedRows(p.q, p.qStrideB, p.qStrideT, p.qStrideH, p.dk);
   const plain = p.softcap === 0 && !p.keyBias && !p.alibiSlopes && !p.bias && !p.mask && !p.scores && !p.hasSelfScore;
   const parts: ShaderName[] = [
-    usesSubgroups(facts, NT, TN) ? 'lanes-subgroup' : 'lanes-shared',
+    lanesPart(facts, NT, TN),
     fixed ? 'tiles-list' : chosen ? 'tiles-chosen' : 'tiles-window',
     wideO ? 'output-wide' : 'output-words',
   ];

@@ -10,13 +10,12 @@ import {
   TimeStepParams,
   TrapezoidParams,
 } from '../../generated/gpu-params.ts';
-import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
+import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall, roundUp } from '../kernel.ts';
+import { alignedRows } from './aligned.ts';
+import { CHUNK, chunksAtOnce, READ, TILE, WRITE } from './linear-chunks.ts';
 
 type Linear = Fields<typeof LinearParams>;
 
-/** Tokens of a chunk, rows and columns of a tile. */
-const CHUNK = 64;
-const TILE = 64;
 /** Sequences of no more tokens go token by token. */
 const FEW_TOKENS = 16;
 /** Columns of a group that goes token by token, and its threads that share a column. */
@@ -28,22 +27,12 @@ const MOST_ROWS = 16;
 const MOST_ANGLES = 256;
 /** Heads of a group of the stabilizer. */
 const HEADS = 16;
-/** Bytes of scratch for the chunks that are done at once. */
-const MANY_BYTES = 2 ** 28;
-const LESS_BYTES = 2 ** 26;
-const ROOMY = 2 ** 30;
-const READ = 1;
-const WRITE = 2;
-
-const roundUp = (x: number, to: number) => Math.ceil(x / to) * to;
-/** Whether an address and strides of f32 are multiples of four elements. */
-const wide = (address: number, ...strides: number[]) => address % 16 === 0 && strides.every((x) => x % 4 === 0);
 
 /** How an operand of any type may be read. */
-const wideQ = (p: Linear) => p.qType === 0 && wide(p.q, p.qStrideB, p.qStrideT, p.qStrideH, p.dk);
-const wideK = (p: Linear) => p.kType === 0 && wide(p.k, p.kStrideB, p.kStrideT, p.kStrideH, p.dk);
-const wideV = (p: Linear) => p.vType === 0 && wide(p.v, p.vStrideB, p.vStrideT, p.vStrideH, p.dv);
-const wideG = (p: Linear) => p.gateKind !== 2 || wide(p.g, p.gStrideB, p.gStrideT, p.gStrideH, p.dk);
+const wideQ = (p: Linear) => p.qType === 0 && alignedRows(p.q, p.qStrideB, p.qStrideT, p.qStrideH, p.dk);
+const wideK = (p: Linear) => p.kType === 0 && alignedRows(p.k, p.kStrideB, p.kStrideT, p.kStrideH, p.dk);
+const wideV = (p: Linear) => p.vType === 0 && alignedRows(p.v, p.vStrideB, p.vStrideT, p.vStrideH, p.dv);
+const wideG = (p: Linear) => p.gateKind !== 2 || alignedRows(p.g, p.gStrideB, p.gStrideT, p.gStrideH, p.dk);
 
 /** Token by token: sums of keys may be updated in place, and all groups of a head read them first. */
 function recurrent(p: Linear, call: PlanCall): Pass[] {
@@ -80,8 +69,7 @@ function chunked(p: Linear, call: PlanCall): Pass[] {
   const leftBytes = reads ? 4 * CHUNK * (CHUNK + kp) : 0;
   const keyBytes = writes ? 4 * CHUNK * kp : 0;
   const bytes = heads * (leftBytes + keyBytes + (writes ? stateBytes + 4 * kp : 0));
-  const most = call.facts.bindingBytes >= ROOMY ? MANY_BYTES : LESS_BYTES;
-  const atOnce = Math.max(1, Math.min(slots, Math.floor(most / Math.max(1, bytes))));
+  const atOnce = chunksAtOnce(call, slots, bytes);
   const left = call.scratch(atOnce * heads * leftBytes);
   const keys = call.scratch(atOnce * heads * keyBytes);
   const decays = call.scratch(writes ? atOnce * heads * 4 * kp : 0);
@@ -89,19 +77,19 @@ function chunked(p: Linear, call: PlanCall): Pass[] {
 
   const rowGates = p.gateKind === 2 || p.gateLinear !== 0;
   const wideStates =
-    wide(p.stateOut, p.stateStrideN, p.stateStrideH, p.stateStrideK, dv) &&
+    alignedRows(p.stateOut, p.stateStrideN, p.stateStrideH, p.stateStrideK, dv) &&
     p.stateStrideV === 1 &&
-    (!p.stateIn || (wide(p.stateIn, p.inStrideN, p.inStrideH, p.inStrideK) && p.inStrideV === 1)) &&
-    (!p.normalizer || (wide(p.zIn, dk) && wide(p.zOut))) &&
-    (!p.decayOut || wide(p.decayOut, dk));
+    (!p.stateIn || (alignedRows(p.stateIn, p.inStrideN, p.inStrideH, p.inStrideK) && p.inStrideV === 1)) &&
+    (!p.normalizer || (alignedRows(p.zIn, dk) && alignedRows(p.zOut))) &&
+    (!p.decayOut || alignedRows(p.decayOut, dk));
   const bonus = p.bonus !== 0 || p.bonusScalar !== 0;
   const readsKeys = writes && bonus;
   const readsQueries = readsKeys || p.normalizer === 4;
   const wideRows =
     wideV(p) &&
     (!readsQueries || wideQ(p)) &&
-    (!readsKeys || ((p.tied ? wideG(p) : wideK(p)) && (!p.bonus || wide(p.bonus, p.bonusStrideH))));
-  const wideO = wide(p.o, p.oStrideB, p.oStrideT, p.oStrideH, dv);
+    (!readsKeys || ((p.tied ? wideG(p) : wideK(p)) && (!p.bonus || alignedRows(p.bonus, p.bonusStrideH))));
+  const wideO = alignedRows(p.o, p.oStrideB, p.oStrideT, p.oStrideH, dv);
 
   const parts = (slot: number, count: number): Pass[] => {
     const chunks = count * heads;

@@ -4,20 +4,9 @@
  * @module
  */
 import { LogLinearParams } from '../../generated/gpu-params.ts';
-import { gpuKernel, groupsOf, type Pass } from '../kernel.ts';
-
-/** Positions of a chunk, rows and columns of a tile. */
-const CHUNK = 64;
-const TILE = 64;
-/** Bytes of scratch for what chunks are made of, of as many as are done at once. */
-const MANY_BYTES = 2 ** 28;
-const LESS_BYTES = 2 ** 26;
-const ROOMY = 2 ** 30;
-const READ = 1;
-const WRITE = 2;
-
-const roundUp = (x: number, to: number) => Math.ceil(x / to) * to;
-const wide = (address: number, ...strides: number[]) => address % 16 === 0 && strides.every((x) => x % 4 === 0);
+import { gpuKernel, groupsOf, type Pass, roundUp } from '../kernel.ts';
+import { alignedRows } from './aligned.ts';
+import { CHUNK, chunksAtOnce, READ, TILE, WRITE } from './linear-chunks.ts';
 
 export const logLinear = {
   logLinear: gpuKernel(LogLinearParams, (p, call) => {
@@ -33,18 +22,17 @@ export const logLinear = {
     const stateBytes = 4 * kp * vp;
     const leftBytes = 4 * CHUNK * (CHUNK + kp);
     const keyBytes = 4 * CHUNK * kp;
-    const most = call.facts.bindingBytes >= ROOMY ? MANY_BYTES : LESS_BYTES;
-    const atOnce = Math.max(1, Math.min(chunkCount, Math.floor(most / (heads * (leftBytes + keyBytes)))));
+    const atOnce = chunksAtOnce(call, chunkCount, heads * (leftBytes + keyBytes));
     const left = call.scratch(atOnce * heads * leftBytes);
     const keys = call.scratch(atOnce * heads * keyBytes);
     const decays = call.scratch(chunkCount * heads * 16);
     const states = call.scratch(chunkCount * heads * stateBytes);
     const wideQK =
       p.qType + p.kType === 0 &&
-      wide(p.q, p.qStrideB, p.qStrideT, p.qStrideH, dk) &&
-      wide(p.k, p.kStrideB, p.kStrideT, p.kStrideH);
-    const wideV = p.vType === 0 && wide(p.v, p.vStrideB, p.vStrideT, p.vStrideH, dv);
-    const wideO = wide(p.o, p.oStrideB, p.oStrideT, p.oStrideH, dv);
+      alignedRows(p.q, p.qStrideB, p.qStrideT, p.qStrideH, dk) &&
+      alignedRows(p.k, p.kStrideB, p.kStrideT, p.kStrideH);
+    const wideV = p.vType === 0 && alignedRows(p.v, p.vStrideB, p.vStrideT, p.vStrideH, dv);
+    const wideO = alignedRows(p.o, p.oStrideB, p.oStrideT, p.oStrideH, dv);
     const even = { exclusive: 0, gateKind: 1, gateGroup: 1, weight: 0, scale: 1 };
 
     const prepare = (slot: number, count: number, mode: number, sumsAt = decays + slot * heads * 16): Pass => ({
@@ -76,7 +64,7 @@ export const logLinear = {
     };
     const write = (slot: number, count: number): Pass => ({
       shader: wideO ? 'log-outputs-wide' : 'log-outputs-words',
-      constants: { WIDE: wideV && (!p.stateIn || wide(p.stateIn)) },
+      constants: { WIDE: wideV && (!p.stateIn || alignedRows(p.stateIn)) },
       groups: count * heads * groupsOf(vp, TILE),
       extra: { slot, length, kp, vp, stateBytes, left, states, decays },
       memory: wideO ? 'wide' : 'words',

@@ -4,8 +4,9 @@
  * @module
  */
 import { DeltaformerParams, PathBlocksParams, PathParams } from '../../generated/gpu-params.ts';
-import type { GpuFacts } from '../device.ts';
-import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
+import { type Fields, gpuKernel, groupsOf, type Pass, type PlanCall, roundUp } from '../kernel.ts';
+import { alignedRows } from './aligned.ts';
+import { lanesPart } from './lanes.ts';
 
 /** Rows of a block. */
 const BLOCK = 64;
@@ -15,14 +16,9 @@ const MOST_SCRATCH = 2 ** 26;
 /** Runs of 64 elements. */
 const runsOf = (d: number) => Math.max(1, Math.ceil(d / 64));
 
-/** Whether neighbouring threads of a row are sure to be in one subgroup. */
-function lanesOf({ subgroup }: GpuFacts, threads: number, lanes: number) {
-  return subgroup >= lanes && threads >= subgroup ? 'lanes-subgroup' : 'lanes-shared';
-}
-
 /** Blocks of all heads a few at a time, each pass over all of these. */
 function planBlocks(p: Fields<typeof PathBlocksParams>, { scratch }: PlanCall): Pass[] {
-  const wide = Math.ceil(p.dk / 4) * 4;
+  const wide = roundUp(p.dk, 4);
   const heads = p.kvHeads * p.group;
   const tile = BLOCK * wide * 4;
   const square = BLOCK * BLOCK * 4;
@@ -59,10 +55,10 @@ function planPath(p: Fields<typeof PathParams>, { items, facts, refuse }: PlanCa
   const TN = BLOCK / 4;
   for (const BM of [64, 32, 16, 8, 4]) {
     const NT = (BM / 4) * TN;
-    const lanes = lanesOf(facts, NT, TN);
+    const lanes = lanesPart(facts, NT, TN);
     const bytes = (DC + 1) * 64 * BM * 4 + (lanes === 'lanes-shared' ? NT * 16 : 0) + 64;
     if (bytes > facts.workgroupBytes || NT > facts.workgroupThreads) continue;
-    const wide = [p.dv, p.oStrideB, p.oStrideT, p.oStrideH, p.o / 4].every((n) => n % 4 === 0);
+    const wide = alignedRows(p.o, p.oStrideB, p.oStrideT, p.oStrideH, p.dv);
     return [
       {
         shader: 'path',
@@ -88,11 +84,11 @@ function planDeltaformer(p: Fields<typeof DeltaformerParams>, { items, facts, sc
     const TN = BM / 4;
     const NT = TN * TN;
     const VC = Math.max(1, Math.ceil(p.dv / BM));
-    const lanes = lanesOf(facts, NT, TN);
+    const lanes = lanesPart(facts, NT, TN);
     const shared = lanes === 'lanes-shared' ? NT * 16 : 0;
     const bytes = (DC * 64 + BM) * BM * 4 + 4 * VC * TN * 16 + shared + 64;
     if (bytes > facts.workgroupBytes || NT > facts.workgroupThreads) continue;
-    const wide = [p.dv, p.oStrideB, p.oStrideT, p.oStrideH, p.o / 4].every((n) => n % 4 === 0);
+    const wide = alignedRows(p.o, p.oStrideB, p.oStrideT, p.oStrideH, p.dv);
     const pass = {
       shader: 'deltaformer',
       parts: [lanes, wide ? 'output-wide' : 'output-words'],

@@ -11,7 +11,7 @@ import {
   SignsParams,
   SortLabelsParams,
 } from '../../generated/gpu-params.ts';
-import { gpuKernel, groupsOf, type Pass, type PlanCall } from '../kernel.ts';
+import { gpuKernel, groupsOf, type Pass, type PlanCall, roundUp } from '../kernel.ts';
 import { FLOAT_BYTES, THREADS, TILE_COLUMNS, tilesOf } from './select-tiles.ts';
 
 /** Bits of a digit. */
@@ -64,12 +64,12 @@ export const selectRows = {
     const lists = items / Math.ceil(p.length / p.blockRows);
     const constants = { X_TYPE: p.xType };
     if (p.signs === 0) {
-      const { TALL, rowTiles } = tilesOf(p.length, lists * p.rounds);
+      const { ROWS, rowTiles } = tilesOf(p.length, lists * p.rounds);
       const groups = lists * p.rounds * rowTiles;
-      return [{ shader: 'hash-nearest', groups, constants: { ...constants, TALL }, extra: { rowTiles } }];
+      return [{ shader: 'hash-nearest', groups, constants: { ...constants, ROWS }, extra: { rowTiles } }];
     }
     const columnTiles = Math.ceil((p.rounds * p.directions) / TILE_COLUMNS);
-    const { TALL, rowTiles } = tilesOf(p.length, lists * columnTiles);
+    const { ROWS, rowTiles } = tilesOf(p.length, lists * columnTiles);
     const words = columnTiles * 2;
     const space = scratch(lists * p.length * words * 4);
     const elements = lists * p.rounds * p.length;
@@ -77,7 +77,7 @@ export const selectRows = {
       {
         shader: 'hash-signs',
         groups: lists * rowTiles * columnTiles,
-        constants: { ...constants, TALL },
+        constants: { ...constants, ROWS },
         extra: { rowTiles, columnTiles, space },
       },
       { shader: 'hash-labels', groups: groupsOf(elements, THREADS), extra: { words, space, elements } },
@@ -85,16 +85,16 @@ export const selectRows = {
   }),
   nearest: gpuKernel(NearestParams, (p, { items, scratch }) => {
     const lists = items / Math.ceil(p.length / p.blockRows);
-    const elements = lists * Math.ceil(p.count / 8) * 8;
+    const elements = lists * roundUp(p.count, 8);
     const space = scratch(elements * FLOAT_BYTES);
-    const { TALL, rowTiles } = tilesOf(p.length, lists);
+    const { ROWS, rowTiles } = tilesOf(p.length, lists);
     const squares: Pass = { shader: 'half-squares', groups: groupsOf(elements, THREADS), extra: { space, elements } };
     return [
       ...(p.dot === 0 ? [squares] : []),
       {
         shader: 'nearest',
         groups: lists * rowTiles,
-        constants: { X_TYPE: p.xType, TALL },
+        constants: { X_TYPE: p.xType, ROWS },
         extra: { rowTiles, space },
       },
     ];

@@ -82,7 +82,7 @@ export const selectScores = {
       const some = Math.min(listsAtOnce, lists - firstList);
       for (let firstRow = 0; firstRow < p.rows; firstRow += rowsAtOnce) {
         const rowCount = Math.min(rowsAtOnce, p.rows - firstRow);
-        const { TALL, rowTiles } = tilesOf(rowCount, some * columnTiles);
+        const { ROWS, rowTiles } = tilesOf(rowCount, some * columnTiles);
         const LANES = lanesFor(p.columns);
         const lines = some * rowCount;
         const firstGroup = Math.floor(firstRow / p.rowGroup);
@@ -97,7 +97,7 @@ export const selectScores = {
           {
             shader: 'weight-scores',
             groups: some * rowTiles * columnTiles,
-            constants: { TALL, Q_TYPE: p.qType },
+            constants: { ROWS, Q_TYPE: p.qType },
             extra: { space, firstList, firstRow, rowCount, rowTiles, columnTiles },
           },
           {
@@ -122,11 +122,11 @@ function scores(
   lists: number,
 ): Pass {
   const columnTiles = Math.ceil(columns / TILE_COLUMNS);
-  const { TALL, rowTiles } = tilesOf(rows, lists * columnTiles);
+  const { ROWS, rowTiles } = tilesOf(rows, lists * columnTiles);
   return {
     shader,
     groups: lists * rowTiles * columnTiles,
-    constants: { TALL, Q_TYPE: qType },
+    constants: { ROWS, Q_TYPE: qType },
     extra: { rowTiles, columnTiles },
   };
 }

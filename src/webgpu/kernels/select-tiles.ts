@@ -12,11 +12,11 @@ export const TILE_COLUMNS = 64;
 /** Workgroups that keep a large GPU busy. */
 const MANY_GROUPS = 128;
 
-/** Whether tiles have 128 rows, or 64, and how many there are; `others` tiles lie beside each of them. */
-export function tilesOf(rows: number, others: number): { readonly TALL: boolean; readonly rowTiles: number } {
+/** Rows of a thread, 8 or 4, of which a tile has 16 times as many, and how many tiles there are; `others` tiles lie beside each of them. */
+export function tilesOf(rows: number, others: number): { readonly ROWS: number; readonly rowTiles: number } {
   const tall = Math.ceil(rows / 128);
-  const TALL = rows > 64 && tall * others >= MANY_GROUPS;
-  return { TALL, rowTiles: TALL ? tall : Math.ceil(rows / 64) };
+  if (rows > 64 && tall * others >= MANY_GROUPS) return { ROWS: 8, rowTiles: tall };
+  return { ROWS: 4, rowTiles: Math.ceil(rows / 64) };
 }
 
 /** Threads that go through n numbers together. */

@@ -21,12 +21,12 @@ var<workgroup> chunkRange: vec2i;
 // Vectors of w from column quad `quad` on of a row, and of the keys of a row of the state.
 fn erasing(unit: u32, quad: u32, row: u32) -> array<vec4f, RUN> {
   var x = array<vec4f, RUN>();
-  @unroll for (var n = 0u; n < 16u; n++) { x[n] = loadF4(wOf(unit) + (min(quad + n, kp() / 4u - 1u) * C + row) * 16u); }
+  @unroll-guarded for (var n = 0u; n < 16u; n++) { x[n] = loadF4(wOf(unit) + (min(quad + n, kp() / 4u - 1u) * C + row) * 16u); }
   return x;
 }
 fn writing(unit: u32, quad: u32, row: u32) -> array<vec4f, RUN> {
   var x = array<vec4f, RUN>();
-  @unroll for (var n = 0u; n < 16u; n++) { x[n] = loadF4(keysOf(unit) + (min(quad + n, C4 - 1u) * kp() + min(row, kp() - 1u)) * 16u); }
+  @unroll-guarded for (var n = 0u; n < 16u; n++) { x[n] = loadF4(keysOf(unit) + (min(quad + n, C4 - 1u) * kp() + min(row, kp() - 1u)) * 16u); }
   return x;
 }
 
@@ -60,7 +60,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let there = column < u32(p.dv);
   let dv = u32(p.dv);
   var s = array<vec4f, PARTS>();
-  @unroll for (var part = 0u; part < PARTS; part++) {
+  @unroll-guarded for (var part = 0u; part < PARTS; part++) {
     let d = part * C + row;
     var x = vec4f();
     if (there && d < u32(p.dk)) {
@@ -85,7 +85,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       let unit = unitAt(slot, head);
       let after = unitAt(min(slot + 1, last), head);
       var decay = array<f32, PARTS>();
-      @unroll for (var part = 0u; part < PARTS; part++) {
+      @unroll-guarded for (var part = 0u; part < PARTS; part++) {
         let d = part * C + row;
         state[d * HALVES + half] = s[part];
         if (d < kp()) {
@@ -100,7 +100,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
         let w = next;
         if (run + 1u < runs) { next = erasing(unit, (run + 1u) * RUN, row); } else { next = writing(unit, 0u, row); }
         let quads = min(RUN, kp() / 4u - run * RUN);
-        @unroll for (var m = 0u; m < 16u; m++) {
+        @unroll-guarded for (var m = 0u; m < 16u; m++) {
           if (m < quads) {
             let at = (run * RUN + m) * 4u * HALVES + half;
             u = fma(vec4f(-w[m].x), state[at], u);
@@ -120,11 +120,11 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
         }
       }
       workgroupBarrier();
-      @unroll for (var part = 0u; part < PARTS; part++) {
+      @unroll-guarded for (var part = 0u; part < PARTS; part++) {
         var x = s[part] * decay[part];
         let k = next;
         if (part + 1u < PARTS) { next = writing(unit, 0u, (part + 1u) * C + row); } else { next = erasing(after, 0u, row); }
-        @unroll for (var m = 0u; m < C4; m++) {
+        @unroll-guarded for (var m = 0u; m < C4; m++) {
           let at = m * 4u * HALVES + half;
           x = fma(vec4f(k[m].x), written[at], x);
           x = fma(vec4f(k[m].y), written[at + HALVES], x);
@@ -135,7 +135,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       }
     }
   }
-  @unroll for (var part = 0u; part < PARTS; part++) {
+  @unroll-guarded for (var part = 0u; part < PARTS; part++) {
     let d = part * C + row;
     if (there && d < u32(p.dk)) {
       let at = n * p.stateStrideN + head * p.stateStrideH + i32(d) * p.stateStrideK + i32(column);

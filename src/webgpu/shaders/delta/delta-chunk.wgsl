@@ -103,7 +103,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       var a = k;
       if (ERASES) { a = fourByFour(aRows, c, row, i32(d)); }
       let w = transpose(mat4x4f(a[0] * erased, a[1] * erased, a[2] * erased, a[3] * erased));
-      @unroll for (var e = 0u; e < 4u; e++) {
+      @unroll-guarded for (var e = 0u; e < 4u; e++) {
         let to = (n % 4u * 4u + e) * C4 + quad;
         slices[to] = k[e];
         slices[SLICE * C4 + to] = q[e];
@@ -114,7 +114,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       }
     }
     workgroupBarrier();
-    @unroll for (var d = 0u; d < 16u; d++) {
+    @unroll-guarded for (var d = 0u; d < 16u; d++) {
       let k = slices[d * C4 + tj];
       let q = slices[SLICE * C4 + d * C4 + ti];
       let a = slices[select(0u, 2u * SLICE * C4, ERASES) + d * C4 + ti];
@@ -132,13 +132,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let a = turned(a0, a1, a2, a3);
   let b = turned(b0, b1, b2, b3);
   let i = ti * 4u;
-  @unroll for (var e = 0u; e < 4u; e++) {
+  @unroll-guarded for (var e = 0u; e < 4u; e++) {
     let j = tj * 4u + e;
     let key = factors[j].x;
     let written = sums[j];
     var x = vec4f();
     var y = vec4f();
-    @unroll for (var r = 0u; r < 4u; r++) {
+    @unroll-guarded for (var r = 0u; r < 4u; r++) {
       let f = factors[i + r];
       let decay = between(sums[i + r], written);
       if (j <= i + r) { y[r] = decay * key * f.y; }

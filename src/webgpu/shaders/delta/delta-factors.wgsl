@@ -49,7 +49,7 @@ fn openFactors(c: DeltaChunk, head: i32, t: u32) {
 fn fourByFour(x: DeltaRows, c: DeltaChunk, row: u32, d: i32) -> mat4x4f {
   var y = mat4x4f();
   if (x.base == 0u || d >= p.dk) { return y; }
-  @unroll for (var r = 0u; r < 4u; r++) {
+  @unroll-guarded for (var r = 0u; r < 4u; r++) {
     if (i32(row + r) < c.length) { y[r] = deltaFour(x.kind, x.base, x.at + (c.start + i32(row + r)) * x.stride + d, p.dk - d); }
   }
   return transpose(y);

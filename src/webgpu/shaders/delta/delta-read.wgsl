@@ -32,7 +32,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let depth = kp() + C;
   var x = array<vec4f, LOADS>();
   var y = array<vec4f, LOADS>();
-  @unroll for (var n = 0u; n < LOADS; n++) {
+  @unroll-guarded for (var n = 0u; n < LOADS; n++) {
     let m = t + n * NT;
     x[n] = loadF4(left + m * 16u);
     y[n] = loadF4(unit + (m / C4 * dv + min((quad0 + m % C4) * 4u, dv - 4u)) * 4u);
@@ -43,20 +43,20 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var o3 = vec4f();
   for (var d = 0u; d < depth; d += SLICE) {
     workgroupBarrier();
-    @unroll for (var n = 0u; n < LOADS; n++) {
+    @unroll-guarded for (var n = 0u; n < LOADS; n++) {
       a[t + n * NT] = x[n];
       b[t + n * NT] = y[n];
     }
     workgroupBarrier();
     let next = min(d + SLICE, depth - SLICE);
-    @unroll for (var n = 0u; n < LOADS; n++) {
+    @unroll-guarded for (var n = 0u; n < LOADS; n++) {
       let m = t + n * NT;
       x[n] = loadF4(left + (next * C4 + m) * 16u);
       y[n] = loadF4(unit + ((next + m / C4) * dv + min((quad0 + m % C4) * 4u, dv - 4u)) * 4u);
     }
     // tokens behind a row's own are not seen
     if (d < kp() || d - kp() <= ti * 4u + 3u) {
-      @unroll for (var e = 0u; e < 16u; e++) {
+      @unroll-guarded for (var e = 0u; e < 16u; e++) {
         let q = a[e * C4 + ti];
         let v = b[e * C4 + tc];
         o0 = fma(vec4f(q.x), v, o0);

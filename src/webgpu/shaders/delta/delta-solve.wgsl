@@ -83,7 +83,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       }
       workgroupBarrier();
       if (j0 <= ti * 4u + 3u) {
-        @unroll for (var j = 0u; j < 16u; j++) {
+        @unroll-guarded for (var j = 0u; j < 16u; j++) {
           let l = tri[(j0 + j) * PITCH + ti];
           let x = slice[j * PITCH + tc];
           x0 = fma(vec4f(l.x), x, x0);

@@ -1,6 +1,6 @@
 //! params DeltaformerParams
 //! extra first: i32, count: i32, state: u32
-//! use group, storage, score-rules, row-end, sequence
+//! use group, storage, score-rules, row-end, sequence, key-scores
 //! const BM, TN, NT, DC, VC, OWN
 // DeltaFormer: u_i = v_i - beta_i sum_{j < i} softmax_{j < i}(scale q_i k_j) u_j,
 // o_i = sum_{j <= i} softmax_{j <= i}(scale q_i k_j) u_j.
@@ -87,15 +87,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       workgroupBarrier();
       let j0 = u32(other) * BM;
       let keys = p.kPack + ((keyHead + j0 / 64u) * dk * 64u + j0 % 64u + tn * 4u) * 4u;
-      var x = array<vec4f, 4>();
-      for (var d = 0u; d < dk; d++) {
-        let key = loadF4(keys + d * 256u);
-        let query = queries[d * BM4 + tm];
-        x[0] = fma(vec4f(query.x), key, x[0]);
-        x[1] = fma(vec4f(query.y), key, x[1]);
-        x[2] = fma(vec4f(query.z), key, x[2]);
-        x[3] = fma(vec4f(query.w), key, x[3]);
-      }
+      var x = keyScores(keys, dk, tm);
       if (other == block) {
         // a row's own score lies with the thread on the diagonal; rows of a thread are those of its keys there
         if (tm == tn) { solved[tm] = vec4f(x[0].x, x[1].y, x[2].z, x[3].w); }
@@ -103,10 +95,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
           x[r] = select(vec4f(HIDDEN), x[r], vec4u(tn * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(tm * 4u + r));
         }
       }
-      let most = lanesMax(
-        vec4f(
-          max(max(x[0].x, x[0].y), max(x[0].z, x[0].w)), max(max(x[1].x, x[1].y), max(x[1].z, x[1].w)),
-          max(max(x[2].x, x[2].y), max(x[2].z, x[2].w)), max(max(x[3].x, x[3].y), max(x[3].z, x[3].w))), t);
+      let most = mostOf(x, t);
       let reference = max(m, most);
       let rescale = exp2(max(m - reference, vec4f(-200.0)));
       m = reference;

@@ -1,6 +1,6 @@
 //! params PathParams
 //! extra subs: i32
-//! use group, score-rules, row-end, sequence
+//! use group, score-rules, row-end, sequence, key-scores
 //! const BM, TN, NT, DC, VC, BIASED
 // Causal softmax attention whose scores are q_i H_i H_{i-1} ... H_{j+1} k_j, H_t = I - beta_t w_t^T w_t.
 //
@@ -69,14 +69,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       for (var r = 0u; r < 4u; r++) { x[r] = loadF4(row + r * 256u); }
     } else {
       let keys = select(p.kPack, p.kBlock, block >= firstBlock) + packed * dk * 256u + tn * 16u;
-      for (var d = 0u; d < dk; d++) {
-        let key = loadF4(keys + d * 256u);
-        let query = queries[d * BM4 + tm];
-        x[0] = fma(vec4f(query.x), key, x[0]);
-        x[1] = fma(vec4f(query.y), key, x[1]);
-        x[2] = fma(vec4f(query.z), key, x[2]);
-        x[3] = fma(vec4f(query.w), key, x[3]);
-      }
+      x = keyScores(keys, dk, tm);
     }
     let j0 = block * 64 + i32(tn) * 4;
     if (BIASED) {
@@ -93,10 +86,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
         x[r] = select(vec4f(HIDDEN), x[r], vec4i(j0) + vec4i(0, 1, 2, 3) <= vec4i(min(i0 + i32(r), s.qLength - 1)));
       }
     }
-    let most = lanesMax(
-      vec4f(
-        max(max(x[0].x, x[0].y), max(x[0].z, x[0].w)), max(max(x[1].x, x[1].y), max(x[1].z, x[1].w)),
-        max(max(x[2].x, x[2].y), max(x[2].z, x[2].w)), max(max(x[3].x, x[3].y), max(x[3].z, x[3].w))), t);
+    let most = mostOf(x, t);
     let reference = max(m, most);
     let rescale = exp2(max(m - reference, vec4f(-200.0)));
     m = reference;

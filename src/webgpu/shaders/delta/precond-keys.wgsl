@@ -1,6 +1,6 @@
 //! params PrecondParams
 //! extra items: u32
-//! use group, storage
+//! use group, storage, element-place
 // Keys times a bounded power of their curvature: o = k e^(-ln x r / (1 + |r|)), r = ln(a + epsilon) - c.
 //
 //   k  any storage [B, T, H, d]  any strides, last axis contiguous
@@ -13,16 +13,11 @@
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
   let i = groupIndex(wg, grid) * 256u + t;
-  let row = i / u32(p.d);
-  let item = row / u32(p.heads);
-  if (item >= p.items) { return; }
-  let c = i32(i - row * u32(p.d));
-  let h = i32(row - item * u32(p.heads));
-  let b = i32(item) / p.length;
-  let time = i32(item) - b * p.length;
-  let k = loadAs(p.kType, p.k, b * p.kStrideB + time * p.kStrideT + h * p.kStrideH + c);
+  let at = placeOf(i, u32(p.d));
+  if (at.item >= p.items) { return; }
+  let k = loadAs(p.kType, p.k, offsetOf(at, p.kStrideB, p.kStrideT, p.kStrideH));
   var center = p.center;
-  if (p.c != 0u) { center = loadF(p.c + u32(h) * 4u); }
+  if (p.c != 0u) { center = loadF(p.c + u32(at.head) * 4u); }
   let r = log(loadF(p.a + i * 4u) + p.epsilon) - center;
   storeF(p.o + i * 4u, k * exp(-p.logX * (r / (1.0 + abs(r)))));
 }

@@ -1,6 +1,6 @@
 //! params PrecondParams
 //! extra items: u32
-//! use group, storage
+//! use group, storage, element-place
 // What the curvature of preconditioned delta rules, A_t = e^g_t A_{t-1} + beta_t k_t^2, is scanned from: terms = beta k^2, and gates = g for
 // every element.
 //
@@ -13,16 +13,11 @@
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
   let i = groupIndex(wg, grid) * 256u + t;
-  let row = i / u32(p.d);
-  let item = row / u32(p.heads);
-  if (item >= p.items) { return; }
-  let c = i32(i - row * u32(p.d));
-  let h = i32(row - item * u32(p.heads));
-  let b = i32(item) / p.length;
-  let time = i32(item) - b * p.length;
-  let k = loadAs(p.kType, p.k, b * p.kStrideB + time * p.kStrideT + h * p.kStrideH + c);
-  let beta = loadF(p.beta + u32(b * p.betaStrideB + time * p.betaStrideT + h * p.betaStrideH) * 4u);
+  let at = placeOf(i, u32(p.d));
+  if (at.item >= p.items) { return; }
+  let k = loadAs(p.kType, p.k, offsetOf(at, p.kStrideB, p.kStrideT, p.kStrideH));
+  let beta = loadF(p.beta + u32(rowOf(at, p.betaStrideB, p.betaStrideT, p.betaStrideH)) * 4u);
   storeF(p.terms + i * 4u, beta * k * k);
   // as bits: a gate may be -Infinity
-  storeU(p.gates + i * 4u, loadU(p.g + u32(b * p.gStrideB + time * p.gStrideT + h * p.gStrideH) * 4u));
+  storeU(p.gates + i * 4u, loadU(p.g + u32(rowOf(at, p.gStrideB, p.gStrideT, p.gStrideH)) * 4u));
 }

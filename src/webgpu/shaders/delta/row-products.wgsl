@@ -1,6 +1,6 @@
 //! params RowProductsParams
 //! extra items: u32
-//! use group, storage
+//! use group, storage, element-place
 // Rows times gates: o = base + factor x y.
 //
 //   x     any storage [B, T, H, d]  any strides, last axis contiguous
@@ -13,18 +13,11 @@
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
   let i = groupIndex(wg, grid) * 256u + t;
-  let row = i / u32(p.d);
-  let item = row / u32(p.heads);
-  if (item >= p.items) { return; }
-  let c = i32(i - row * u32(p.d));
-  let h = i32(row - item * u32(p.heads));
-  let b = i32(item) / p.length;
-  let time = i32(item) - b * p.length;
-  let yAt = b * p.yStrideB + time * p.yStrideT + h * p.yStrideH + select(c, 0, p.ySplat != 0);
+  let at = placeOf(i, u32(p.d));
+  if (at.item >= p.items) { return; }
+  let yAt = rowOf(at, p.yStrideB, p.yStrideT, p.yStrideH) + select(at.c, 0, p.ySplat != 0);
   let y = loadF(p.y + u32(yAt) * 4u);
-  var o = p.factor * loadAs(p.xType, p.x, b * p.xStrideB + time * p.xStrideT + h * p.xStrideH + c) * y;
-  if (p.base != 0u) {
-    o += loadAs(p.baseType, p.base, b * p.baseStrideB + time * p.baseStrideT + h * p.baseStrideH + c);
-  }
+  var o = p.factor * loadAs(p.xType, p.x, offsetOf(at, p.xStrideB, p.xStrideT, p.xStrideH)) * y;
+  if (p.base != 0u) { o += loadAs(p.baseType, p.base, offsetOf(at, p.baseStrideB, p.baseStrideT, p.baseStrideH)); }
   storeF(p.o + i * 4u, o);
 }

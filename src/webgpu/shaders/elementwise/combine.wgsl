@@ -1,6 +1,6 @@
 //! params CombineParams
 //! extra items: u32
-//! use group
+//! use group, element-place
 // Weighted sums of rows back at their tokens: o_t = sum_e weight_e x[row_e] over the entries of token t, zeros without any.
 //
 //   x        f32 [rows, H, d]      contiguous
@@ -12,20 +12,13 @@
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
-  let d = u32(p.d) / PIECE;
-  let i = groupIndex(wg, grid) * 256u + t;
-  let row = i / d;
-  let item = row / u32(p.heads);
-  if (item >= p.items) { return; }
-  let c = (i - row * d) * PIECE;
-  let h = row - item * u32(p.heads);
-  let batch = i32(item) / p.length;
-  let time = i32(item) - batch * p.length;
-  let last = loadU(p.offsets + item * 4u + 4u);
+  let at = placeOf(groupIndex(wg, grid) * 256u + t, u32(p.d) / PIECE);
+  if (at.item >= p.items) { return; }
+  let last = loadU(p.offsets + at.item * 4u + 4u);
   var sum = Piece(0.0);
-  for (var e = loadU(p.offsets + item * 4u); e < last; e++) {
-    let source = (loadU(p.entries + e * 8u) * u32(p.heads) + h) * u32(p.d) + c;
+  for (var e = loadU(p.offsets + at.item * 4u); e < last; e++) {
+    let source = (loadU(p.entries + e * 8u) * u32(p.heads) + u32(at.head)) * u32(p.d) + u32(at.c);
     sum += loadF(p.entries + e * 8u + 4u) * loadPiece(p.x + source * 4u);
   }
-  storePiece(p.o + (u32(batch * p.oStrideB + time * p.oStrideT + i32(h) * p.oStrideH) + c) * 4u, sum);
+  storePiece(p.o + u32(offsetOf(at, p.oStrideB, p.oStrideT, p.oStrideH)) * 4u, sum);
 }

@@ -10,7 +10,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let i = groupIndex(wg, grid) * 256u + t;
   if (i >= p.count) { return; }
   let bytes = bytesOfType(p.oType);
-  let at = p.o + elementsAt(i, vec3i(p.oStrideB, p.oStrideT, p.oStrideH)) * bytes;
+  let at = narrowPlace(i);
   if ((at & 3u) != p.byte) { return; }
   let mask = select(0xffffu, 0xffu, bytes == 1u) << (p.byte * 8u);
   let word = loadU(at & ~3u);

@@ -14,7 +14,7 @@
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
   let first = (groupIndex(wg, grid) * 256u + t) * EACH;
   if (first >= p.count) { return; }
-  let at = p.o + elementsAt(first, vec3i(p.oStrideB, p.oStrideT, p.oStrideH)) * (4u / EACH);
+  let at = narrowPlace(first);
   var word = 0u;
   for (var j = 0u; j < min(EACH, p.count - first); j++) { word |= narrowed(first + j) << (j * (32u / EACH)); }
   let missing = first + EACH - min(first + EACH, p.count);

@@ -1,6 +1,6 @@
 //! params OuterSumParams
 //! extra items: u32
-//! use group, storage
+//! use group, storage, element-place
 // Rows of heads from their factors: o_h = scale sum_r a_r[h] b_r.
 //
 //   a  [B, T, R, H]       f32, f16 or bf16; any strides, last axis contiguous
@@ -12,15 +12,10 @@
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
   let i = groupIndex(wg, grid) * 256u + t;
-  let row = i / u32(p.d);
-  let item = row / u32(p.heads);
-  if (item >= p.items) { return; }
-  let c = i32(i - row * u32(p.d));
-  let h = i32(row - item * u32(p.heads));
-  let batch = i32(item) / p.length;
-  let time = i32(item) - batch * p.length;
-  var a = batch * p.aStrideB + time * p.aStrideT + h;
-  var b = batch * p.bStrideB + time * p.bStrideT + c;
+  let at = placeOf(i, u32(p.d));
+  if (at.item >= p.items) { return; }
+  var a = at.batch * p.aStrideB + at.time * p.aStrideT + at.head;
+  var b = at.batch * p.bStrideB + at.time * p.bStrideT + at.c;
   var sum = 0.0;
   for (var r = 0; r < p.rank; r++) {
     sum = fma(loadAs(p.aType, p.a, a) * p.scale, loadAs(p.bType, p.b, b), sum);

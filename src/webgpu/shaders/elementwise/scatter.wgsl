@@ -1,6 +1,6 @@
 //! params ScatterParams
 //! extra items: u32
-//! use group
+//! use group, element-place
 // Rows back at chosen tokens, the opposite of gather: o[token_i] = x_i. Tokens that are not chosen stay as they are.
 //
 //   x     f32 [items, H, d]   contiguous
@@ -11,16 +11,9 @@
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
-  let d = u32(p.d) / PIECE;
   let i = groupIndex(wg, grid) * 256u + t;
-  let row = i / d;
-  let item = row / u32(p.heads);
-  if (item >= p.items) { return; }
-  let c = i32((i - row * d) * PIECE);
-  let h = i32(row - item * u32(p.heads));
-  let token = loadI(p.rows + item * 8u);
-  let batch = token / p.length;
-  let time = token - batch * p.length;
-  let to = u32(batch * p.oStrideB + time * p.oStrideT + h * p.oStrideH + c) * 4u;
-  storePiece(p.o + to, loadPiece(p.x + i * PIECE * 4u));
+  let at = placeOf(i, u32(p.d) / PIECE);
+  if (at.item >= p.items) { return; }
+  let to = offsetOf(atToken(at, loadI(p.rows + at.item * 8u)), p.oStrideB, p.oStrideT, p.oStrideH);
+  storePiece(p.o + u32(to) * 4u, loadPiece(p.x + i * PIECE * 4u));
 }

@@ -16,14 +16,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let row = i / d;
   let c = i - row * d;
   if (row >= p.rows) { return; }
-  let position = row / u32(p.heads);
-  let batch = position / u32(p.length);
-  let time = i32(position - batch * u32(p.length));
-  let head = i32(row - position * u32(p.heads));
-  let gateRow = i32(batch) * p.gateStrideB + time * p.gateStrideT + head * p.gateStrideH;
-  let tauRow = i32(batch) * p.tauStrideB + time * p.tauStrideT + head * p.tauStrideH;
-  let gate = loadF(p.gate + (u32(gateRow) + c) * 4u);
-  let tau = loadF(p.tau + (u32(tauRow) + c) * 4u);
+  let gate = loadF(p.gate + (rowOffset(row, p.gateStrideB, p.gateStrideT, p.gateStrideH) + c) * 4u);
+  let tau = loadF(p.tau + (rowOffset(row, p.tauStrideB, p.tauStrideT, p.tauStrideH) + c) * 4u);
   var power = exp2(clamp(tau * log2(max(gate, 1e-37)), -200.0, 127.0));
   if (gate == 0.0) { power = 0.0; }
   if (tau == 0.0) { power = 1.0; }

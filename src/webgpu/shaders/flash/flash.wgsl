@@ -102,11 +102,11 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       let c = (n % (DK / 4u)) * 4u;
       let m = n / (DK / 4u);
       var x = array<vec4f, 4>();
-      @unroll for (var e = 0u; e < 4u; e++) {
+      @unroll-guarded for (var e = 0u; e < 4u; e++) {
         let i = i32(m * 4u + e);
         if (i < rows && i32(c) < p.dk) { x[e] = loadF4(p.q + u32(qStart + i * p.qStrideT + i32(c)) * 4u) * factor; }
       }
-      @unroll for (var e = 0u; e < 4u; e++) { qTile[(c + e) * BM4 + m] = vec4f(x[0][e], x[1][e], x[2][e], x[3][e]); }
+      @unroll-guarded for (var e = 0u; e < 4u; e++) { qTile[(c + e) * BM4 + m] = vec4f(x[0][e], x[1][e], x[2][e], x[3][e]); }
     }
   } else {
     for (var n = t; n < DK * BM4; n += NT) {
@@ -133,7 +133,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var vNext: array<vec4f, LOADS>;
   if (steps > 0) {
     let place = placeOf(head, u32(min(tileAt(s, q0, group, 0), lastTile)));
-    @unroll for (var b = 0u; b < LOADS; b++) {
+    @unroll-guarded for (var b = 0u; b < LOADS; b++) {
       kNext[b] = keysOf(place, 0u, t + b * NT);
       vNext[b] = valuesOf(place, 0u, t + b * NT, width);
     }
@@ -150,22 +150,22 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     var y = array<vec4f, 4>();
     for (var chunk = 0u; chunk < KCH; chunk++) {
       workgroupBarrier();
-      @unroll for (var b = 0u; b < LOADS; b++) { if (t + b * NT < DC * BN4) { kTile[t + b * NT] = kNext[b]; } }
+      @unroll-guarded for (var b = 0u; b < LOADS; b++) { if (t + b * NT < DC * BN4) { kTile[t + b * NT] = kNext[b]; } }
       if (chunk == 0u) {
-        @unroll for (var b = 0u; b < LOADS; b++) { if (t + b * NT < BN * DC4) { vTile[t + b * NT] = vNext[b]; } }
+        @unroll-guarded for (var b = 0u; b < LOADS; b++) { if (t + b * NT < BN * DC4) { vTile[t + b * NT] = vNext[b]; } }
       }
       workgroupBarrier();
       let nextKeys = chunk + 1u < KCH;
-      @unroll for (var b = 0u; b < LOADS; b++) {
+      @unroll-guarded for (var b = 0u; b < LOADS; b++) {
         kNext[b] = keysOf(vec2u(select(after.x, place.x, nextKeys), select(after.y, place.y, nextKeys)), select(0u, chunk + 1u, nextKeys), t + b * NT);
       }
       if (chunk == 0u) {
-        @unroll for (var b = 0u; b < LOADS; b++) {
+        @unroll-guarded for (var b = 0u; b < LOADS; b++) {
           vNext[b] = valuesOf(select(after, place, vec2<bool>(VCH > 1u)), select(0u, 1u, VCH > 1u), t + b * NT, width);
         }
       }
       for (var d = 0u; d < DC; d += 4u) {
-        @unroll for (var e = 0u; e < 4u; e++) {
+        @unroll-guarded for (var e = 0u; e < 4u; e++) {
           let key = kTile[(d + e) * BN4 + tn];
           let query = qTile[(chunk * DC + d + e) * BM4 + tm];
           x[0] = fma(vec4f(query.x), key, x[0]);
@@ -174,7 +174,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
           x[3] = fma(vec4f(query.w), key, x[3]);
           if (SECOND) {
             let other = qTile[DK * BM4 + (chunk * DC + d + e) * BM4 + tm];
-            @unroll for (var r = 0u; r < 4u; r++) { y[r] = fma(vec4f(other[r]), key, y[r]); }
+            @unroll-guarded for (var r = 0u; r < 4u; r++) { y[r] = fma(vec4f(other[r]), key, y[r]); }
           }
         }
       }
@@ -182,8 +182,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
 
     let j0 = first + i32(tn) * 4;
     if (!PLAIN) {
-      @unroll for (var r = 0u; r < 4u; r++) {
-        @unroll for (var e = 0u; e < 4u; e++) {
+      @unroll-guarded for (var r = 0u; r < 4u; r++) {
+        @unroll-guarded for (var e = 0u; e < 4u; e++) {
           if (i0 + i32(r) < q0 + rows && j0 + i32(e) < s.kLength) {
             let i = i0 + i32(r);
             let j = j0 + i32(e);
@@ -197,15 +197,15 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     // the window of the first row begins, or that of the last ends, inside the tile; or it is not all of one piece
     if (!ALL_SEEN || first + i32(BN) > endKey(s, q0) || first < firstKey(s, q0 + rows - 1)) {
       let keys = vec4i(j0) + vec4i(0, 1, 2, 3);
-      @unroll for (var r = 0u; r < 4u; r++) {
+      @unroll-guarded for (var r = 0u; r < 4u; r++) {
         let i = min(i0 + i32(r), q0 + rows - 1);
         let inside = (keys >= vec4i(firstKey(s, i))) & (keys < vec4i(endKey(s, i)));
         x[r] = select(vec4f(HIDDEN), x[r], inside & bitsOf(s, h, q0, group, step, i, j0));
       }
     }
     if (SCORES) {
-      @unroll for (var r = 0u; r < 4u; r++) {
-        @unroll for (var e = 0u; e < 4u; e++) {
+      @unroll-guarded for (var r = 0u; r < 4u; r++) {
+        @unroll-guarded for (var e = 0u; e < 4u; e++) {
           let i = i0 + i32(r);
           let j = j0 + i32(e);
           if (i < q0 + rows && j < s.kLength) { keepScore(s, h, i, j, 2, select(x[r][e] * LN2, HIDDEN, isHidden(x[r][e]))); }
@@ -217,41 +217,41 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
         max(max(x[0].x, x[0].y), max(x[0].z, x[0].w)), max(max(x[1].x, x[1].y), max(x[1].z, x[1].w)),
         max(max(x[2].x, x[2].y), max(x[2].z, x[2].w)), max(max(x[3].x, x[3].y), max(x[3].z, x[3].w))), t);
     if (SKIP) {
-      @unroll for (var r = 0u; r < 4u; r++) { if (!isHidden(m[r]) && most[r] <= m[r] - p.skipBelow) { x[r] = vec4f(HIDDEN); } }
+      @unroll-guarded for (var r = 0u; r < 4u; r++) { if (!isHidden(m[r]) && most[r] <= m[r] - p.skipBelow) { x[r] = vec4f(HIDDEN); } }
     }
     let reference = max(m, most);
     let rescale = exp2(max(m - reference, vec4f(-200.0)));
     m = reference;
-    @unroll for (var r = 0u; r < 4u; r++) {
+    @unroll-guarded for (var r = 0u; r < 4u; r++) {
       // where nothing was seen yet all are hidden, and what is summed up is forgotten with the first that is seen
       x[r] = exp2(max(x[r] - m[r], vec4f(-200.0)));
       l[r] = l[r] * rescale[r] + (x[r].x + x[r].y) + (x[r].z + x[r].w);
-      @unroll for (var c = 0u; c < OUTS; c++) { acc[r][c] *= rescale[r]; }
+      @unroll-guarded for (var c = 0u; c < OUTS; c++) { acc[r][c] *= rescale[r]; }
       if (SECOND) {
         y[r] *= x[r];
         secondSum[r] = secondSum[r] * rescale[r] + (y[r].x + y[r].y) + (y[r].z + y[r].w);
-        @unroll for (var c = 0u; c < OUTS; c++) { second[r][c] *= rescale[r]; }
+        @unroll-guarded for (var c = 0u; c < OUTS; c++) { second[r][c] *= rescale[r]; }
       }
     }
     workgroupBarrier();
-    @unroll for (var e = 0u; e < 4u; e++) {
+    @unroll-guarded for (var e = 0u; e < 4u; e++) {
       kTile[(tn * 4u + e) * BM4 + tm] = vec4f(x[0][e], x[1][e], x[2][e], x[3][e]);
       if (SECOND) { kTile[(BN + tn * 4u + e) * BM4 + tm] = vec4f(y[0][e], y[1][e], y[2][e], y[3][e]); }
     }
       @unroll for (var chunk = 0u; chunk < VCH; chunk++) {
       workgroupBarrier();
       if (chunk > 0u) {
-        @unroll for (var b = 0u; b < LOADS; b++) { if (t + b * NT < BN * DC4) { vTile[t + b * NT] = vNext[b]; } }
+        @unroll-guarded for (var b = 0u; b < LOADS; b++) { if (t + b * NT < BN * DC4) { vTile[t + b * NT] = vNext[b]; } }
         workgroupBarrier();
         let more = chunk + 1u < VCH;
-        @unroll for (var b = 0u; b < LOADS; b++) {
+        @unroll-guarded for (var b = 0u; b < LOADS; b++) {
           vNext[b] = valuesOf(select(after, place, vec2<bool>(more)), select(0u, chunk + 1u, more), t + b * NT, width);
         }
       }
       for (var n = 0u; n < BN; n += 4u) {
-        @unroll for (var e = 0u; e < 4u; e++) {
+        @unroll-guarded for (var e = 0u; e < 4u; e++) {
           let weight = kTile[(n + e) * BM4 + tm];
-          @unroll for (var c = 0u; c < OC; c++) {
+          @unroll-guarded for (var c = 0u; c < OC; c++) {
             let value = vTile[(n + e) * DC4 + c * TN + tn];
             let to = chunk * OC + c;
             acc[0][to] = fma(vec4f(weight.x), value, acc[0][to]);
@@ -260,7 +260,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
             acc[3][to] = fma(vec4f(weight.w), value, acc[3][to]);
             if (SECOND) {
               let other = kTile[(BN + n + e) * BM4 + tm];
-              @unroll for (var r = 0u; r < 4u; r++) { second[r][to] = fma(vec4f(other[r]), value, second[r][to]); }
+              @unroll-guarded for (var r = 0u; r < 4u; r++) { second[r][to] = fma(vec4f(other[r]), value, second[r][to]); }
             }
           }
         }
@@ -272,7 +272,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (SECOND) { secondSum = lanesSum(secondSum, t); }
   let gain = select(1.0, loadF(p.outScale + u32(s.batch * p.outScaleStrideB + h) * 4u), p.outScale != 0u);
   var ends: array<RowEnd, 4>;
-  @unroll for (var r = 0u; r < 4u; r++) {
+  @unroll-guarded for (var r = 0u; r < 4u; r++) {
     let i = min(i0 + i32(r), q0 + rows - 1);
     ends[r] = closeRow(h, m[r], l[r], keyBiasBase(s, h, i));
     ends[r] = joinRow(ends[r], lseOf(s, h, i));
@@ -281,17 +281,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (p.lse != 0u && tn == 0u) {
     storeU4(p.lseTo + (group * BM + tm * 4u) * 4u, vec4u(lseBits(ends[0]), lseBits(ends[1]), lseBits(ends[2]), lseBits(ends[3])));
   }
-  // not written out, since the loop over the keys was seen to get fewer registers where this is; so of copies, which may leave registers
-  var sums = acc;
-  var secondSums = second;
-  for (var r = 0u; r < 4u; r++) {
+  @unroll-guarded for (var r = 0u; r < 4u; r++) {
     let i = i0 + i32(r);
     if (i < q0 + rows) {
       let o = p.o + u32(s.batch * p.oStrideB + (s.qStart + i) * p.oStrideT + h * p.oStrideH) * 4u;
       let direct = ends[r].inverse * gain;
-      @unroll for (var c = 0u; c < OUTS; c++) {
-        var x = sums[r][c] * direct;
-        if (SECOND) { x = x * (1.0 + secondSum[r] * ends[r].inverse) - secondSums[r][c] * direct; }
+      @unroll-guarded for (var c = 0u; c < OUTS; c++) {
+        var x = acc[r][c] * direct;
+        if (SECOND) { x = x * (1.0 + secondSum[r] * ends[r].inverse) - second[r][c] * direct; }
         let column = (c / OC) * DC + ((c % OC) * TN + tn) * 4u;
         storeRow(o, column, x, ends[r].keep);
       }

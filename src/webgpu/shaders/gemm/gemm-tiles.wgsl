@@ -123,7 +123,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       let lineA0 = line + (ty ^ (q * 2u));
       let lineA1 = line + ((ty + VECTORS / 2u) ^ (q * 2u));
       let lineB = line + tx;
-      @unroll for (var i = 0u; i < 4u; i++) {
+      @unroll-guarded for (var i = 0u; i < 4u; i++) {
         let a0 = tileA[lineA0 + i * VECTORS];
         let b0 = tileB[lineB + i * VECTORS];
         c00 = fma(vec4f(a0.x), b0, c00);

@@ -1,3 +1,4 @@
+//! use output-tile
 // Outputs of a chunk: o_i = sum_j A_ij v_j + q_i S, S the state that it begins with, and what own values add, over the denominator.
 //
 //   left    f32 [chunks][64 + kp][64]   of linear-prepare: A transposed, then the queries
@@ -7,8 +8,6 @@
 //
 // Group: 64 columns of a chunk and head, 128 threads; a thread has 8 x 4 outputs.
 
-var<workgroup> ls: array<vec4f, 256>;
-var<workgroup> rs: array<vec4f, 256>;
 var<workgroup> zs: array<f32, 16>;
 var<workgroup> owns: array<f32, 64>;
 var<workgroup> qSums: array<f32, 64>;
@@ -64,102 +63,56 @@ fn denominator(c: Chunk, i: u32, head: u32, sum: f32) -> f32 {
   }
 }
 
-struct Place {
-  c: Chunk,
-  head: u32,
-  // first column, and elements before the rows of the chunk's first token
-  v: i32,
-  vFirst: i32,
-  oFirst: i32,
-}
-
-// Writes four columns of row i.
-fn emit(place: Place, i: u32, product: vec4f) {
-  if (!has(place.c, i)) { return; }
-  let dv = u32(p.dv);
-  let v = u32(place.v);
-  var x = product;
+fn finished(tile: OutputTile, i: u32, products: vec4f) -> vec4f {
+  var x = products;
   if ((p.mode & 2) != 0 && (p.bonus != 0u || p.bonusScalar != 0u || p.skip != 0u)) {
-    x += owns[i] * row4(p.vType, p.v, place.vFirst + i32(i) * p.vStrideT, v, dv);
+    x += owns[i] * valueRow(tile.c, tile.vFirst, i, tile.v);
   }
   if (p.normalizer != 0) { x *= inverses[i / 4u][i & 3u]; }
-  put4(p.o + (u32(place.oFirst + i32(i) * p.oStrideT) + v) * 4u, 4u, x, min(4u, dv - v));
+  return x;
 }
 
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
   let group = groupIndex(wg, grid);
   if (group >= p.groups) { return; }
-  let tiles = (p.vp + 63u) / 64u;
-  let chunk = group / tiles;
-  let column = (group - chunk * tiles) * 64u;
-  let heads = u32(p.heads);
-  let head = chunk % heads;
-  let c = chunkAt(p.slot + chunk / heads);
+  let tile = outputTile(group, t);
+  let c = tile.c;
+  let head = tile.head;
+  let v = tile.v;
   let writes = (p.mode & 2) != 0;
   let owned = writes && (p.bonus != 0u || p.bonusScalar != 0u || p.skip != 0u);
-  let dv = u32(p.dv);
   if (t < 64u && has(c, t)) {
     if (owned) { owns[t] = ownFactor(c, t, head); }
     if (p.normalizer == 4) { qSums[t] = querySum(c, t, head); }
   }
-  let left = p.left + chunk * (CHUNK + p.kp) * 256u;
-  let state = p.states + select(c.sequence * heads + head, chunk, writes) * p.stateBytes;
-  let vFirst = c.batch * p.vStrideB + c.start * p.vStrideT + i32(head) * p.vStrideH;
-  let quad = t % 16u;
-  let token = t / 16u;
-  let v = column + quad * 4u;
-  var o0 = vec4f();
-  var o1 = vec4f();
-  var o2 = vec4f();
-  var o3 = vec4f();
-  var o4 = vec4f();
-  var o5 = vec4f();
-  var o6 = vec4f();
-  var o7 = vec4f();
+  let state = p.states + select(c.sequence * u32(p.heads) + head, tile.chunk, writes) * p.stateBytes;
+  let row = t / 16u;
   var sum = vec4f();
   let end = CHUNK + p.kp;
   for (var r0 = select(CHUNK, 0u, writes); r0 < end; r0 += 16u) {
-    let la = loadF4(left + r0 * 256u + t * 16u);
-    let lb = loadF4(left + r0 * 256u + t * 16u + 2048u);
+    let la = loadF4(tile.left + r0 * 256u + t * 16u);
+    let lb = loadF4(tile.left + r0 * 256u + t * 16u + 2048u);
     var ra = vec4f();
     var rb = vec4f();
     var z = 1.0;
     if (r0 < CHUNK) {
-      let j = r0 + token;
-      if (has(c, j)) { ra = row4(p.vType, p.v, vFirst + i32(j) * p.vStrideT, v, dv); }
-      if (has(c, j + 8u)) { rb = row4(p.vType, p.v, vFirst + i32(j + 8u) * p.vStrideT, v, dv); }
+      ra = valueRow(c, tile.vFirst, r0 + row, v);
+      rb = valueRow(c, tile.vFirst, r0 + row + 8u, v);
     } else {
       let k = r0 - CHUNK;
       if (v < p.vp) {
-        let at = state + ((k + token) * p.vp + v) * 4u;
+        let at = state + ((k + row) * p.vp + v) * 4u;
         ra = loadF4(at);
         rb = loadF4(at + p.vp * 32u);
       }
       if (p.normalizer != 0 && t < 16u) { z = loadF(state + (p.kp * p.vp + k + t) * 4u); }
     }
-    workgroupBarrier();
-    ls[t] = la;
-    ls[t + 128u] = lb;
-    rs[t] = ra;
-    rs[t + 128u] = rb;
+    shareTerms(t, la, lb, ra, rb);
     if (t < 16u) { zs[t] = z; }
-    workgroupBarrier();
-    for (var r = 0u; r < 16u; r += 1u) {
-      let lx = ls[r * 16u + token];
-      let ly = ls[r * 16u + token + 8u];
-      let rv = rs[r * 16u + quad];
-      o0 = fma(vec4f(lx.x), rv, o0);
-      o1 = fma(vec4f(lx.y), rv, o1);
-      o2 = fma(vec4f(lx.z), rv, o2);
-      o3 = fma(vec4f(lx.w), rv, o3);
-      o4 = fma(vec4f(ly.x), rv, o4);
-      o5 = fma(vec4f(ly.y), rv, o5);
-      o6 = fma(vec4f(ly.z), rv, o6);
-      o7 = fma(vec4f(ly.w), rv, o7);
-    }
+    addProducts(t);
     if (p.normalizer != 0 && t < 16u) {
-      for (var r = 0u; r < 16u; r += 1u) { sum = fma(ls[r * 16u + t], vec4f(zs[r]), sum); }
+      for (var r = 0u; r < 16u; r += 1u) { sum = fma(leftTile[r * 16u + t], vec4f(zs[r]), sum); }
     }
   }
   if (p.normalizer != 0 && t < 16u) {
@@ -172,15 +125,5 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     );
   }
   workgroupBarrier();
-  if (v >= dv) { return; }
-  let place = Place(c, head, i32(v), vFirst, c.batch * p.oStrideB + c.start * p.oStrideT + i32(head) * p.oStrideH);
-  let i = token * 4u;
-  emit(place, i, o0);
-  emit(place, i + 1u, o1);
-  emit(place, i + 2u, o2);
-  emit(place, i + 3u, o3);
-  emit(place, i + 32u, o4);
-  emit(place, i + 33u, o5);
-  emit(place, i + 34u, o6);
-  emit(place, i + 35u, o7);
+  writeOutputs(tile, t);
 }

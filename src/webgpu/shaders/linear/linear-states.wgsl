@@ -1,3 +1,3 @@
 //! params LinearParams
 //! extra slot: u32, perSequence: u32, kp: u32, vp: u32, stateBytes: u32, keys: u32, states: u32
-//! use group, storage, linear-slots, row4, linear-states-body
+//! use group, storage, linear-slots, linear-states-body

@@ -1,3 +1,4 @@
+//! use output-tile
 // Outputs of a chunk: o_i = sum_j A_ij v_j + sum_s scale_i[level of s] q_i S_s, over the states S_s of chunks of the call before it, by the
 // bits of its number, and the slots of the initial state.
 //
@@ -13,8 +14,6 @@
 const NODES = 24u;
 const INITIALS = 30u;
 
-var<workgroup> ls: array<vec4f, 256>;
-var<workgroup> rs: array<vec4f, 256>;
 // the sequence's tokens before the call, its first slot, the chunk's number; 0xffffffff in a free slot
 var<workgroup> wanted: array<u32, 3>;
 
@@ -24,31 +23,18 @@ fn scaleAt(c: Chunk, head: u32, i: u32, level: u32) -> f32 {
   return loadF(p.levelScales + (u32(row) + level) * 4u);
 }
 
-struct Place {
-  c: Chunk,
-  v: u32,
-  // elements before the row of the chunk's first token
-  first: i32,
-}
-
-// Writes four columns of row i.
-fn emit(place: Place, i: u32, x: vec4f) {
-  if (!has(place.c, i)) { return; }
-  let row = u32(place.first + i32(i) * p.oStrideT);
-  put4(p.o + (row + place.v) * 4u, 4u, x, min(4u, u32(p.dv) - place.v));
-}
+fn finished(tile: OutputTile, i: u32, products: vec4f) -> vec4f { return products; }
 
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
   let group = groupIndex(wg, grid);
   if (group >= p.groups) { return; }
-  let tiles = (p.vp + 63u) / 64u;
-  let chunk = group / tiles;
-  let column = (group - chunk * tiles) * 64u;
+  let tile = outputTile(group, t);
+  let c = tile.c;
+  let head = tile.head;
+  let v = tile.v;
   let heads = u32(p.heads);
-  let head = chunk % heads;
-  let slot = p.slot + chunk / heads;
-  let c = chunkAt(slot);
+  let slot = p.slot + tile.chunk / heads;
   if (t == 0u) {
     let tokens = positionsOf(c.sequence);
     let first = slotsOf(c.sequence).x;
@@ -67,20 +53,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
 
   let dv = u32(p.dv);
   let dk = u32(p.dk);
-  let left = p.left + chunk * (CHUNK + p.kp) * 256u;
-  let vFirst = c.batch * p.vStrideB + c.start * p.vStrideT + i32(head) * p.vStrideH;
-  let quad = t % 16u;
-  let token = t / 16u;
-  let v = column + quad * 4u;
-  let i = quad * 4u;
-  var o0 = vec4f();
-  var o1 = vec4f();
-  var o2 = vec4f();
-  var o3 = vec4f();
-  var o4 = vec4f();
-  var o5 = vec4f();
-  var o6 = vec4f();
-  var o7 = vec4f();
+  let row = t / 16u;
+  let i = t % 16u * 4u;
   for (var operand = 0u; operand <= NODES + INITIALS; operand += 1u) {
     var factors = vec4f(1.0);
     var state = 0u;
@@ -115,17 +89,17 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       );
       state = ((c.sequence * heads + head) * u32(p.slotsIn) + bit) * dk * dv;
     }
-    let rowsAt = left + select(CHUNK * 256u, 0u, operand == 0u);
+    let rowsAt = tile.left + select(CHUNK * 256u, 0u, operand == 0u);
     for (var r0 = 0u; r0 < rows; r0 += 16u) {
       let la = loadF4(rowsAt + r0 * 256u + t * 16u) * factors;
       let lb = loadF4(rowsAt + r0 * 256u + t * 16u + 2048u) * factors;
       var ra = vec4f();
       var rb = vec4f();
-      let ja = r0 + token;
+      let ja = r0 + row;
       let jb = ja + 8u;
       if (operand == 0u) {
-        if (has(c, ja)) { ra = row4(p.vType, p.v, vFirst + i32(ja) * p.vStrideT, v, dv); }
-        if (has(c, jb)) { rb = row4(p.vType, p.v, vFirst + i32(jb) * p.vStrideT, v, dv); }
+        ra = valueRow(c, tile.vFirst, ja, v);
+        rb = valueRow(c, tile.vFirst, jb, v);
       } else if (isNode) {
         if (v < p.vp) {
           ra = loadF4(state + (ja * p.vp + v) * 4u);
@@ -135,36 +109,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
         if (ja < dk) { ra = row4(0, p.stateIn, i32(state + ja * dv), v, dv); }
         if (jb < dk) { rb = row4(0, p.stateIn, i32(state + jb * dv), v, dv); }
       }
-      workgroupBarrier();
-      ls[t] = la;
-      ls[t + 128u] = lb;
-      rs[t] = ra;
-      rs[t + 128u] = rb;
-      workgroupBarrier();
-      for (var r = 0u; r < 256u; r += 16u) {
-        let lx = ls[r + token];
-        let ly = ls[r + token + 8u];
-        let rv = rs[r + quad];
-        o0 = fma(vec4f(lx.x), rv, o0);
-        o1 = fma(vec4f(lx.y), rv, o1);
-        o2 = fma(vec4f(lx.z), rv, o2);
-        o3 = fma(vec4f(lx.w), rv, o3);
-        o4 = fma(vec4f(ly.x), rv, o4);
-        o5 = fma(vec4f(ly.y), rv, o5);
-        o6 = fma(vec4f(ly.z), rv, o6);
-        o7 = fma(vec4f(ly.w), rv, o7);
-      }
+      shareTerms(t, la, lb, ra, rb);
+      addProducts(t);
     }
   }
-  if (v >= dv) { return; }
-  let place = Place(c, v, c.batch * p.oStrideB + c.start * p.oStrideT + i32(head) * p.oStrideH);
-  let row = token * 4u;
-  emit(place, row, o0);
-  emit(place, row + 1u, o1);
-  emit(place, row + 2u, o2);
-  emit(place, row + 3u, o3);
-  emit(place, row + 32u, o4);
-  emit(place, row + 33u, o5);
-  emit(place, row + 34u, o6);
-  emit(place, row + 35u, o7);
+  writeOutputs(tile, t);
 }

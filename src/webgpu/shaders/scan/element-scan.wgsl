@@ -1,5 +1,5 @@
 //! params ScanParams
-//! use group, segment, small-differences
+//! use group, segment, softplus, one-less-exp
 //! const LANES, GATED
 // h_t = a_t h_{t-1} + x_t, o = h: with a_t = e^{g_t}, or (GATED) with the gates of a real-gated linear recurrent unit.
 //
@@ -21,23 +21,20 @@ var<workgroup> ends: array<vec2f, 512>;
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
   let group = groupIndex(wg, grid);
   if (group >= p.groups) { return; }
-  let channels = u32(p.channels);
-  let columns = (channels + LANES - 1u) / LANES;
-  let index = group / columns;
+  let index = segmentIndex(group, LANES);
   let segment = segmentAt(p.segments, index, t);
-  let lane = t % LANES;
-  let time = t / LANES;
-  let channel = (group - index * columns) * LANES + lane;
-  let inside = channel < channels;
+  let own = channelAt(group, LANES, t, segment.row);
+  let channels = u32(p.channels);
+  let channel = own.channel;
+  let time = own.time;
   let stride = channels * 4u;
-  let start = (segment.row * channels + channel) * 4u;
   var carry = 0.0;
   var rate = 0.0;
   var forgets = false;
-  if (inside) {
+  if (own.inside) {
     if (p.initial != 0u && segment.initial >= 0) { carry = loadF(p.initial + (u32(segment.initial) * channels + channel) * 4u); }
     if (GATED) {
-      rate = -p.c * softplusOf(loadF(p.recurrentParam + channel * 4u));
+      rate = -p.c * softplus(loadF(p.recurrentParam + channel * 4u));
       forgets = p.reset != 0 && time == 0u && segmentIsFirst(p.segments, index);
     }
   }
@@ -49,8 +46,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var a: array<f32, STEPS>;
   for (var k = 0u; k < STEPS; k += 1u) {
     let token = time * STEPS + k;
-    if (inside && token < segment.length) {
-      let at = start + token * stride;
+    if (own.inside && token < segment.length) {
+      let at = own.start + token * stride;
       nextX[k] = loadF(p.x + at);
       nextG[k] = loadF(p.g + at);
       if (GATED) { nextI[k] = loadF(p.inputGate + at); }
@@ -64,7 +61,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       let token = begin + time * STEPS + k;
       var factor = 1.0;
       var enters = 0.0;
-      if (inside && token < segment.length) {
+      if (own.inside && token < segment.length) {
         if (GATED) {
           let exponent = rate * nextG[k];
           factor = exp(clamp(exponent, -200.0, 88.0));
@@ -86,8 +83,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     ends[turn + t] = vec2f(decay, local);
     for (var k = 0u; k < STEPS; k += 1u) {
       let token = begin + CHUNK + time * STEPS + k;
-      if (inside && token < segment.length) {
-        let at = start + token * stride;
+      if (own.inside && token < segment.length) {
+        let at = own.start + token * stride;
         nextX[k] = loadF(p.x + at);
         nextG[k] = loadF(p.g + at);
         if (GATED) { nextI[k] = loadF(p.inputGate + at); }
@@ -101,7 +98,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
         h = carry;
         running = product;
       }
-      let end = ends[turn + j * LANES + lane];
+      let end = ends[turn + j * LANES + own.lane];
       carry = end.x * carry + end.y;
       product = min(product * end.x, MOST);
     }
@@ -109,12 +106,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       let token = begin + time * STEPS + k;
       h = a[k] * h + x[k];
       running = min(running * a[k], MOST);
-      if (inside && token < segment.length) {
-        storeF(p.o + start + token * stride, h);
-        if (p.running != 0u) { storeF(p.running + start + token * stride, running); }
+      if (own.inside && token < segment.length) {
+        storeF(p.o + own.start + token * stride, h);
+        if (p.running != 0u) { storeF(p.running + own.start + token * stride, running); }
       }
     }
     turn = 256u - turn;
   }
-  if (inside && time == 0u) { storeF(p.final_ + (segment.state * channels + channel) * 4u, carry); }
+  if (own.inside && time == 0u) { storeF(p.final_ + (segment.state * channels + channel) * 4u, carry); }
 }

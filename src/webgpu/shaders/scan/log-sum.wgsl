@@ -1,5 +1,5 @@
 //! params LogSumParams
-//! use group, segment, special, small-differences
+//! use group, segment, special, join-weights
 // Running logarithm of a sum of exponentials, kept as m + ln s, and the gates that normalise such a sum.
 //
 //   tensors as of the kernel logSum; any of o, decay and w may be x
@@ -8,16 +8,13 @@
 
 const STEPS = 8u;
 const CHUNK = 16u * STEPS;
-const EMPTY = -1e38;
 
 var<workgroup> ends: array<vec2f, 512>;
 
 // m and s with another sum: (m', s e^{m - m'} + s2 e^{m2 - m'}).
 fn added(s: vec2f, other: vec2f) -> vec2f {
-  let ahead = other.x - s.x;
-  let weight = exp(-min(abs(ahead), 200.0));
-  let newer = ahead > 0.0;
-  return vec2f(max(s.x, other.x), select(1.0, weight, newer) * s.y + select(weight, 1.0, newer) * other.y);
+  let weights = joinWeights(other.x - s.x);
+  return vec2f(max(s.x, other.x), weights.x * s.y + weights.y * other.y);
 }
 
 fn storeLog(at: u32, s: vec2f) {
@@ -28,18 +25,14 @@ fn storeLog(at: u32, s: vec2f) {
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
   let group = groupIndex(wg, grid);
   if (group >= p.groups) { return; }
+  let segment = segmentAt(p.segments, segmentIndex(group, 16u), t);
+  let own = channelAt(group, 16u, t, segment.row);
   let channels = u32(p.channels);
-  let columns = (channels + 15u) / 16u;
-  let index = group / columns;
-  let segment = segmentAt(p.segments, index, t);
-  let lane = t & 15u;
-  let time = t >> 4u;
-  let channel = (group - index * columns) * 16u + lane;
-  let inside = channel < channels;
+  let channel = own.channel;
+  let time = own.time;
   let stride = channels * 4u;
-  let start = (segment.row * channels + channel) * 4u;
   var carry = vec2f(EMPTY, 0.0);
-  if (inside && p.initial != 0u && segment.initial >= 0) {
+  if (own.inside && p.initial != 0u && segment.initial >= 0) {
     let z = loadF(p.initial + (u32(segment.initial) * channels + channel) * 4u);
     if (!isNegativeInfinity(z) && z > EMPTY) { carry = vec2f(z, 1.0); }
   }
@@ -50,8 +43,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     var local = vec2f(EMPTY, 0.0);
     for (var k = 0u; k < STEPS; k += 1u) {
       x[k] = vec2f(EMPTY, 0.0);
-      if (inside && first + k < segment.length) {
-        let element = loadF(p.x + start + (first + k) * stride);
+      if (own.inside && first + k < segment.length) {
+        let element = loadF(p.x + own.start + (first + k) * stride);
         if (!isNegativeInfinity(element)) { x[k] = vec2f(element, 1.0); }
       }
       local = added(local, x[k]);
@@ -61,11 +54,11 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     var state = carry;
     for (var j = 0u; j < 16u; j += 1u) {
       if (j == time) { state = carry; }
-      carry = added(carry, ends[turn + j * 16u + lane]);
+      carry = added(carry, ends[turn + j * 16u + own.lane]);
     }
     for (var k = 0u; k < STEPS; k += 1u) {
-      if (inside && first + k < segment.length) {
-        let at = start + (first + k) * stride;
+      if (own.inside && first + k < segment.length) {
+        let at = own.start + (first + k) * stride;
         let next = added(state, x[k]);
         if (p.o != 0u) { storeLog(p.o + at, next); }
         if (p.decay != 0u) {
@@ -83,5 +76,5 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     }
     turn = 256u - turn;
   }
-  if (inside && time == 0u) { storeLog(p.final_ + (segment.state * channels + channel) * 4u, carry); }
+  if (own.inside && time == 0u) { storeLog(p.final_ + (segment.state * channels + channel) * 4u, carry); }
 }

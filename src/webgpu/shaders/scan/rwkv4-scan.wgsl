@@ -1,5 +1,5 @@
 //! params Rwkv4Params
-//! use group, segment
+//! use group, segment, join-weights
 // RWKV-4's weighted average, sums relative to a running maximum m.
 //
 //   tensors as of the kernel rwkv4
@@ -9,39 +9,30 @@
 
 const STEPS = 8u;
 const CHUNK = 16u * STEPS;
-const EMPTY = -1e38;
 
 var<workgroup> ends: array<vec4f, 512>;
 
 // State `s`, faded by `fade` (at most 0), with `add` behind it.
 fn joined(s: vec3f, fade: f32, add: vec3f) -> vec3f {
   let faded = max(s.z + fade, EMPTY);
-  let ahead = add.z - faded;
-  let weight = exp(-min(abs(ahead), 200.0));
-  let newer = ahead > 0.0;
-  let old = select(1.0, weight, newer);
-  let fresh = select(weight, 1.0, newer);
-  return vec3f(old * s.x + fresh * add.x, old * s.y + fresh * add.y, max(faded, add.z));
+  let weights = joinWeights(add.z - faded);
+  return vec3f(weights.x * s.xy + weights.y * add.xy, max(faded, add.z));
 }
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
   let group = groupIndex(wg, grid);
   if (group >= p.groups) { return; }
+  let segment = segmentAt(p.segments, segmentIndex(group, 16u), t);
+  let own = channelAt(group, 16u, t, segment.row);
   let channels = u32(p.channels);
-  let columns = (channels + 15u) / 16u;
-  let index = group / columns;
-  let segment = segmentAt(p.segments, index, t);
-  let lane = t & 15u;
-  let time = t >> 4u;
-  let channel = (group - index * columns) * 16u + lane;
-  let inside = channel < channels;
+  let channel = own.channel;
+  let time = own.time;
   let stride = channels * 4u;
-  let start = (segment.row * channels + channel) * 4u;
   var carry = vec3f(0.0, 0.0, EMPTY);
   var fade = 0.0;
   var bonus = 0.0;
-  if (inside) {
+  if (own.inside) {
     fade = -exp(clamp(loadF(p.w + channel * 4u), -200.0, 80.0));
     bonus = loadF(p.u + channel * 4u);
     if (p.initial != 0u && segment.initial >= 0) {
@@ -55,9 +46,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var value: array<f32, STEPS>;
   for (var k = 0u; k < STEPS; k += 1u) {
     let token = time * STEPS + k;
-    if (inside && token < segment.length) {
-      nextK[k] = loadF(p.k + start + token * stride);
-      nextV[k] = loadF(p.v + start + token * stride);
+    if (own.inside && token < segment.length) {
+      nextK[k] = loadF(p.k + own.start + token * stride);
+      nextV[k] = loadF(p.v + own.start + token * stride);
     }
   }
   var turn = 0u;
@@ -68,7 +59,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     for (var k = 0u; k < STEPS; k += 1u) {
       key[k] = nextK[k];
       value[k] = nextV[k];
-      if (inside && first + k < segment.length) {
+      if (own.inside && first + k < segment.length) {
         local = joined(local, fade, vec3f(value[k], 1.0, key[k]));
         count += 1.0;
       }
@@ -76,29 +67,29 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     ends[turn + t] = vec4f(local, count);
     for (var k = 0u; k < STEPS; k += 1u) {
       let token = first + CHUNK + k;
-      if (inside && token < segment.length) {
-        nextK[k] = loadF(p.k + start + token * stride);
-        nextV[k] = loadF(p.v + start + token * stride);
+      if (own.inside && token < segment.length) {
+        nextK[k] = loadF(p.k + own.start + token * stride);
+        nextV[k] = loadF(p.v + own.start + token * stride);
       }
     }
     workgroupBarrier();
     var state = carry;
     for (var j = 0u; j < 16u; j += 1u) {
       if (j == time) { state = carry; }
-      let end = ends[turn + j * 16u + lane];
+      let end = ends[turn + j * 16u + own.lane];
       if (end.w > 0.0) { carry = joined(carry, fade * end.w, end.xyz); }
     }
     for (var k = 0u; k < STEPS; k += 1u) {
       let token = first + k;
-      if (inside && token < segment.length) {
+      if (own.inside && token < segment.length) {
         let seen = joined(state, 0.0, vec3f(value[k], 1.0, key[k] + bonus));
-        storeF(p.o + start + token * stride, seen.x / seen.y);
+        storeF(p.o + own.start + token * stride, seen.x / seen.y);
         state = joined(state, fade, vec3f(value[k], 1.0, key[k]));
       }
     }
     turn = 256u - turn;
   }
-  if (inside && time == 0u) {
+  if (own.inside && time == 0u) {
     let at = (segment.state * channels + channel) * 4u;
     storeF(p.final_ + at, carry.x);
     storeF(p.finalDen + at, carry.y);

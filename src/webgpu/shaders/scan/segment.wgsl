@@ -13,3 +13,24 @@ fn segmentAt(table: u32, index: u32, t: u32) -> SegmentOf {
 
 // Whether a sequence begins with it.
 fn segmentIsFirst(table: u32, index: u32) -> bool { return loadI(table + index * 20u + 16u) != 0; }
+
+// Number of the segment of a workgroup, of which each has `lanes` channels.
+fn segmentIndex(group: u32, lanes: u32) -> u32 { return group / ((u32(p.channels) + lanes - 1u) / lanes); }
+
+struct ChannelOf {
+  // place among the workgroup's channels, and among the threads of a channel
+  lane: u32,
+  time: u32,
+  channel: u32,
+  inside: bool,
+  // bytes before the element of the segment's first token
+  start: u32,
+}
+
+// The channel of a thread, in a segment that begins with row `row`.
+fn channelAt(group: u32, lanes: u32, t: u32, row: u32) -> ChannelOf {
+  let channels = u32(p.channels);
+  let lane = t % lanes;
+  let channel = (group % ((channels + lanes - 1u) / lanes)) * lanes + lane;
+  return ChannelOf(lane, t / lanes, channel, channel < channels, (row * channels + channel) * 4u);
+}

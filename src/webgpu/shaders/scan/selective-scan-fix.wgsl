@@ -10,15 +10,15 @@
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
   let group = groupIndex(wg, grid);
   if (group >= p.groups) { return; }
-  let channels = u32(p.channels);
-  let n = u32(p.n);
-  let columns = (channels + 15u) / 16u;
-  let index = group / columns;
+  let index = segmentIndex(group, 16u);
   let segment = segmentAt(p.segments, index, t);
-  let channel = (group - index * columns) * 16u + (t & 15u);
-  if (channel >= channels || segmentIsFirst(p.segments, index)) { return; }
+  let own = channelAt(group, 16u, t, segment.row);
+  if (!own.inside || segmentIsFirst(p.segments, index)) { return; }
+  let channels = u32(p.channels);
+  let channel = own.channel;
+  let n = u32(p.n);
   let states = p.initial + (segment.state * channels + channel) * n * 4u;
-  for (var token = t >> 4u; token < segment.length; token += 16u) {
+  for (var token = own.time; token < segment.length; token += 16u) {
     let row = segment.row + token;
     let at = (row * channels + channel) * 4u;
     let sum = loadF(p.running + at) * LOG2E;

@@ -1,5 +1,5 @@
 //! params SelectiveScanParams
-//! use group, segment, special, small-differences
+//! use group, segment, special, softplus, put-words
 //! const QUADS, STEPS
 // Selective state-space scan: h_t = e^{dt A} h_{t-1} + dt u B_t, o_t = (C_t h_t + D u_t) silu(z_t).
 //
@@ -28,30 +28,7 @@ var<workgroup> decays: array<vec4f, 256>;
 var<workgroup> locals: array<vec4f, 256>;
 
 // Four states of a row that begins at `row`, zeros behind the n-th.
-fn states4(row: u32, state: u32, n: u32) -> vec4f {
-  var x = vec4f();
-  if (state < n) { x.x = loadF(row + state * 4u); }
-  if (state + 1u < n) { x.y = loadF(row + state * 4u + 4u); }
-  if (state + 2u < n) { x.z = loadF(row + state * 4u + 8u); }
-  if (state + 3u < n) { x.w = loadF(row + state * 4u + 12u); }
-  return x;
-}
-
-fn channel4(base: u32, at: u32, stride: u32, left: u32) -> vec4f {
-  var x = vec4f();
-  if (left > 0u) { x.x = loadF(base + at); }
-  if (left > 1u) { x.y = loadF(base + at + stride); }
-  if (left > 2u) { x.z = loadF(base + at + 2u * stride); }
-  if (left > 3u) { x.w = loadF(base + at + 3u * stride); }
-  return x;
-}
-
-fn store4(base: u32, at: u32, stride: u32, left: u32, x: vec4f) {
-  if (left > 0u) { storeF(base + at, x.x); }
-  if (left > 1u) { storeF(base + at + stride, x.y); }
-  if (left > 2u) { storeF(base + at + 2u * stride, x.z); }
-  if (left > 3u) { storeF(base + at + 3u * stride, x.w); }
-}
+fn states4(row: u32, state: u32, n: u32) -> vec4f { return get4(row + state * 4u, 4u, n - min(n, state)); }
 
 fn silu4(z: vec4f) -> vec4f { return z / (vec4f(1.0) + exp(min(-z, vec4f(88.0)))); }
 
@@ -59,19 +36,18 @@ fn silu4(z: vec4f) -> vec4f { return z / (vec4f(1.0) + exp(min(-z, vec4f(88.0)))
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
   let group = groupIndex(wg, grid);
   if (group >= p.groups) { return; }
-  let channels = u32(p.channels);
-  let n = u32(p.n);
-  let columns = (channels + 15u) / 16u;
-  let index = group / columns;
-  let segment = segmentAt(p.segments, index, t);
+  let segment = segmentAt(p.segments, segmentIndex(group, 16u), t);
+  let own = channelAt(group, 16u, t, segment.row);
   let length = segment.length;
-  let lane = t & 15u;
+  let channels = u32(p.channels);
+  let channel = own.channel;
+  let inside = own.inside;
+  let start = own.start;
+  let lane = own.lane;
+  let n = u32(p.n);
   let quad = (t >> 4u) % QUADS;
   let time = t / (16u * QUADS);
-  let channel = (group - index * columns) * 16u + lane;
-  let inside = channel < channels;
   let stride = channels * 4u;
-  let start = (segment.row * channels + channel) * 4u;
   // the four tokens of a channel that this thread brings in and writes
   let place = t >> 4u;
   let brings = inside && place < CHUNK / 4u;
@@ -99,9 +75,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     if (brings) {
       let left = length - min(length, place * 4u);
       let at = start + place * 4u * stride;
-      delta = channel4(p.delta, at, stride, left);
-      u = channel4(p.u, at, stride, left);
-      if (p.z != 0u) { z = channel4(p.z, at, stride, left); }
+      delta = get4(p.delta + at, stride, left);
+      u = get4(p.u + at, stride, left);
+      if (p.z != 0u) { z = get4(p.z + at, stride, left); }
     }
     for (var i = 0u; i < LOADS; i += 1u) {
       let place4 = t + i * 256u;
@@ -120,7 +96,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       let zNow = z;
       if (brings) {
         dt = delta + bias;
-        if (p.softplus != 0) { dt = vec4f(softplusOf(dt.x), softplusOf(dt.y), softplusOf(dt.z), softplusOf(dt.w)); }
+        if (p.softplus != 0) { dt = vec4f(softplus(dt.x), softplus(dt.y), softplus(dt.z), softplus(dt.w)); }
         // tokens behind the last one change nothing
         dt = select(vec4f(), dt, vec4u(left) > vec4u(0u, 1u, 2u, 3u));
         tile[t] = dt;
@@ -141,9 +117,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       if (brings) {
         let nextLeft = left - min(left, CHUNK);
         let nextAt = at + CHUNK * stride;
-        delta = channel4(p.delta, nextAt, stride, nextLeft);
-        u = channel4(p.u, nextAt, stride, nextLeft);
-        if (p.z != 0u) { z = channel4(p.z, nextAt, stride, nextLeft); }
+        delta = get4(p.delta + nextAt, stride, nextLeft);
+        u = get4(p.u + nextAt, stride, nextLeft);
+        if (p.z != 0u) { z = get4(p.z + nextAt, stride, nextLeft); }
       }
       for (var i = 0u; i < LOADS; i += 1u) {
         let place4 = t + i * 256u;
@@ -206,12 +182,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       if (brings) {
         var out = vec4f();
         for (var q = 0u; q < QUADS; q += 1u) { out += tile[t * QUADS + q]; }
-        if (base > 0u) { out += channel4(p.o, at, stride, left); }
+        if (base > 0u) { out += get4(p.o + at, stride, left); }
         if (lastGroup) {
           out += skip * uNow;
           if (p.z != 0u) { out *= silu4(zNow); }
         }
-        store4(p.o, at, stride, left, out);
+        put4(p.o + at, stride, out, left);
       }
       if (p.running != 0u && base == 0u) {
         // sums of step sizes: the tile is gone, and a sum runs through all places of the chunk
@@ -223,7 +199,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
           if (j == place) { before = sumBefore; }
           sumBefore += tile[j * 16u + lane].w;
         }
-        if (brings) { store4(p.running, at, stride, left, tile[t] + before); }
+        if (brings) { put4(p.running + at, stride, tile[t] + before, left); }
       }
       workgroupBarrier();
     }

@@ -3,44 +3,34 @@
 
 const LEAST_SCORE = -3.4028234e38;
 
-var<private> best: array<f32, 8>;
-var<private> bestAt: array<u32, 8>;
+var<private> best: array<f32, ROWS>;
+var<private> bestAt: array<u32, ROWS>;
 var<workgroup> bestValues: array<f32, 256>;
 var<workgroup> bestColumns: array<u32, 256>;
 
 fn clearBest() {
-  for (var r = 0u; r < 8u; r += 1u) {
+  @unroll for (var r = 0u; r < ROWS; r++) {
     best[r] = LEAST_SCORE;
     bestAt[r] = 0u;
   }
 }
 
-fn offer(r: u32, value: f32, column: u32) {
-  if (value > best[r] || (value == best[r] && column < bestAt[r])) {
-    best[r] = value;
-    bestAt[r] = column;
-  }
-}
-
 // Component e of the thread's products, times a sign, less a number, is of a column.
 fn offerColumn(e: u32, column: u32, sign: f32, less: f32) {
-  offer(0u, s0[e] * sign - less, column);
-  offer(1u, s1[e] * sign - less, column);
-  offer(2u, s2[e] * sign - less, column);
-  offer(3u, s3[e] * sign - less, column);
-  if (TALL) {
-    offer(4u, s4[e] * sign - less, column);
-    offer(5u, s5[e] * sign - less, column);
-    offer(6u, s6[e] * sign - less, column);
-    offer(7u, s7[e] * sign - less, column);
+  @unroll for (var r = 0u; r < ROWS; r++) {
+    let value = products[r][e] * sign - less;
+    if (value > best[r] || (value == best[r] && column < bestAt[r])) {
+      best[r] = value;
+      bestAt[r] = column;
+    }
   }
 }
 
-// The column of the thread's row r; every thread takes part.
-fn bestOf(t: u32, r: u32) -> u32 {
+// The best column of the sixteen threads of a row, of which each has one; every thread takes part.
+fn bestOfRow(t: u32, ownValue: f32, ownColumn: u32) -> u32 {
   workgroupBarrier();
-  bestValues[t] = best[r];
-  bestColumns[t] = bestAt[r];
+  bestValues[t] = ownValue;
+  bestColumns[t] = ownColumn;
   workgroupBarrier();
   var value = LEAST_SCORE;
   var column = 0u;
@@ -51,4 +41,13 @@ fn bestOf(t: u32, r: u32) -> u32 {
     }
   }
   return column;
+}
+
+// Writes the columns of the tile's rows, of those that there are, from an address on.
+fn storeBest(t: u32, to: u32) {
+  @unroll for (var r = 0u; r < ROWS; r++) {
+    let column = bestOfRow(t, best[r], bestAt[r]);
+    let row = tileRow(t) + r;
+    if ((t & 15u) == 0u && row < rowsLeft) { storeU(to + row * 4u, column); }
+  }
 }

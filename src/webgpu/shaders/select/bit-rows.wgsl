@@ -1,9 +1,9 @@
+//! use lines
 // Rows of the bits a and b of BitsParams.
 
 fn bitRow(x: u32, strideB: i32, strideH: i32, strideR: i32, item: i32) -> u32 {
-  let list = item / p.rows;
-  let batch = list / p.lists;
-  return x + u32(batch * strideB + (list - batch * p.lists) * strideH + (item - list * p.rows) * strideR) * 4u;
+  let at = lineOf(item);
+  return x + u32(at.batch * strideB + at.head * strideH + at.row * strideR) * 4u;
 }
 
 fn aRow(item: i32) -> u32 { return bitRow(p.a, p.aStrideB, p.aStrideH, p.aStrideR, item); }

@@ -1,5 +1,5 @@
 //! params ChannelScoreParams
-//! use group, map-rows
+//! use group, map-rows, lines
 //! extra spans: u32
 // Products with keys over some channels alone, of keys that lie channel by channel.
 //
@@ -16,20 +16,17 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (g >= p.groups) { return; }
   let item = g / p.spans;
   let j = i32((g - item * p.spans) * 256u + t);
-  let list = i32(item) / p.rows;
-  let i = i32(item) - list * p.rows;
-  if (j >= visibleColumns(i)) { return; }
-  let batch = list / p.lists;
-  let head = list - batch * p.lists;
-  let h = head / p.group;
-  let token = batch * p.rows + i;
+  let at = lineOf(i32(item));
+  if (j >= visibleColumns(at.row)) { return; }
+  let h = at.head / p.group;
+  let token = at.batch * p.rows + at.row;
   let channels = p.channels + u32((token * (p.lists / p.group) + h) * p.r) * 4u;
-  let q = p.q + u32((token * p.lists + head) * p.d) * 4u;
-  let keys = p.kT + u32(batch * p.kStrideB + h * p.kStrideH + j) * 4u;
+  let q = p.q + u32((token * p.lists + at.head) * p.d) * 4u;
+  let keys = p.kT + u32(at.batch * p.kStrideB + h * p.kStrideH + j) * 4u;
   var sum = 0.0;
   for (var n = 0u; n < u32(p.r); n += 1u) {
     let c = loadU(channels + n * 4u);
     sum = fma(loadF(q + c * 4u), loadF(keys + c * u32(p.kStrideC) * 4u), sum);
   }
-  storeF(mapRow(list, i) + u32(j) * 4u, sum);
+  storeF(mapRow(at.list, at.row) + u32(j) * 4u, sum);
 }

@@ -1,5 +1,5 @@
 //! params CollisionParams
-//! use group, map-rows
+//! use group, map-rows, lines
 //! extra elements: u32
 // In how many tables the hash of a query is that of a key.
 //
@@ -15,18 +15,15 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (e >= p.elements) { return; }
   let line = i32(e) / p.columns;
   let j = i32(e) - line * p.columns;
-  let list = line / p.rows;
-  let i = line - list * p.rows;
-  if (j >= visibleColumns(i)) { return; }
-  let batch = list / p.lists;
-  let h = list - batch * p.lists;
-  var q = p.q + u32(list * p.tables * p.rows + i) * 4u;
-  var k = p.k + u32(batch * p.kStrideB + (h / p.group) * p.tables * p.kStrideL + j) * 4u;
+  let at = lineOf(line);
+  if (j >= visibleColumns(at.row)) { return; }
+  var q = p.q + u32(at.list * p.tables * p.rows + at.row) * 4u;
+  var k = p.k + u32(at.batch * p.kStrideB + (at.head / p.group) * p.tables * p.kStrideL + j) * 4u;
   var count = 0;
   for (var n = 0; n < p.tables; n += 1) {
     count += i32(loadU(q) == loadU(k));
     q += u32(p.rows) * 4u;
     k += u32(p.kStrideL) * 4u;
   }
-  storeF(mapRow(list, i) + u32(j) * 4u, f32(count));
+  storeF(mapRow(at.list, at.row) + u32(j) * 4u, f32(count));
 }

@@ -1,5 +1,5 @@
 //! params HammingParams
-//! use group, map-rows
+//! use group, map-rows, lines
 //! extra elements: u32
 // How many bits of signatures agree, less how many do not.
 //
@@ -15,12 +15,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (e >= p.elements) { return; }
   let line = i32(e) / p.columns;
   let j = i32(e) - line * p.columns;
-  let list = line / p.rows;
-  let i = line - list * p.rows;
-  if (j >= visibleColumns(i)) { return; }
-  let batch = list / p.lists;
-  let h = list - batch * p.lists;
-  let q = loadU(p.q + u32(batch * p.qStrideB + h * p.qStrideH + i * p.qStrideT) * 4u);
-  let k = loadU(p.k + u32(batch * p.kStrideB + (h / p.group) * p.kStrideH + j) * 4u);
-  storeF(mapRow(list, i) + u32(j) * 4u, f32(p.bits - 2 * i32(countOneBits(q ^ k))));
+  let at = lineOf(line);
+  if (j >= visibleColumns(at.row)) { return; }
+  let q = loadU(p.q + u32(at.batch * p.qStrideB + at.head * p.qStrideH + at.row * p.qStrideT) * 4u);
+  let k = loadU(p.k + u32(at.batch * p.kStrideB + (at.head / p.group) * p.kStrideH + j) * 4u);
+  storeF(mapRow(at.list, at.row) + u32(j) * 4u, f32(p.bits - 2 * i32(countOneBits(q ^ k))));
 }

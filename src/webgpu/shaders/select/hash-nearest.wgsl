@@ -1,6 +1,5 @@
 //! params HashParams
-//! use group, storage, score-tile, best-column
-//! const X_TYPE
+//! use group, storage, token-rows, best-column
 //! extra rowTiles: u32
 // Hashes of rows by random directions: the nearest, or opposite, one.
 //
@@ -12,18 +11,11 @@
 //
 // Workgroup: a tile of rows of one (batch, head, round).
 
-var<private> ownRows: i32;
-var<private> rowsLeft: u32;
 var<private> ownPlanes: i32;
 var<private> columnsLeft: u32;
 
-fn rowElement(row: u32, c: u32) -> f32 {
-  if (row >= rowsLeft || c >= u32(p.d)) { return 0.0; }
-  return loadAs(i32(X_TYPE), p.x, ownRows + i32(row) * p.xStrideT + i32(c));
-}
-
 fn columnElement(column: u32, c: u32) -> f32 {
-  if (column >= columnsLeft || c >= u32(p.d)) { return 0.0; }
+  if (column >= columnsLeft || c >= tileDepth()) { return 0.0; }
   return loadF(p.planes + u32(ownPlanes + i32(c) * p.planesStrideD + i32(column)) * 4u);
 }
 
@@ -35,25 +27,20 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let r0 = (g - tile * p.rowTiles) * TILE_ROWS;
   let list = i32(tile) / p.rounds;
   let round = i32(tile) - list * p.rounds;
-  let batch = list / p.heads;
-  let head = list - batch * p.heads;
-  rowsLeft = u32(p.length) - r0;
-  ownRows = batch * p.xStrideB + head * p.xStrideH + i32(r0) * p.xStrideT;
+  let head = list % p.heads;
+  beginRows(list, r0);
   clearBest();
   for (var j0 = 0; j0 < p.directions; j0 += i32(TILE_COLUMNS)) {
     ownPlanes = head * p.planesStrideH + round * p.planesStrideR + j0;
     columnsLeft = u32(p.directions - j0);
-    tileProduct(t, u32(p.d));
-    for (var e = 0u; e < 4u; e += 1u) {
+    tileProduct(t);
+    @unroll for (var e = 0u; e < 4u; e++) {
       let n = (t & 15u) + e * 16u;
-      if (n >= columnsLeft) { continue; }
-      offerColumn(e, u32(j0) + n, 1.0, 0.0);
-      offerColumn(e, u32(p.directions + j0) + n, -1.0, 0.0);
+      if (n < columnsLeft) {
+        offerColumn(e, u32(j0) + n, 1.0, 0.0);
+        offerColumn(e, u32(p.directions + j0) + n, -1.0, 0.0);
+      }
     }
   }
-  for (var r = 0u; r < 4u + 4u * u32(TALL); r += 1u) {
-    let label = bestOf(t, r);
-    let row = tileRow(t) + r;
-    if ((t & 15u) == 0u && row < rowsLeft) { storeU(p.labels + (tile * u32(p.length) + r0 + row) * 4u, label); }
-  }
+  storeBest(t, p.labels + (tile * u32(p.length) + r0) * 4u);
 }

@@ -1,5 +1,5 @@
 //! params DissimilarParams
-//! use group, special, map-rows, alike
+//! use group, special, map-rows, alike, lines
 //! extra elements: u32
 // Scores of key blocks that are not alike in themselves become -Infinity.
 //
@@ -15,10 +15,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (e >= p.elements) { return; }
   let line = i32(e) / p.columns;
   let c = i32(e) - line * p.columns;
-  let list = line / p.rows;
-  let i = line - list * p.rows;
-  let batch = list / p.lists;
-  let h = list - batch * p.lists;
-  if (c >= visibleColumns(i) || isKeyAlike(batch, h, c, loadF(p.theta + u32(h) * 4u))) { return; }
-  storeU(mapRow(list, i) + u32(c) * 4u, NEGATIVE_INFINITY_BITS);
+  let at = lineOf(line);
+  if (c >= visibleColumns(at.row) || isKeyAlike(at.batch, at.head, c, loadF(p.theta + u32(at.head) * 4u))) { return; }
+  storeU(mapRow(at.list, at.row) + u32(c) * 4u, NEGATIVE_INFINITY_BITS);
 }

@@ -1,5 +1,5 @@
 //! params LabelTokensParams
-//! use group, map-rows
+//! use group, map-rows, lines
 //! extra elements: u32
 // The tokens of chosen labels, and the first and last ones of what a row sees.
 //
@@ -16,13 +16,10 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (e >= p.elements) { return; }
   let item = i32(e) / p.words;
   let first = (i32(e) - item * p.words) * 32;
-  let list = item / p.rows;
-  let i = item - list * p.rows;
-  let batch = list / p.lists;
-  let h = list - batch * p.lists;
+  let at = lineOf(item);
   let chosen = p.chosen + u32(item * p.labelWords) * 4u;
-  let labels = p.labels + u32(batch * p.labelsStrideB + (h / p.group) * p.labelsStrideH) * 4u;
-  let seen = visibleColumns(i);
+  let labels = p.labels + u32(at.batch * p.labelsStrideB + (at.head / p.group) * p.labelsStrideH) * 4u;
+  let seen = visibleColumns(at.row);
   var word = 0u;
   for (var j = first; j < min(seen, first + 32); j += 1) {
     var taken = j < p.first || j >= seen - p.last;

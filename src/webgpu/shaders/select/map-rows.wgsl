@@ -7,6 +7,9 @@ fn visibleColumns(i: i32) -> i32 {
   return min(x / p.visibleDiv, p.columns);
 }
 
+// Columns that any of the rows from begin to end - 1 sees: the number is linear in the row's, so that one of the two ends sees most.
+fn visibleToAny(begin: u32, end: u32) -> i32 { return max(visibleColumns(i32(begin)), visibleColumns(i32(end) - 1)); }
+
 // Address of row i of list `list` (batch * lists + head).
 fn mapRow(list: i32, i: i32) -> u32 {
   let batch = list / p.lists;

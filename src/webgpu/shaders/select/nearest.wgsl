@@ -1,6 +1,5 @@
 //! params NearestParams
-//! use group, storage, score-tile, best-column
-//! const X_TYPE
+//! use group, storage, token-rows, packed-columns, best-column
 //! extra rowTiles: u32, space: u32
 // The centroid that each row is nearest to, the first of equals.
 //
@@ -13,48 +12,26 @@
 //
 // Workgroup: a tile of rows of one (batch, head).
 
-var<private> ownRows: i32;
-var<private> rowsLeft: u32;
-var<private> panels: u32;
-var<private> columnsLeft: u32;
-
-fn rowElement(row: u32, c: u32) -> f32 {
-  if (row >= rowsLeft || c >= u32(p.d)) { return 0.0; }
-  return loadAs(i32(X_TYPE), p.x, ownRows + i32(row) * p.xStrideT + i32(c));
-}
-
-fn columnElement(column: u32, c: u32) -> f32 {
-  if (column >= columnsLeft || c >= u32(p.d)) { return 0.0; }
-  return loadF(panels + (((column >> 3u) * u32(p.d) + c) * 8u + (column & 7u)) * 4u);
-}
-
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
   let g = groupIndex(wg, grid);
   if (g >= p.groups) { return; }
   let list = g / p.rowTiles;
   let r0 = (g - list * p.rowTiles) * TILE_ROWS;
-  let batch = i32(list) / p.heads;
-  let head = i32(list) - batch * p.heads;
-  rowsLeft = u32(p.length) - r0;
-  ownRows = batch * p.xStrideB + head * p.xStrideH + i32(r0) * p.xStrideT;
+  beginRows(i32(list), r0);
   let packed = u32(p.count + 7) / 8u;
   clearBest();
   for (var j0 = 0u; j0 < u32(p.count); j0 += TILE_COLUMNS) {
-    panels = p.cPack + (list * packed + j0 / 8u) * u32(p.d) * 32u;
-    columnsLeft = u32(p.count) - j0;
-    tileProduct(t, u32(p.d));
-    for (var e = 0u; e < 4u; e += 1u) {
+    beginColumns(p.cPack, list, u32(p.count), j0);
+    tileProduct(t);
+    @unroll for (var e = 0u; e < 4u; e++) {
       let n = (t & 15u) + e * 16u;
-      if (n >= columnsLeft) { continue; }
-      var less = 0.0;
-      if (p.dot == 0) { less = loadF(p.space + (list * packed * 8u + j0 + n) * 4u); }
-      offerColumn(e, j0 + n, 1.0, less);
+      if (n < columnsLeft) {
+        var less = 0.0;
+        if (p.dot == 0) { less = loadF(p.space + (list * packed * 8u + j0 + n) * 4u); }
+        offerColumn(e, j0 + n, 1.0, less);
+      }
     }
   }
-  for (var r = 0u; r < 4u + 4u * u32(TALL); r += 1u) {
-    let label = bestOf(t, r);
-    let row = tileRow(t) + r;
-    if ((t & 15u) == 0u && row < rowsLeft) { storeU(p.labels + (list * u32(p.length) + r0 + row) * 4u, label); }
-  }
+  storeBest(t, p.labels + (list * u32(p.length) + r0) * 4u);
 }

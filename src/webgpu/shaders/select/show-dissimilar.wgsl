@@ -1,5 +1,5 @@
 //! params DissimilarParams
-//! use group, map-rows, alike
+//! use group, map-rows, alike, lines
 //! extra elements: u32
 // Key blocks that are not alike in themselves are shown to every row that they are visible to, and all visible ones to rows that are not.
 //
@@ -14,17 +14,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (e >= p.elements) { return; }
   let item = i32(e) / p.words;
   let first = (i32(e) - item * p.words) * 32;
-  let list = item / p.rows;
-  let i = item - list * p.rows;
-  let batch = list / p.lists;
-  let h = list - batch * p.lists;
-  let theta = loadF(p.theta + u32(h) * 4u);
-  let all = !isAlike(p.alikeQ, p.rows, p.lists, batch, i, h, theta);
-  let end = min(32, visibleColumns(i) - first);
+  let at = lineOf(item);
+  let theta = loadF(p.theta + u32(at.head) * 4u);
+  let all = !isAlike(p.alikeQ, p.rows, p.lists, at.batch, at.row, at.head, theta);
+  let end = min(32, visibleColumns(at.row) - first);
   var word = loadU(p.bits + e * 4u);
   for (var j = 0; j < end; j += 1) {
     let c = first + j;
-    if (all || (c == 0 && p.sink != 0) || !isKeyAlike(batch, h, c, theta)) { word |= 1u << u32(j); }
+    if (all || (c == 0 && p.sink != 0) || !isKeyAlike(at.batch, at.head, c, theta)) { word |= 1u << u32(j); }
   }
   storeU(p.bits + e * 4u, word);
 }

@@ -1,5 +1,5 @@
 //! params SparqBlendParams
-//! use group, storage, map-rows, workgroup-sum
+//! use group, storage, map-rows, workgroup-sum, lines
 // The mean of the values that a query sees stands for those that it did not choose.
 //
 //   map   f32 [B, H, Tq, Tk]               columns contiguous: weights that sum to 1 over what a row sees
@@ -16,13 +16,10 @@
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) t: u32) {
   let item = i32(groupIndex(wg, grid));
   if (u32(item) >= p.groups) { return; }
-  let list = item / p.rows;
-  let i = item - list * p.rows;
-  let batch = list / p.lists;
-  let head = list - batch * p.lists;
-  let h = head / p.group;
-  let n = visibleColumns(i);
-  let row = mapRow(list, i);
+  let at = lineOf(item);
+  let h = at.head / p.group;
+  let n = visibleColumns(at.row);
+  let row = mapRow(at.list, at.row);
   var mass = 0.0;
   var chosen = 0.0;
   for (var w = t; w < u32(p.words); w += 256u) {
@@ -37,12 +34,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let begin = select(n, 0, direct);
   let end = select(p.columns, n, direct);
   for (var c = i32(t); c < p.dv; c += 256) {
-    let values = batch * p.vStrideB + h * p.vStrideH + c;
+    let values = at.batch * p.vStrideB + h * p.vStrideH + c;
     var some = 0.0;
     for (var j = begin; j < end; j += 1) { some += loadAs(p.vType, p.v, values + j * p.vStrideT); }
     var sum = some;
-    if (!direct) { sum = loadF(p.sums + u32((batch * (p.lists / p.group) + h) * p.dv + c) * 4u) * p.weight - some; }
-    let o = p.o + u32(batch * p.oStrideB + i * p.oStrideT + head * p.oStrideH + c) * 4u;
+    if (!direct) { sum = loadF(p.sums + u32((at.batch * (p.lists / p.group) + h) * p.dv + c) * 4u) * p.weight - some; }
+    let o = p.o + u32(at.batch * p.oStrideB + at.row * p.oStrideT + at.head * p.oStrideH + c) * 4u;
     storeF(o, alpha * loadF(o) + (1.0 - alpha) / f32(n) * sum);
   }
 }
