@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { readSafetensors, type SafetensorsTensor } from '../src/safetensors.ts';
 import { type PackedMatrix, packMatrixSync, type Runtime, type Tensor } from '../src/index.ts';
+import { readSafetensors, type SafetensorsTensor } from '../src/safetensors.ts';
 
 /** The float32 weights of a safetensors file, copied into a runtime's memory as they are asked for. */
 export class Weights {

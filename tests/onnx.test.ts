@@ -4,7 +4,6 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { replay } from '../src/cli/replay.ts';
-import { readSafetensors } from '../src/safetensors.ts';
 import { DTypeError, OptionError, type Runtime, ShapeError, type Tensor } from '../src/index.ts';
 import {
   Attention,
@@ -22,6 +21,7 @@ import {
   TensorScatter,
   TensorScatterSync,
 } from '../src/onnx/index.ts';
+import { readSafetensors } from '../src/safetensors.ts';
 import { assertNear, assertSameBits } from './accuracy.ts';
 import { call } from './call.ts';
 import { property, sometimes } from './property.ts';

@@ -8,8 +8,8 @@ import { basename, join } from 'node:path';
 import { createRuntime, type RuntimeOptions } from '../index.ts';
 import { ONNX_OPS } from '../onnx/registry.ts';
 import { OPS } from '../ops/registry.ts';
-import { type CaseResult, replay } from './replay.ts';
 import { readSafetensors } from '../safetensors.ts';
+import { type CaseResult, replay } from './replay.ts';
 
 /** What `wattn conform` takes. */
 export interface ConformOptions extends RuntimeOptions {

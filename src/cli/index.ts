@@ -3,8 +3,7 @@
  *
  * @module wattn/cli
  */
-export { describe } from './info.ts';
-export { type CaseResult, replay } from './replay.ts';
+
 export {
   readSafetensors,
   type SafetensorsData,
@@ -15,3 +14,5 @@ export {
   tensorValues,
   writeSafetensors,
 } from '../safetensors.ts';
+export { describe } from './info.ts';
+export { type CaseResult, replay } from './replay.ts';

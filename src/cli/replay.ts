@@ -6,8 +6,8 @@
 import { UnsupportedError } from '../errors.ts';
 import { OPS, type OpEntry } from '../ops/registry.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import type { Tensor } from '../tensor.ts';
 import { readSafetensors, type SafetensorsTensor, tensorValues } from '../safetensors.ts';
+import type { Tensor } from '../tensor.ts';
 
 /** What a replayed case gave. */
 export interface CaseResult {

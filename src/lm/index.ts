@@ -4,6 +4,7 @@
  * @module wattn/lm
  */
 
+export { SafetensorsError } from '../safetensors.ts';
 export {
   type AttendRows,
   type AttentionLayer,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ModelError, OptionError } from '../errors.ts';
+import { CacheFullError, ModelError, OptionError } from '../errors.ts';
 import { addSync, mulSync } from '../ops/elementwise.ts';
 import { rmsNormSync } from '../ops/norm.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -144,13 +144,13 @@ export class LanguageModel implements Disposable {
    * Feeds the next tokens of a sequence, as many at once as it takes.
    *
    * @param rows 'last': logits [vocabulary] after the last token; 'all': [T, vocabulary], a row for each token.
-   * @throws ModelError if a token is not in the vocabulary, or the sequence has no room; the sequence is then as before.
+   * @throws ModelError if there is no token, or one is not in the vocabulary; CacheFullError if the sequence has no room. It is then as before.
    */
   async forward(tokens: ArrayLike<number>, sequence: Sequence, rows: 'last' | 'all' = 'last'): Promise<Float32Array> {
     const rt = this.runtime;
     const start = sequence.length;
     if (start + tokens.length > sequence.capacity) {
-      throw new ModelError(
+      throw new CacheFullError(
         `${tokens.length} tokens do not fit behind ${start}: the sequence was opened for ${sequence.capacity}`,
       );
     }

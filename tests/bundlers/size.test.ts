@@ -85,13 +85,13 @@ test('other entries, for what they are worth', async (t) => {
   await t.test('createRuntime alone, with builds as files', async (t) =>
     tell(t, await bundle("export { createRuntime } from 'wattn/external'")),
   );
-  for (const name of ['wattn/external', 'wattn/cache', 'wattn/explain', 'wattn/onnx']) {
+  for (const name of ['wattn/external', 'wattn/cache', 'wattn/explain', 'wattn/lm', 'wattn/onnx']) {
     await t.test(name, async (t) => tell(t, await bundle(`export * from '${name}'`)));
   }
 });
 
 test('what is imported and not used leaves nothing', async () => {
-  for (const name of ['wattn', 'wattn/cache', 'wattn/explain', 'wattn/external', 'wattn/onnx']) {
+  for (const name of ['wattn', 'wattn/cache', 'wattn/explain', 'wattn/external', 'wattn/lm', 'wattn/onnx']) {
     const { text } = await bundle(`import '${name}'; import * as all from '${name}';`);
     assert.equal(text, '', name);
   }
@@ -100,7 +100,7 @@ test('what is imported and not used leaves nothing', async () => {
 test('`sideEffects: false` is true: no import changes what is outside of it', () => {
   const script = `
     const before = Reflect.ownKeys(globalThis);
-    for (const name of ['', '/cache', '/explain', '/external', '/onnx']) await import('wattn' + name);
+    for (const name of ['', '/cache', '/explain', '/external', '/lm', '/onnx']) await import('wattn' + name);
     const after = Reflect.ownKeys(globalThis);
     console.log(JSON.stringify(after.filter((key) => !before.includes(key)).map(String)));
   `;

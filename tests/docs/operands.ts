@@ -153,6 +153,10 @@ export const PARTICULAR: Readonly<Record<string, Operands>> = {
   'KVCache.save': FILES,
   'KVCache.saveAsync': FILES,
   'KVCache.restore': FILES,
+  'LanguageModel.read': {
+    readFile:
+      "= async (_name: string) => (await import('node:fs/promises')).readFile(new URL('../../lm/models/gla.safetensors', import.meta.url))",
+  },
 
   Attention: { Q: 'B H T D', K: 'B H T D', V: 'B H T D', past_key: 'B H 8 D', past_value: 'B H 8 D' },
   CausalConvWithState: { input: 'B E T', weight: 'E 1 W', past_state: 'B E 3' },

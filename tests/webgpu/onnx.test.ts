@@ -3,8 +3,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { replay } from '../../src/cli/replay.ts';
-import { readSafetensors } from '../../src/safetensors.ts';
 import { FlexAttention, ONNX_OPS, RMSNormalization, TensorScatter } from '../../src/onnx/index.ts';
+import { readSafetensors } from '../../src/safetensors.ts';
 import { bothRuntimes, sameOnBoth } from './both.ts';
 
 after(async () => (await bothRuntimes()).gpu.dispose());

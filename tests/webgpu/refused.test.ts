@@ -3,9 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { replay } from '../../src/cli/replay.ts';
-import { readSafetensors } from '../../src/safetensors.ts';
 import { ONNX_OPS } from '../../src/onnx/index.ts';
 import { OPS } from '../../src/ops/registry.ts';
+import { readSafetensors } from '../../src/safetensors.ts';
 import { bothRuntimes } from './both.ts';
 
 after(async () => (await bothRuntimes()).gpu.dispose());
