@@ -13,4 +13,5 @@ export {
   rowsLayer,
 } from './attention-layer.ts';
 export { MIXER_NAMES, type MixerConfig, type MixerName, type ModelConfig } from './config.ts';
+export type { MixerState } from './mixer.ts';
 export { LanguageModel, Sequence, type SequenceOptions } from './model.ts';

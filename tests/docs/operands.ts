@@ -154,8 +154,7 @@ export const PARTICULAR: Readonly<Record<string, Operands>> = {
   'KVCache.saveAsync': FILES,
   'KVCache.restore': FILES,
   'LanguageModel.read': {
-    readFile:
-      "= async (_name: string) => (await import('node:fs/promises')).readFile(new URL('../../lm/models/gla.safetensors', import.meta.url))",
+    readFile: "= async (name: string) => (await import('node:fs/promises')).readFile('tests/lm/models/' + name)",
   },
 
   Attention: { Q: 'B H T D', K: 'B H T D', V: 'B H T D', past_key: 'B H 8 D', past_value: 'B H 8 D' },
