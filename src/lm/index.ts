@@ -12,6 +12,7 @@ export {
   cacheLayer,
   rowsLayer,
 } from './attention-layer.ts';
+export { ATTENTION_METHODS, type AttentionMethod, attentionMethod, type MethodFamily } from './attention-methods.ts';
 export { MIXER_NAMES, type MixerConfig, type MixerName, type ModelConfig } from './config.ts';
 export type { MixerState } from './mixer.ts';
 export { LanguageModel, Sequence, type SequenceOptions } from './model.ts';
