@@ -13,6 +13,20 @@ type CommandOptions = Omit<RuntimeOptions, 'gpu'> & { readonly gpu?: string };
 
 const write = (line: string) => process.stdout.write(`${line}\n`);
 
+interface CompareOptions {
+  readonly json?: boolean;
+  readonly full?: boolean;
+  readonly zoo?: string;
+  readonly seed?: number;
+  readonly report?: string;
+}
+
+function wholeNumber(text: string): number {
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < 0) throw new InvalidArgumentError('expected a whole number');
+  return n;
+}
+
 function threadCount(text: string): number | 'auto' {
   const n = Number(text);
   if (text !== 'auto' && !(Number.isInteger(n) && n > 0))
@@ -79,6 +93,21 @@ withRuntimeOptions(program.command('bench').description('speed, and share of wha
     const report = await runBench({ ops, ...rest, ...(typeof threads === 'number' ? { threads } : {}) });
     // a wrong result fails; a missed floor does not: it depends on the machine
     if (report.failed > 0) process.exitCode = 1;
+  });
+
+withRuntimeOptions(
+  program.command('compare').description('which attention for this device: models and methods on real text'),
+)
+  .argument('[models...]', 'models of the zoo; all by default')
+  .option('--full', 'all lengths, distances and budgets: an hour instead of two minutes')
+  .option('--zoo <folder>', "a folder with models/ and text/, by default the package '@wattn/zoo'")
+  .option('--seed <n>', 'chooses questions', wholeNumber)
+  .option('--report <file>', 'where the page is written, and the figures beside it', 'wattn-report.html')
+  .action(async (models: string[], options: CommandOptions & CompareOptions) => {
+    const { runCompare } = await import('./compare.ts');
+    const { threads, ...rest } = await withGpu(options);
+    const count = typeof threads === 'number' ? { threads } : {};
+    await runCompare({ ...rest, ...count, ...(models.length > 0 ? { models } : {}) }, write);
   });
 
 try {

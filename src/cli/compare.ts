@@ -1,0 +1,83 @@
+/**
+ * `wattn compare`: models and methods side by side, in tables, JSON and a page.
+ *
+ * @module
+ */
+import { writeFileSync } from 'node:fs';
+import process from 'node:process';
+import { Presets, SingleBar } from 'cli-progress';
+import type { RuntimeOptions } from '../index.ts';
+import { page } from './compare/page.ts';
+import { compare, type Extent } from './compare/run.ts';
+import { tables } from './compare/table.ts';
+import { openZoo } from './compare/zoo.ts';
+
+/** Under two minutes on two cores. */
+export const BRIEF: Extent = {
+  contexts: [256, 1024],
+  windows: 4,
+  distances: [32, 128, 512, 896],
+  questions: 8,
+  context: 1024,
+  methodWindows: 1,
+  budgets: [128],
+  methodQuestions: 2,
+  rounds: 3,
+};
+
+/** All of it. */
+export const FULL: Extent = {
+  contexts: [128, 256, 512, 1024, 2048, 4096],
+  windows: 16,
+  distances: [32, 64, 128, 256, 512, 768, 928, 1536, 2048],
+  questions: 32,
+  context: 1024,
+  methodWindows: 8,
+  budgets: [64, 128, 256],
+  methodQuestions: 16,
+  rounds: 5,
+};
+
+/** What the command takes. */
+export interface CompareCommand extends RuntimeOptions {
+  readonly zoo?: string;
+  readonly models?: readonly string[];
+  readonly full?: boolean;
+  readonly seed?: number;
+  /** Files of the page and of the figures. */
+  readonly report?: string;
+  readonly json?: boolean;
+  readonly extent?: Extent;
+}
+
+/** Runs it, writes the files and gives what is to be printed. */
+export async function runCompare(command: CompareCommand, write: (line: string) => void): Promise<void> {
+  const { zoo, models, full = false, seed = 1, report: path = 'wattn-report.html', json, extent, ...runtime } = command;
+  const bar = new SingleBar(
+    { format: '{bar} {percentage} % {label}', stream: process.stderr, hideCursor: true, clearOnComplete: true },
+    Presets.shades_classic,
+  );
+  const shown = process.stderr.isTTY === true;
+  if (shown) bar.start(1, 0, { label: '' });
+  let report: Awaited<ReturnType<typeof compare>>;
+  try {
+    report = await compare({
+      runtime,
+      zoo,
+      models,
+      seed,
+      extent: extent ?? (full ? FULL : BRIEF),
+      progress(done, total, label) {
+        if (!shown) return;
+        bar.setTotal(total);
+        bar.update(done, { label });
+      },
+    });
+  } finally {
+    if (shown) bar.stop();
+  }
+  const figures = `${path.replace(/\.html$/, '')}.json`;
+  writeFileSync(figures, `${JSON.stringify(report, null, 1)}\n`);
+  writeFileSync(path, page(report, openZoo(zoo).folder));
+  write(json ? JSON.stringify(report) : `${tables(report)}\n${path} and ${figures} have all of it`);
+}
