@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { page } from '../src/cli/compare/page.ts';
 import { judged } from '../src/cli/compare/quality.ts';
 import { compare, type Extent, type Report } from '../src/cli/compare/run.ts';
+import { tables } from '../src/cli/compare/table.ts';
 import { windowsOf } from '../src/cli/compare/windows.ts';
 import { openZoo } from '../src/cli/compare/zoo.ts';
 import { runCompare } from '../src/cli/compare.ts';
@@ -41,10 +43,11 @@ const qualities = ({ models, methods, dense }: Report) => ({
   methods: methods.map(({ prefill, decode, ...quality }) => quality),
 });
 
-test('all models and methods, and the same figures again', async () => {
-  const pieces: [number, number][] = [];
-  const options = { zoo, extent: SMALL, seed: 3, runtime: { threads: 1 } };
-  const report = await compare({ ...options, progress: (done, total) => pieces.push([done, total]) });
+const options = { zoo, extent: SMALL, seed: 3, runtime: { threads: 1 } };
+const pieces: [number, number][] = [];
+const report = await compare({ ...options, progress: (done, total) => pieces.push([done, total]) });
+
+test('all models and methods are measured', () => {
   assert.equal(report.models.length, 10);
   assert.equal(report.methods.length, ATTENTION_METHODS.length);
   const [done, total] = pieces.at(-1)!;
@@ -64,29 +67,36 @@ test('all models and methods, and the same figures again', async () => {
   const dense = report.methods.find(({ method }) => method === 'dense')!;
   assert.ok(Math.abs(dense.loss) < 1e-5 && dense.agreement === 1);
   assert.ok(report.methods.some(({ kl }) => kl > 1e-3));
-  const again = qualities(await compare({ ...options, models: ['attention', 'rwkv7'] }));
-  const all = qualities(report);
-  const named = (name: string) => all.models.find((model) => model.name === name);
-  assert.deepEqual(again, { ...all, models: [named('attention'), named('rwkv7')] });
 });
 
-test('the command prints tables and writes a page that asks for nothing', async () => {
-  const path = join(folder, 'out.html');
-  const lines: string[] = [];
-  await runCompare({ zoo, extent: SMALL, models: ['gla', 'attention'], threads: 1, report: path }, (line) =>
-    lines.push(line),
-  );
-  const text = lines.join('\n');
-  for (const word of ['gla', 'attention', 'streamingLlm 16', 'KiB', 'processors']) assert.ok(text.includes(word), word);
-  const written = readFileSync(path, 'utf8');
-  const { models, methods } = JSON.parse(readFileSync(path.replace('.html', '.json'), 'utf8')) as Report;
-  assert.deepEqual(
-    models.map(({ name }) => name),
-    ['gla', 'attention'],
-  );
-  for (const { method } of methods) assert.ok(written.includes(method), method);
+test('the same seed gives the same qualities', async () => {
+  const again = qualities(await compare({ ...options, models: ['attention'] }));
+  const all = qualities(report);
+  assert.deepEqual(again, { ...all, models: all.models.filter(({ name }) => name === 'attention') });
+});
+
+test('tables name all that was measured', () => {
+  const text = tables(report);
+  for (const { name } of report.models) assert.ok(text.includes(name), name);
+  for (const word of ['streamingLlm 16', 'KiB', 'processors']) assert.ok(text.includes(word), word);
+});
+
+test('the page has all of it, and asks for nothing', () => {
+  const written = page(report, zoo);
+  for (const { name } of report.models) assert.ok(written.includes(name), name);
+  for (const { method } of report.methods) assert.ok(written.includes(method), method);
   assert.doesNotMatch(written, /(src|href)="(?!data:)/);
   assert.equal(written.split('<canvas').length - 1, 8);
+});
+
+test('the command prints tables and writes both files', async () => {
+  const path = join(folder, 'out.html');
+  const lines: string[] = [];
+  await runCompare({ zoo, extent: SMALL, models: ['gla'], threads: 1, report: path }, (line) => lines.push(line));
+  assert.match(lines.join('\n'), /gla/);
+  assert.match(readFileSync(path, 'utf8'), /<canvas/);
+  const { models, methods } = JSON.parse(readFileSync(path.replace('.html', '.json'), 'utf8')) as Report;
+  assert.deepEqual([models.map(({ name }) => name), methods], [['gla'], []]);
 });
 
 test('predictions are judged by what comes next', () => {
