@@ -153,6 +153,10 @@ export const PARTICULAR: Readonly<Record<string, Operands>> = {
   'KVCache.save': FILES,
   'KVCache.saveAsync': FILES,
   'KVCache.restore': FILES,
+  loadPlan: {
+    model:
+      "= LanguageModel.read(rt, process.getBuiltinModule('node:fs').readFileSync('tests/lm/models/attention.safetensors'))",
+  },
   'LanguageModel.read': {
     readFile: "= async (name: string) => (await import('node:fs/promises')).readFile('tests/lm/models/' + name)",
   },
