@@ -7,7 +7,7 @@ import {
   type Tensor,
 } from '../../src/index.ts';
 import { advance, convolve } from '../../src/lm/advance.ts';
-import { Weights } from '../weights.ts';
+import { readWeights, type Weights } from '../weights.ts';
 import { type Layers, layersOf, type Sizes, sizesOf } from './layers.ts';
 import { Memory } from './memory.ts';
 
@@ -26,7 +26,7 @@ export class KeywordSpotter {
 
   /** Reads a safetensors file. @throws Error if it is none, or of another network. */
   static read(rt: Runtime, path: string): Promise<KeywordSpotter> {
-    return Weights.read(rt, path, (weights) => new KeywordSpotter(weights));
+    return readWeights(rt, path, (weights) => new KeywordSpotter(weights));
   }
 
   /** The recording that comes with the weights: frames one after the other. */

@@ -7,7 +7,7 @@ import {
   type Runtime,
 } from '../../src/index.ts';
 import { embed } from '../embed.ts';
-import { Weights } from '../weights.ts';
+import { readWeights, type Weights } from '../weights.ts';
 import { channelMix, channelMix7 } from './channel-mix.ts';
 import { Memory, type Part, type Passed } from './memory.ts';
 import { timeMix4 } from './time-mix-4.ts';
@@ -78,7 +78,7 @@ export class Rwkv {
 
   /** Reads a safetensors file. @throws Error if it is none, or not of a version that there is. */
   static read(rt: Runtime, path: string): Promise<Rwkv> {
-    return Weights.read(rt, path, (weights) => new Rwkv(weights));
+    return readWeights(rt, path, (weights) => new Rwkv(weights));
   }
 
   /** What the network remembers before the first token. */

@@ -12,7 +12,7 @@ import { compare, type Extent } from './compare/run.ts';
 import { tables } from './compare/table.ts';
 import { openZoo } from './compare/zoo.ts';
 
-/** Under two minutes on two cores. */
+/** A few minutes on two cores. */
 export const BRIEF: Extent = {
   contexts: [256, 1024],
   windows: 4,

@@ -99,7 +99,7 @@ withRuntimeOptions(
   program.command('compare').description('which attention for this device: models and methods on real text'),
 )
   .argument('[models...]', 'models of the zoo; all by default')
-  .option('--full', 'all lengths, distances and budgets: an hour instead of two minutes')
+  .option('--full', 'all lengths, distances and budgets: many times as long')
   .option('--zoo <folder>', "a folder with models/ and text/, by default the package '@wattn/zoo'")
   .option('--seed <n>', 'chooses questions', wholeNumber)
   .option('--report <file>', 'where the page is written, and the figures beside it', 'wattn-report.html')

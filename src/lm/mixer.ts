@@ -23,6 +23,8 @@ export interface Opening {
 
 /** A token mixer with its weights. */
 export interface Mixer {
+  /** Whether it attends, so that another attention may take its place. */
+  readonly attends?: true;
   /** What is remembered before the first token. */
   open(opening: Opening): MixerState;
   /** What is added to the layer's x, of the normalised x [1, T, dim] of the tokens from `start` on; the state moves on by T tokens. */

@@ -64,9 +64,6 @@ export class Sequence implements Disposable {
   }
 }
 
-/** Layers whose mixers attend, and so take another attention. */
-const ATTENDS = ['attention', 'window', 'moba'];
-
 /** A language model on a runtime. */
 export class LanguageModel implements Disposable {
   readonly config: ModelConfig;
@@ -113,7 +110,7 @@ export class LanguageModel implements Disposable {
 
   /** Layers that attend: those whose attention can be another one. */
   get attentionLayers(): readonly number[] {
-    return [...this.config.mixers.keys()].filter((layer) => ATTENDS.includes(this.config.mixers[layer]!.name));
+    return [...this.#layers.keys()].filter((layer) => this.#layers[layer]!.mixer.attends);
   }
 
   /**
@@ -125,12 +122,11 @@ export class LanguageModel implements Disposable {
     if (!(Number.isInteger(capacity) && capacity > 0)) {
       throw new OptionError(`capacity is ${capacity}, expected a whole number of tokens, at least 1`);
     }
-    const attends = this.attentionLayers;
     const states: MixerState[] = [];
     try {
       for (const [layer, { mixer }] of this.#layers.entries()) {
         const { kvHeads, headDim } = this.config.mixers[layer]!.config;
-        const own = attends.includes(layer) ? attention?.(layer, { kvHeads, headDim, capacity }) : undefined;
+        const own = mixer.attends ? attention?.(layer, { kvHeads, headDim, capacity }) : undefined;
         states.push(mixer.open({ capacity, attention: own }));
       }
     } catch (error) {

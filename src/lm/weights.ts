@@ -16,6 +16,7 @@ export type Linear = (x: Tensor, activation?: NonNullable<MatmulOptions['activat
 export class ModelWeights {
   readonly rt: Runtime;
   readonly metadata: ReadonlyMap<string, string>;
+  readonly #file: string;
   readonly #prefix: string;
   readonly #tensors: ReadonlyMap<string, SafetensorsTensor>;
   /** What ends with the weights, whatever prefix it was asked for under. */
@@ -24,12 +25,14 @@ export class ModelWeights {
   private constructor(
     rt: Runtime,
     metadata: ReadonlyMap<string, string>,
+    file: string,
     prefix: string,
     tensors: ReadonlyMap<string, SafetensorsTensor>,
     copies: Disposable[],
   ) {
     this.rt = rt;
     this.metadata = metadata;
+    this.#file = file;
     this.#prefix = prefix;
     this.#tensors = tensors;
     this.#copies = copies;
@@ -38,11 +41,17 @@ export class ModelWeights {
   /**
    * Reads a safetensors file and makes something of it, which takes the weights over.
    *
+   * @param file what errors call it.
    * @throws SafetensorsError if it is not one; whatever `make` throws, after which no copy stays.
    */
-  static read<Network>(rt: Runtime, bytes: Uint8Array, make: (weights: ModelWeights) => Network): Network {
+  static read<Network>(
+    rt: Runtime,
+    bytes: Uint8Array,
+    make: (weights: ModelWeights) => Network,
+    file = 'the file',
+  ): Network {
     const { tensors, metadata } = readSafetensors(bytes);
-    const weights = new ModelWeights(rt, metadata, '', tensors, []);
+    const weights = new ModelWeights(rt, metadata, file, '', tensors, []);
     try {
       return make(weights);
     } catch (error) {
@@ -53,7 +62,7 @@ export class ModelWeights {
 
   /** The weights whose names begin so, to be asked for without it. */
   under(prefix: string): ModelWeights {
-    return new ModelWeights(this.rt, this.metadata, this.#prefix + prefix, this.#tensors, this.#copies);
+    return new ModelWeights(this.rt, this.metadata, this.#file, this.#prefix + prefix, this.#tensors, this.#copies);
   }
 
   /** The numbers outside the runtime. @throws ModelError if there is no such weight, or not of this shape. */
@@ -61,7 +70,7 @@ export class ModelWeights {
     const { dtype, shape: stored, data } = this.#find(name);
     if ((dtype !== 'F32' && dtype !== 'I8') || stored.join() !== shape.join()) {
       throw new ModelError(
-        `${this.#prefix}${name} is ${dtype} of shape [${stored}], expected F32 or I8 of shape [${shape}]`,
+        `${this.#file}: ${this.#prefix}${name} is ${dtype} of shape [${stored}], expected F32 or I8 of shape [${shape}]`,
       );
     }
     if (dtype === 'F32') return data as Float32Array;
@@ -73,6 +82,12 @@ export class ModelWeights {
   /** The weight as a tensor, each number passed through `map`. @throws as `values`. */
   tensor(name: string, shape: readonly number[], map: (x: number) => number = (x) => x): Tensor {
     return this.constant(this.values(name, shape).map(map), shape);
+  }
+
+  /** Rows from `begin` to `end` of a matrix [out, in], packed for `matmul`. @throws as `values`. */
+  matrix(name: string, shape: readonly [out: number, input: number], begin = 0, end = shape[0]): PackedMatrix {
+    using whole = this.rt.tensor(this.values(name, shape), shape);
+    return this.own(packMatrixSync(whole.slice(0, begin, end), { transposeB: true }));
   }
 
   /** x -> activation(x matrix^T), of a matrix [out, in]. @throws as `values`. */
@@ -96,9 +111,13 @@ export class ModelWeights {
     return linears as { readonly [I in keyof Sizes]: Linear };
   }
 
-  /** Rows of a matrix. @throws ModelError if there is no such weight. */
-  rows(name: string): number {
-    return this.#find(name).shape[0]!;
+  has(name: string): boolean {
+    return this.#tensors.has(this.#prefix + name);
+  }
+
+  /** @throws ModelError if there is no such weight. */
+  shape(name: string): readonly number[] {
+    return this.#find(name).shape;
   }
 
   /** Each row's sum, in all of its n elements. */
@@ -134,7 +153,7 @@ export class ModelWeights {
 
   #find(name: string): SafetensorsTensor {
     const tensor = this.#tensors.get(this.#prefix + name);
-    if (!tensor) throw new ModelError(`the file has no weight ${this.#prefix}${name}`);
+    if (!tensor) throw new ModelError(`${this.#file} has no weight ${this.#prefix}${name}`);
     return tensor;
   }
 }

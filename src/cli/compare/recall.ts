@@ -8,8 +8,8 @@ import { Mulberry32 } from './mulberry32.ts';
 /** Bytes of keys and values. */
 const LETTERS = 3;
 /** Bytes of a line `@KEY=val`, its end counted, and of `?KEY=`. */
-const TOLD = 9;
-const ASKED = 5;
+const TOLD = LETTERS + LETTERS + 3;
+export const ASKED = LETTERS + 2;
 /** Most other pairs between a pair and its question: one for so many bytes. */
 const MOST_OTHERS = 8;
 const BYTES_OF_OTHER = 64;

@@ -6,7 +6,7 @@
 import { createRuntime, type RuntimeInfo, type RuntimeOptions } from '../../index.ts';
 import { ATTENTION_METHODS, type AttentionMethod, LanguageModel, type SequenceOptions } from '../../lm/index.ts';
 import { answers, type Feeding, judged, predictions } from './quality.ts';
-import { plainProse, recallCase } from './recall.ts';
+import { ASKED, plainProse, type RecallCase, recallCase } from './recall.ts';
 import { type Contender, type Speed, speeds, textLength } from './speed.ts';
 import { windowsOf } from './windows.ts';
 import { openZoo, type Text } from './zoo.ts';
@@ -123,14 +123,14 @@ class Comparison {
   async recall(
     model: LanguageModel,
     questions: number,
-    feeding: (length: number) => Feeding = () => ({}),
+    feeding: (asked: RecallCase) => Feeding = () => ({}),
   ): Promise<Recall[]> {
     const results: Recall[] = [];
     for (const distance of this.#options.extent.distances) {
       let right = 0;
       for (let i = 0; i < questions; ++i) {
         const asked = recallCase(this.#options.seed * 1000 + i, this.#prose, distance);
-        if (await answers(model, asked, feeding(asked.text.length))) right += 1;
+        if (await answers(model, asked, feeding(asked))) right += 1;
       }
       results.push({ distance, accuracy: right / questions });
     }
@@ -190,9 +190,9 @@ class Comparison {
         agreement += quality.agreement / windows.length;
       }
       // questions come behind the text: the last bytes one by one where the method is for those
-      const recall = await this.recall(model, methodQuestions, (length) => ({
+      const recall = await this.recall(model, methodQuestions, ({ answer }) => ({
         attention,
-        ...(fed === 'tokens' && { prompt: length - QUESTION_BYTES }),
+        ...(fed === 'tokens' && { prompt: answer - ASKED }),
       }));
       found.push({
         method: method.name,
@@ -213,9 +213,6 @@ class Comparison {
     return { bits, results: found.map((result, i) => ({ ...result, ...measured[i]! })) };
   }
 }
-
-/** Bytes of a question and its answer, which come one by one behind a text. */
-const QUESTION_BYTES = 8;
 
 /** Runs the comparison. @throws UnsupportedError, ModelError, OptionError for models that are not there or no models */
 export async function compare(options: CompareOptions): Promise<Report> {

@@ -3,11 +3,9 @@
  *
  * @module
  */
-import { attentionSync } from '../../ops/attention.ts';
 import { mobaSync } from '../../ops/moba.ts';
 import { ropeSync } from '../../ops/rope.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
-import type { Tensor } from '../../tensor.ts';
 import { type AttentionLayer, type AttentionSizes, cacheLayer, rowsLayer } from '../attention-layer.ts';
 import type { MixerConfig } from '../config.ts';
 import type { Mixer, MixerState } from '../mixer.ts';
@@ -26,11 +24,6 @@ const sinksAndWindow: OpenLayer = (rt, sizes, { sinks, window }) =>
 const chunks: OpenLayer = (rt, sizes, { chunk, topk }) =>
   rowsLayer(rt, sizes, (q, k, v) => mobaSync({ q, k, v }, { chunkSize: chunk, topk }).o);
 
-/** Attends to all keys up to a query's own. */
-export function denseRows(q: Tensor, k: Tensor, v: Tensor): Tensor {
-  return attentionSync({ q, k, v }, { causal: true }).o;
-}
-
 function attentionOf(open: OpenLayer) {
   return (weights: ModelWeights, config: MixerConfig): Mixer => {
     const { rt } = weights;
@@ -40,6 +33,7 @@ function attentionOf(open: OpenLayer) {
     const project = weights.linear('proj.weight', [rows * headDim, dim]);
     const out = weights.linear('out.weight', [dim, inner]);
     return {
+      attends: true,
       open({ capacity, attention }): MixerState {
         return attention ?? open(rt, { kvHeads, headDim, capacity }, config);
       },

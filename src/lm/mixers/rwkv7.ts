@@ -30,7 +30,7 @@ export function rwkv7(weights: ModelWeights, { dim, heads, headDim }: MixerConfi
   const square = (name: string) => weights.linear(`${name}.weight`, [inner, dim]);
   /** W_2 f(W_1 x), through a few channels. */
   const throughFew = (name: string, f: (x: Tensor) => Tensor) => {
-    const width = weights.rows(`${name}1.weight`);
+    const [width] = weights.shape(`${name}1.weight`) as [number];
     const first = weights.linear(`${name}1.weight`, [width, dim]);
     const second = weights.linear(`${name}2.weight`, [inner, width]);
     return (x: Tensor) => second(f(first(x)));
