@@ -63,14 +63,24 @@ export interface GemmCall {
   readonly batch?: readonly [count: number, a: number, b: number, o: number];
 }
 
+const NO_BATCH = [1, 0, 0, 0] as const;
+
 /** Adds o = activation(a b + bias). */
 export function gemm(b: Builder, call: GemmCall): void {
-  const [count, aStrideB, bStrideB, oStrideB] = call.batch ?? [1, 0, 0, 0];
-  const { batch: _, ...rest } = call;
+  const [count, aStrideB, bStrideB, oStrideB] = call.batch ?? NO_BATCH;
+  const { a, aStride, bPack, o, oStride, bias, m, k, n } = call;
   b.dispatch({
     kernel: 'gemm',
     params: encode(GemmParams, {
-      ...rest,
+      a,
+      aStride,
+      bPack,
+      o,
+      oStride,
+      bias,
+      m,
+      k,
+      n,
       activation: ACTIVATIONS.indexOf(call.activation),
       blockM: BLOCK_M,
       blockN: BLOCK_N,
@@ -78,8 +88,8 @@ export function gemm(b: Builder, call: GemmCall): void {
       bStrideB,
       oStrideB,
     }),
-    items: count * Math.ceil(call.m / BLOCK_M) * Math.ceil(call.n / BLOCK_N),
-    scratchBytes: TILE_ROWS * (call.k * 4 + 32) + 16,
-    flops: 2 * count * call.m * call.k * call.n,
+    items: count * Math.ceil(m / BLOCK_M) * Math.ceil(n / BLOCK_N),
+    scratchBytes: TILE_ROWS * (k * 4 + 32) + 16,
+    flops: 2 * count * m * k * n,
   });
 }

@@ -11,12 +11,38 @@ import { overTokens } from './tokens.ts';
 /** Positions are split as SPAN * high + low, so that few sines and cosines make all angles. */
 const SPAN = 64;
 
-/** cos and sin [positions, half] of position * base^(-i / half), combined in f64. */
-export function rotaryAngles(
-  positions: ArrayLike<number>,
-  half: number,
-  base: number,
-): { cos: Float32Array; sin: Float32Array } {
+/** Tables of some positions, kept as long as nothing else wants their memory: the layers of a model ask for the same ones in turn. */
+interface Kept {
+  readonly positions: Float64Array;
+  readonly half: number;
+  readonly base: number;
+  readonly angles: Angles;
+}
+
+let latest: WeakRef<Kept> | undefined;
+
+/** Tables of angles. */
+export interface Angles {
+  readonly cos: Float32Array;
+  readonly sin: Float32Array;
+}
+
+/** cos and sin [positions, half] of position * base^(-i / half), combined in f64; they must not be written to. */
+export function rotaryAngles(positions: ArrayLike<number>, half: number, base: number): Angles {
+  const kept = latest?.deref();
+  if (kept && kept.half === half && kept.base === base && same(kept.positions, positions)) return kept.angles;
+  const angles = anglesOf(positions, half, base);
+  latest = new WeakRef({ positions: Float64Array.from(positions), half, base, angles });
+  return angles;
+}
+
+function same(a: Float64Array, b: ArrayLike<number>): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; ++i) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+function anglesOf(positions: ArrayLike<number>, half: number, base: number): Angles {
   const frequency = Float64Array.from({ length: half }, (_, i) => base ** (-i / half));
   const turns = new Map<number, { c: Float64Array; s: Float64Array }>();
   const turn = (at: number) => {
