@@ -28,11 +28,11 @@ const SMALL: Extent = {
   contexts: [40, 90],
   windows: 2,
   distances: [32, 60],
-  questions: 2,
+  recallTexts: 2,
   context: 64,
   methodWindows: 1,
   budgets: [16],
-  methodQuestions: 1,
+  methodTexts: 1,
   rounds: 1,
 };
 

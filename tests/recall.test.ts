@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Mulberry32 } from '../src/cli/compare/mulberry32.ts';
-import { plainProse, recallCase } from '../src/cli/compare/recall.ts';
+import { plainProse, recallText } from '../src/cli/compare/recall.ts';
 import { property } from './property.ts';
 
 const zoo = (path: string) => readFileSync(new URL(`../zoo/${path}`, import.meta.url));
@@ -29,23 +29,39 @@ test('the generator gives the numbers of training', () => {
   );
 });
 
-test('prose and cases are the bytes of training', () => {
+test('prose is the bytes of training', () => {
   assert.equal(prose.length, expected.prose.bytes);
   assert.equal(sha256(prose), expected.prose.sha256);
-  assert.ok(expected.cases.length > 3);
-  for (const { seed, distance, answer, bytes, sha256: hash } of expected.cases) {
-    const made = recallCase(seed, prose, distance);
-    assert.deepEqual([made.answer, made.text.length, sha256(made.text)], [answer, bytes, hash]);
-  }
 });
 
-test('a question asks for what was told as many bytes above, once', async () => {
-  await property(fc.tuple(fc.nat(2 ** 20), fc.integer({ min: 32, max: 4000 })), 200, async ([seed, distance]) => {
-    const { text, answer } = recallCase(seed, prose, distance);
+test('each question asks for what was told as many bytes above, once', async () => {
+  const distances = fc.uniqueArray(fc.integer({ min: 9, max: 3000 }), { minLength: 1, maxLength: 8 });
+  const cases = fc.tuple(fc.nat(2 ** 20), distances, fc.integer({ min: 1, max: 6 }));
+  await property(cases, 200, async ([seed, distances, each]) => {
+    const { text, questions, asked } = recallText(seed, prose, distances, each);
     const written = Buffer.from(text).toString('latin1');
-    const [, key, value] = /\?([A-Z]{3})=([a-z]{3})$/.exec(written)!;
-    assert.equal(answer, text.length - 3);
-    assert.equal(written.indexOf(`@${key}=${value}\n`) + 5, answer - distance);
-    assert.equal(written.split(`@${key}=`).length, 2);
+    assert.ok(text.every((byte) => byte === 10 || (byte >= 32 && byte <= 126)));
+    for (const { answer, distance } of questions) {
+      const [, key, value] = /^\?([A-Z]{3})=([a-z]{3})\n$/.exec(written.slice(answer - 5, answer + 4))!;
+      assert.equal(written.indexOf(`@${key}=${value}\n`) + 5, answer - distance);
+      for (const mark of ['@', '?']) assert.equal(written.split(`${mark}${key}=`).length, 2);
+    }
+    for (const distance of distances) {
+      const count = questions.filter((question) => question.distance === distance).length;
+      assert.equal(count, Math.min(each, Math.floor(distance / 9)));
+    }
+    assert.equal(written.search(/\?[A-Z]{3}=/), asked);
+    assert.equal(questions.length, written.split(/\?[A-Z]{3}=/).length - 1);
+    assert.deepEqual(
+      questions.map(({ answer }) => answer),
+      questions.map(({ answer }) => answer).sort((a, b) => a - b),
+    );
   });
+});
+
+test('a text is little longer than its largest distance, and the same for a seed', () => {
+  const make = (seed: number) => recallText(seed, prose, [32, 128, 384, 768], 4);
+  assert.deepEqual(make(7), make(7));
+  assert.notDeepEqual(make(7).text, make(8).text);
+  assert.ok(make(7).text.length < 1024, `${make(7).text.length}`);
 });

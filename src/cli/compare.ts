@@ -12,16 +12,16 @@ import { compare, type Extent } from './compare/run.ts';
 import { tables } from './compare/table.ts';
 import { openZoo } from './compare/zoo.ts';
 
-/** A few minutes on two cores. */
+/** Under two minutes on two cores. */
 export const BRIEF: Extent = {
   contexts: [256, 1024],
   windows: 4,
-  distances: [32, 128, 512, 896],
-  questions: 8,
-  context: 1024,
+  distances: [32, 128, 384, 768],
+  recallTexts: 2,
+  context: 768,
   methodWindows: 1,
   budgets: [128],
-  methodQuestions: 2,
+  methodTexts: 1,
   rounds: 3,
 };
 
@@ -29,12 +29,12 @@ export const BRIEF: Extent = {
 export const FULL: Extent = {
   contexts: [128, 256, 512, 1024, 2048, 4096],
   windows: 16,
-  distances: [32, 64, 128, 256, 512, 768, 928, 1536, 2048],
-  questions: 32,
+  distances: [32, 64, 128, 256, 512, 768, 1536, 2048],
+  recallTexts: 16,
   context: 1024,
   methodWindows: 8,
   budgets: [64, 128, 256],
-  methodQuestions: 16,
+  methodTexts: 8,
   rounds: 5,
 };
 

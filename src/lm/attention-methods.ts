@@ -30,6 +30,8 @@ export interface AttentionMethod {
   /** Whether it bears on prompts, which are fed at once, or on tokens that come one by one behind one; some bear on both. */
   readonly prompts: boolean;
   readonly tokens: boolean;
+  /** Whether a text gives the same fed at once and token by token, where the method bears on both. */
+  readonly anyParts: boolean;
   /** @param budget keys that are kept or seen, at least 16. */
   open(rt: Runtime, sizes: AttentionSizes, budget: number): AttentionLayer;
 }
@@ -57,12 +59,13 @@ const onRows =
       tokens === 'dense' && start > 0 ? dense(q, k, v, start) : attend(q, k, v, budget),
     );
 
-const stored = (dtype: NonNullable<NonNullable<CacheOptions>['dtype']>): AttentionMethod => ({
+const stored = (dtype: NonNullable<NonNullable<CacheOptions>['dtype']>, anyParts = true): AttentionMethod => ({
   name: dtype,
   family: 'storage',
   budgeted: false,
   prompts: true,
   tokens: true,
+  anyParts,
   open: inCache(() => ({ dtype })),
 });
 
@@ -72,6 +75,7 @@ const kept = (name: string, prompts: boolean, optionsOf: (budget: number) => Cac
   budgeted: true,
   prompts,
   tokens: true,
+  anyParts: prompts,
   open: inCache(optionsOf),
 });
 
@@ -81,6 +85,7 @@ const rounded = (kind: QuantizationKind): AttentionMethod => ({
   budgeted: false,
   prompts: true,
   tokens: false,
+  anyParts: true,
   open: onRows((q, k, v) => attentionSync({ q, k, v }, { causal: true, quantization: kind }).o),
 });
 
@@ -95,6 +100,7 @@ const seen = (
   budgeted,
   prompts: true,
   tokens: tokens === 'same',
+  anyParts: true,
   open: onRows(attend, tokens),
 });
 
@@ -106,14 +112,15 @@ export const ATTENTION_METHODS: readonly AttentionMethod[] = [
     budgeted: false,
     prompts: true,
     tokens: true,
+    anyParts: true,
     open: (rt, sizes) => cacheLayer(rt, sizes),
   },
   stored('f16'),
   stored('bf16'),
   stored('int8'),
   stored('int4'),
-  stored('kivi4'),
-  stored('kivi2'),
+  stored('kivi4', false),
+  stored('kivi2', false),
   kept('window', true, (budget) => ({ policy: { kind: 'window', window: budget } })),
   kept('streamingLlm', true, (budget) => ({ policy: { kind: 'streaming', sinks: SINKS, window: budget - SINKS } })),
   kept('h2o', true, (budget) => ({ policy: { kind: 'h2o', heavy: budget >> 1, recent: budget - (budget >> 1) } })),

@@ -4,7 +4,7 @@
  * @module
  */
 import type { LanguageModel, SequenceOptions } from '../../lm/index.ts';
-import type { RecallCase } from './recall.ts';
+import { LETTERS, type RecallText } from './recall.ts';
 
 /** What is measured of predictions of a text. */
 export interface TextQuality {
@@ -89,17 +89,14 @@ export function judged(
   return { bits: bits / count, kl: kl / count, agreement: same / count };
 }
 
-/** Whether each byte of the answer is what a model finds most likely, given those before it. */
+/** For each question of a text, whether every byte of the answer is what a model finds most likely, given the right ones before it. */
 export async function answers(
   model: LanguageModel,
-  { text, answer }: RecallCase,
+  { text, questions }: RecallText,
   feeding: Feeding = {},
-): Promise<boolean> {
+): Promise<boolean[]> {
   const { vocabulary } = model.config;
-  // the last byte is predicted, not read
   const logs = await predictions(model, text.subarray(0, -1), feeding);
-  for (let at = answer; at < text.length; ++at) {
-    if (best(logs.subarray((at - 1) * vocabulary, at * vocabulary)) !== text[at]) return false;
-  }
-  return true;
+  const found = (at: number) => best(logs.subarray((at - 1) * vocabulary, at * vocabulary)) === text[at];
+  return questions.map(({ answer }) => Array.from({ length: LETTERS }, (_, i) => answer + i).every(found));
 }

@@ -1,18 +1,18 @@
 /**
- * Questions for what was told far above: pairs of a key and a value among prose, as the models were trained on (training/README.md, "Recall").
+ * Questions for what was told far above: lines with pairs of a key and a value among prose, and lines that ask for them, as the models were
+ * trained on (training/README.md, "Recall").
  *
  * @module
  */
 import { Mulberry32 } from './mulberry32.ts';
 
 /** Bytes of keys and values. */
-const LETTERS = 3;
-/** Bytes of a line `@KEY=val`, its end counted, and of `?KEY=`. */
-const TOLD = LETTERS + LETTERS + 3;
-export const ASKED = LETTERS + 2;
-/** Most other pairs between a pair and its question: one for so many bytes. */
-const MOST_OTHERS = 8;
-const BYTES_OF_OTHER = 64;
+export const LETTERS = 3;
+/** Bytes of a line `@KEY=val` or `?KEY=val`, its end counted, and before the value in it. */
+const LINE = LETTERS + LETTERS + 3;
+const BEFORE = LETTERS + 2;
+/** Prose before the first line, at least. */
+const LEAD = 16;
 
 const [SPACE, LINE_END, AT, ASK, EQUALS] = Array.from(' \n@?=', (c) => c.charCodeAt(0)) as [
   number,
@@ -23,10 +23,19 @@ const [SPACE, LINE_END, AT, ASK, EQUALS] = Array.from(' \n@?=', (c) => c.charCod
 ];
 const [UPPER, LOWER] = [65, 97];
 
-/** One question: the text up to the answer's last byte, and where the answer begins. */
-export interface RecallCase {
-  readonly text: Uint8Array;
+/** A question: where its answer begins, and how many bytes after the value was told. */
+export interface Question {
   readonly answer: number;
+  readonly distance: number;
+}
+
+/** A text with questions and their right answers. */
+export interface RecallText {
+  readonly text: Uint8Array;
+  /** In the order of the text. */
+  readonly questions: readonly Question[];
+  /** Where the first question begins. */
+  readonly asked: number;
 }
 
 /** Prose out of a text: bytes that are not printable ASCII, and those that mark pairs, become spaces. */
@@ -35,14 +44,37 @@ export function plainProse(text: Uint8Array): Uint8Array {
   return text.map((byte) => (byte < 32 || byte > 126 || marks.includes(byte) ? SPACE : byte));
 }
 
+/** Lines that follow each other: where, from the end of the text back. */
+interface Run {
+  readonly at: number;
+  readonly lines: number;
+}
+
+const overlaps = (a: Run, b: Run) => a.at < b.at + b.lines * LINE && b.at < a.at + a.lines * LINE;
+
+/** Where pairs are told, and asked for, for each distance: as near to the end as there is room, the nearest last. */
+function places(distances: readonly number[], each: number): { distance: number; lines: number; asked: number }[] {
+  const taken: Run[] = [];
+  return [...distances]
+    .sort((a, b) => a - b)
+    .map((distance) => {
+      // lines that tell must end before those that ask begin
+      const lines = Math.min(each, Math.floor(distance / LINE));
+      let asked = -lines * LINE;
+      const runs = () => [asked, asked - distance].map((at): Run => ({ at, lines }));
+      while (runs().some((run) => taken.some((other) => overlaps(run, other)))) asked -= 1;
+      taken.push(...runs());
+      return { distance, lines, asked };
+    });
+}
+
 /**
- * The question of a seed, with `distance` bytes, at least 32, from the first byte of the value where it is told to the answer's: the same bytes
- * everywhere.
+ * The text of a seed: `each` questions for each distance (fewer where that many lines do not fit between), at least 9 bytes, from the
+ * first byte of a value where it is told to that of the answer; the same bytes everywhere.
  */
-export function recallCase(seed: number, prose: Uint8Array, distance: number): RecallCase {
+export function recallText(seed: number, prose: Uint8Array, distances: readonly number[], each: number): RecallText {
   const random = new Mulberry32(seed);
   const used = new Set<string>();
-  const bytes: number[] = [];
   const letters = (first: number) => Array.from({ length: LETTERS }, () => first + random.below(26));
   const newKey = () => {
     for (;;) {
@@ -53,25 +85,26 @@ export function recallCase(seed: number, prose: Uint8Array, distance: number): R
       return key;
     }
   };
-  const fill = (length: number) => {
-    const start = random.below(prose.length - length);
-    bytes.push(...prose.subarray(start, start + length - 1), LINE_END);
-  };
-  const tell = (key: readonly number[], value: readonly number[]) => bytes.push(AT, ...key, EQUALS, ...value, LINE_END);
-  const key = newKey();
-  const value = letters(LOWER);
-  fill(16 + random.below(48));
-  tell(key, value);
-  const gap = distance - LETTERS - 1 - ASKED;
-  const others = Math.min(MOST_OTHERS, Math.floor(gap / BYTES_OF_OTHER));
-  const rest = gap - others * TOLD;
-  const share = Math.floor(rest / (others + 1));
-  fill(share + (rest % (others + 1)));
-  for (let i = 0; i < others; ++i) {
-    tell(newKey(), letters(LOWER));
-    fill(share);
+  const groups = places(distances, each);
+  const length = LEAD - Math.min(...groups.map(({ asked, distance }) => asked - distance));
+  const text = new Uint8Array(length);
+  const questions: Question[] = [];
+  for (const { distance, lines, asked } of groups) {
+    for (let line = 0; line < lines; ++line) {
+      const at = length + asked + line * LINE;
+      const [key, value] = [newKey(), letters(LOWER)];
+      text.set([ASK, ...key, EQUALS, ...value, LINE_END], at);
+      text.set([AT, ...key, EQUALS, ...value, LINE_END], at - distance);
+      questions.push({ answer: at + BEFORE, distance });
+    }
   }
-  bytes.push(ASK, ...key, EQUALS);
-  const answer = bytes.length;
-  return { text: Uint8Array.from([...bytes, ...value]), answer };
+  for (let begin = text.indexOf(0); begin >= 0; begin = text.indexOf(0, begin)) {
+    let end = begin + 1;
+    while (end < length && text[end] === 0) end += 1;
+    const from = random.below(prose.length - (end - begin));
+    text.set(prose.subarray(from, from + end - begin - 1), begin);
+    text[end - 1] = LINE_END;
+  }
+  questions.sort((a, b) => a.answer - b.answer);
+  return { text, questions, asked: questions[0]!.answer - BEFORE };
 }

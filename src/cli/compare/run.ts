@@ -4,11 +4,12 @@
  * @module
  */
 import { createRuntime, type RuntimeInfo, type RuntimeOptions } from '../../index.ts';
-import { ATTENTION_METHODS, type AttentionMethod, LanguageModel, type SequenceOptions } from '../../lm/index.ts';
+import { ATTENTION_METHODS, type AttentionMethod, LanguageModel } from '../../lm/index.ts';
 import { answers, type Feeding, judged, predictions } from './quality.ts';
-import { ASKED, plainProse, type RecallCase, recallCase } from './recall.ts';
+import { plainProse, type RecallText, recallText } from './recall.ts';
 import { type Contender, type Speed, speeds, textLength } from './speed.ts';
 import { windowsOf } from './windows.ts';
+import { type Cost, everywhere, type Fed, fedTo, Yardstick } from './yardstick.ts';
 import { openZoo, type Text } from './zoo.ts';
 
 /** How much is measured. */
@@ -17,14 +18,14 @@ export interface Extent {
   readonly contexts: readonly number[];
   /** Windows of text for a length. */
   readonly windows: number;
-  /** Bytes between a value and the question for it, and questions for each. */
+  /** Bytes between a value and the question for it, and texts with questions for each. */
   readonly distances: readonly number[];
-  readonly questions: number;
-  /** Length of text, windows, keys and questions for each distance with which methods in the dense model are measured. */
+  readonly recallTexts: number;
+  /** Length of text, windows, keys and texts with questions with which methods in the dense model are measured. */
   readonly context: number;
   readonly methodWindows: number;
   readonly budgets: readonly number[];
-  readonly methodQuestions: number;
+  readonly methodTexts: number;
   /** Rounds of speeds. */
   readonly rounds: number;
 }
@@ -49,6 +50,9 @@ export interface ModelAtLength extends Speed {
   readonly bits: number;
 }
 
+/** Most questions of a text for each distance. */
+const PAIRS = 4;
+
 /** Share of right answers at a distance. */
 export interface Recall {
   readonly distance: number;
@@ -63,17 +67,13 @@ export interface ModelResult {
   readonly recall: readonly Recall[];
 }
 
-/** One method in the dense model, fed as it is meant for: prompts at once, or half of the text token by token. */
-export interface MethodResult extends Speed {
+/** One method in the dense model: what it costs on the second half of each window. */
+export interface MethodResult extends Speed, Cost {
   readonly method: string;
   readonly family: AttentionMethod['family'];
-  readonly fed: 'prompt' | 'tokens';
+  readonly fed: Fed;
   /** Keys; absent where none bear on it. */
   readonly budget?: number;
-  /** Bits per byte more than dense attention, of the second half of each window; distance from it; share of equal best bytes. */
-  readonly loss: number;
-  readonly kl: number;
-  readonly agreement: number;
   readonly recall: readonly Recall[];
 }
 
@@ -87,13 +87,6 @@ export interface Report {
   readonly dense: { readonly model: string; readonly bits: number } | undefined;
   readonly methods: readonly MethodResult[];
   readonly seconds: number;
-}
-
-/** The mean over windows, each alone. */
-async function bitsOf(model: LanguageModel, windows: readonly Uint8Array[]): Promise<number> {
-  let bits = 0;
-  for (const window of windows) bits += judged(window, await predictions(model, window.subarray(0, -1)), 0).bits;
-  return bits / windows.length;
 }
 
 class Comparison {
@@ -122,96 +115,83 @@ class Comparison {
   /** Share of right answers at each distance. */
   async recall(
     model: LanguageModel,
-    questions: number,
-    feeding: (asked: RecallCase) => Feeding = () => ({}),
+    count: number,
+    feeding: (asked: RecallText) => Feeding = () => ({}),
   ): Promise<Recall[]> {
-    const results: Recall[] = [];
-    for (const distance of this.#options.extent.distances) {
-      let right = 0;
-      for (let i = 0; i < questions; ++i) {
-        const asked = recallCase(this.#options.seed * 1000 + i, this.#prose, distance);
-        if (await answers(model, asked, feeding(asked))) right += 1;
-      }
-      results.push({ distance, accuracy: right / questions });
+    const { distances } = this.#options.extent;
+    const right = new Map(distances.map((distance) => [distance, [] as boolean[]]));
+    for (let i = 0; i < count; ++i) {
+      const asked = recallText(this.#options.seed * 1000 + i, this.#prose, distances, PAIRS);
+      const found = await answers(model, asked, feeding(asked));
+      for (const [n, { distance }] of asked.questions.entries()) right.get(distance)!.push(found[n]!);
     }
-    return results;
+    return distances.map((distance) => {
+      const all = right.get(distance)!;
+      return { distance, accuracy: all.filter(Boolean).length / all.length };
+    });
   }
 
   /** Quality of a model; its speeds are measured beside the others'. */
   async model(name: string, model: LanguageModel): Promise<Omit<ModelResult, 'lengths'> & { bits: number[] }> {
     const { extent } = this.#options;
-    const bits: number[] = [];
-    for (const context of extent.contexts) {
-      bits.push(await bitsOf(model, windowsOf(this.#texts, extent.windows, context + 1)));
-      this.turn(`${name}: ${context} bytes`);
+    const { contexts } = extent;
+    const windows = windowsOf(this.#texts, extent.windows, contexts.at(-1)! + 1);
+    const { vocabulary, context: trained } = model.config;
+    const bits = contexts.map(() => 0);
+    for (const window of windows) {
+      // nothing sees what comes after it: the first rows are those of a shorter text
+      const logs = await predictions(model, window.subarray(0, -1));
+      for (const [i, context] of contexts.entries()) {
+        const quality = judged(window.subarray(0, context + 1), logs.subarray(0, context * vocabulary), 0);
+        bits[i]! += quality.bits / windows.length;
+      }
+      this.turn(`${name}: text`);
     }
-    const recall = await this.recall(model, extent.questions);
-    this.turn(`${name}: recall`);
-    return { name, trained: model.config.context, recall, bits };
+    const recall = await this.recall(model, extent.recallTexts);
+    this.turn(`${name}: recall`, extent.recallTexts);
+    return { name, trained, recall, bits };
   }
 
-  async speeds(contenders: readonly Contender[], label: string): Promise<Speed[]> {
+  async speeds(contenders: readonly Contender[], warmUps: number, label: string): Promise<Speed[]> {
     const longest = Math.max(...contenders.map(({ context }) => textLength(context)));
     const [text] = windowsOf(this.#texts, 1, longest);
-    return speeds(contenders, text!, this.#options.extent.rounds, () => this.turn(label));
+    const rounds = { warmUps, counted: this.#options.extent.rounds };
+    return speeds(contenders, text!, rounds, () => this.turn(label));
   }
 
   /** What each method loses in a model that attends to all keys. */
   async methods(model: LanguageModel): Promise<{ bits: number; results: MethodResult[] }> {
-    const { extent } = this.#options;
-    const { context, methodWindows, budgets, methodQuestions } = extent;
-    const windows = windowsOf(this.#texts, methodWindows, context + 1);
-    const half = context >> 1;
-    const references: Float32Array[] = [];
-    let bits = 0;
-    for (const window of windows) {
-      references.push(await predictions(model, window.subarray(0, -1)));
-      bits += judged(window, references.at(-1)!, half).bits / windows.length;
-    }
-    const trials = ATTENTION_METHODS.flatMap((method) =>
-      (method.budgeted ? budgets : [undefined]).map((budget) => ({ method, budget })),
-    );
-    const attentionOf =
-      ({ method, budget }: (typeof trials)[number]): NonNullable<SequenceOptions['attention']> =>
-      (_, sizes) =>
-        method.open(model.runtime, sizes, budget ?? sizes.capacity);
+    const { context, methodWindows, methodTexts } = this.#options.extent;
+    const yardstick = await Yardstick.make(model, windowsOf(this.#texts, methodWindows, context + 1));
+    const trials = trialsOf(this.#options.extent);
     const found: Omit<MethodResult, keyof Speed>[] = [];
-    for (const trial of trials) {
-      const { method, budget } = trial;
-      const fed = method.tokens ? 'tokens' : 'prompt';
-      const attention = attentionOf(trial);
-      let [loss, kl, agreement] = [-bits, 0, 0];
-      for (const [i, window] of windows.entries()) {
-        const prompt = fed === 'tokens' ? half : context;
-        const logs = await predictions(model, window.subarray(0, -1), { attention, prompt });
-        const quality = judged(window, logs, half, references[i]);
-        loss += quality.bits / windows.length;
-        kl += quality.kl / windows.length;
-        agreement += quality.agreement / windows.length;
-      }
-      // questions come behind the text: the last bytes one by one where the method is for those
-      const recall = await this.recall(model, methodQuestions, ({ answer }) => ({
+    for (const { method, budget } of trials) {
+      const { name, family } = method;
+      const fed = fedTo(method);
+      const attention = everywhere(model, method, budget);
+      const cost = await yardstick.cost(attention, fed);
+      // questions come behind the text: token by token where the method is for those
+      const recall = await this.recall(model, methodTexts, ({ asked }) => ({
         attention,
-        ...(fed === 'tokens' && { prompt: answer - ASKED }),
+        ...(fed === 'tokens' && { prompt: asked }),
       }));
-      found.push({
-        method: method.name,
-        family: method.family,
-        fed,
-        ...(budget === undefined ? {} : { budget }),
-        loss,
-        kl,
-        agreement,
-        recall,
-      });
-      this.turn(`${method.name}${budget === undefined ? '' : ` ${budget}`}`);
+      found.push({ method: name, family, fed, ...(budget === undefined ? {} : { budget }), ...cost, recall });
+      this.turn(`${name}${budget === undefined ? '' : ` ${budget}`}`, methodWindows + methodTexts);
     }
     const measured = await this.speeds(
-      trials.map((trial) => ({ model, attention: attentionOf(trial), context })),
+      trials.map(({ method, budget }) => ({ model, attention: everywhere(model, method, budget), context })),
+      0,
       'speed of methods',
     );
-    return { bits, results: found.map((result, i) => ({ ...result, ...measured[i]! })) };
+    return { bits: yardstick.bits, results: found.map((result, i) => ({ ...result, ...measured[i]! })) };
   }
+}
+
+/** Methods with the budgets that bear on them. */
+function trialsOf({ budgets }: Extent): { method: AttentionMethod; budget: number | undefined }[] {
+  return ATTENTION_METHODS.flatMap((method) =>
+    (method.budgeted ? budgets : [undefined]).map((budget) => ({ method, budget })),
+  );
 }
 
 /** Runs the comparison. @throws UnsupportedError, ModelError, OptionError for models that are not there or no models */
@@ -225,13 +205,12 @@ export async function compare(options: CompareOptions): Promise<Report> {
   const comparison = new Comparison(options, zoo.texts);
   const models = names.map((name) => LanguageModel.read(rt, zoo.model(name)));
   const dense = models.find(({ config }) => config.mixers.every(({ name }) => name === 'attention'));
-  const trials = ATTENTION_METHODS.reduce((n, { budgeted }) => n + (budgeted ? extent.budgets.length : 1), 0);
   const contenders = models.flatMap((model) => extent.contexts.map((context) => ({ model, context })));
-  comparison.plan(models.length * (extent.contexts.length + 1) + contenders.length * (extent.rounds + 1));
-  if (dense) comparison.plan(trials * (extent.rounds + 2));
+  comparison.plan(models.length * (extent.windows + extent.recallTexts) + contenders.length * (extent.rounds + 1));
+  if (dense) comparison.plan(trialsOf(extent).length * (extent.methodWindows + extent.methodTexts + extent.rounds));
   const qualities: Awaited<ReturnType<Comparison['model']>>[] = [];
   for (const [i, model] of models.entries()) qualities.push(await comparison.model(names[i]!, model));
-  const measured = await comparison.speeds(contenders, 'speed of models');
+  const measured = await comparison.speeds(contenders, 1, 'speed of models');
   const results = qualities.map(({ bits, ...quality }, i): ModelResult => {
     const lengths = extent.contexts.map((context, c) => {
       return { context, bits: bits[c]!, ...measured[i * extent.contexts.length + c]! };

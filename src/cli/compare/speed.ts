@@ -22,7 +22,7 @@ export interface Speed {
 }
 
 /** Tokens behind the prompt. */
-const STEPS = 32;
+const STEPS = 16;
 
 function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -41,22 +41,23 @@ async function round({ model, attention, context }: Contender, text: Uint8Array)
 }
 
 /**
- * Speeds of contenders: rounds go through all of them in turn, so that what else the machine does meets all alike; the first one warms up.
+ * Speeds of contenders: rounds go through all of them in turn, so that what else the machine does meets all alike.
  *
  * @param text at least as long as the longest context and the tokens behind it.
+ * @param rounds how many warm up, and how many count.
  * @param turn is told after each round of one contender.
  */
 export async function speeds(
   contenders: readonly Contender[],
   text: Uint8Array,
-  rounds: number,
+  rounds: { readonly warmUps: number; readonly counted: number },
   turn: () => void = () => {},
 ): Promise<Speed[]> {
   const times = contenders.map(() => [[], [], []] as [number[], number[], number[]]);
-  for (let r = 0; r <= rounds; ++r) {
+  for (let r = -rounds.warmUps; r < rounds.counted; ++r) {
     for (const [i, contender] of contenders.entries()) {
       const figures = await round(contender, text);
-      if (r > 0) for (const [k, x] of figures.entries()) times[i]![k]!.push(x);
+      if (r >= 0) for (const [k, x] of figures.entries()) times[i]![k]!.push(x);
       turn();
     }
   }
