@@ -86,7 +86,7 @@ test('the page has all of it, and asks for nothing', () => {
   for (const { name } of report.models) assert.ok(written.includes(name), name);
   for (const { method } of report.methods) assert.ok(written.includes(method), method);
   assert.doesNotMatch(written, /(src|href)="(?!data:)/);
-  assert.equal(written.split('<canvas').length - 1, 8);
+  assert.equal(written.split('<canvas').length - 1, 11);
 });
 
 test('the command prints tables and writes both files', async () => {
