@@ -4,13 +4,12 @@
  * @module
  */
 import { writeFileSync } from 'node:fs';
-import process from 'node:process';
-import { Presets, SingleBar } from 'cli-progress';
 import type { RuntimeOptions } from '../index.ts';
 import { page } from './compare/page.ts';
 import { compare, type Extent } from './compare/run.ts';
 import { tables } from './compare/table.ts';
 import { openZoo } from './compare/zoo.ts';
+import { withProgress } from './progress.ts';
 
 /** Under two minutes on two cores. */
 export const BRIEF: Extent = {
@@ -53,29 +52,9 @@ export interface CompareCommand extends RuntimeOptions {
 /** Runs it, writes the files and gives what is to be printed. */
 export async function runCompare(command: CompareCommand, write: (line: string) => void): Promise<void> {
   const { zoo, models, full = false, seed = 1, report: path = 'wattn-report.html', json, extent, ...runtime } = command;
-  const bar = new SingleBar(
-    { format: '{bar} {percentage} % {label}', stream: process.stderr, hideCursor: true, clearOnComplete: true },
-    Presets.shades_classic,
+  const report = await withProgress((progress) =>
+    compare({ runtime, zoo, models, seed, extent: extent ?? (full ? FULL : BRIEF), progress }),
   );
-  const shown = process.stderr.isTTY === true;
-  if (shown) bar.start(1, 0, { label: '' });
-  let report: Awaited<ReturnType<typeof compare>>;
-  try {
-    report = await compare({
-      runtime,
-      zoo,
-      models,
-      seed,
-      extent: extent ?? (full ? FULL : BRIEF),
-      progress(done, total, label) {
-        if (!shown) return;
-        bar.setTotal(total);
-        bar.update(done, { label });
-      },
-    });
-  } finally {
-    if (shown) bar.stop();
-  }
   const figures = `${path.replace(/\.html$/, '')}.json`;
   writeFileSync(figures, `${JSON.stringify(report, null, 1)}\n`);
   writeFileSync(path, page(report, openZoo(zoo).folder));

@@ -8,6 +8,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { createRuntime, type RuntimeOptions, WattnError } from '../index.ts';
 import { loadGpu } from './gpu.ts';
 import { describe } from './info.ts';
+import { FIGURES, type Figure } from './plan/goal.ts';
 
 type CommandOptions = Omit<RuntimeOptions, 'gpu'> & { readonly gpu?: string };
 
@@ -108,6 +109,52 @@ withRuntimeOptions(
     const { threads, ...rest } = await withGpu(options);
     const count = typeof threads === 'number' ? { threads } : {};
     await runCompare({ ...rest, ...count, ...(models.length > 0 ? { models } : {}) }, write);
+  });
+
+/** Bytes, as a number or with a unit. */
+function byteCount(text: string): number {
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?) ?(|B|KiB|MiB)$/.exec(text) ?? [];
+  if (number === undefined) throw new InvalidArgumentError("expected bytes, such as '300000', '600KiB' or '1.5MiB'");
+  return Number(number) * { '': 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20 }[unit]!;
+}
+
+interface PlanOptions {
+  readonly zoo?: string;
+  readonly full?: boolean;
+  readonly bytes?: number;
+  readonly ms?: number;
+  readonly loss?: number;
+  readonly minimise?: Figure;
+  readonly out?: string;
+  readonly report?: string;
+  readonly check?: string;
+  readonly json?: boolean;
+}
+
+withRuntimeOptions(
+  program.command('plan').description('which attention in which layer, within limits of loss, memory and time'),
+)
+  .argument('[model]', 'a model of the zoo; by default the first that attends to all keys in every layer')
+  .option('--loss <bits>', 'most bits per byte more than dense attention; 0.01 if nothing is given', Number)
+  .option('--bytes <n>', 'most bytes of caches, such as 600KiB', byteCount)
+  .option('--ms <n>', 'most milliseconds a token', Number)
+  .addOption(new Option('--minimise <figure>', 'what is to be least').choices(FIGURES))
+  .option('--full', 'more text, more budgets, and methods that are judged token by token')
+  .option('--zoo <folder>', "a folder with models/ and text/, by default the package '@wattn/zoo'")
+  .option('--out <file>', 'where the plan is written', 'wattn-plan.json')
+  .option('--report <file>', 'where the page is written', 'wattn-plan.html')
+  .option('--check <file>', 'measure a saved plan again instead')
+  .action(async (model: string | undefined, options: CommandOptions & PlanOptions) => {
+    const { runPlan, runPlanCheck } = await import('./plan.ts');
+    const { threads, zoo, json, check, loss, bytes, ms, minimise, full, out, report, ...where } =
+      await withGpu(options);
+    const runtime = { ...where, ...(typeof threads === 'number' ? { threads } : {}) };
+    if (check !== undefined) {
+      if (!(await runPlanCheck({ ...runtime, check, zoo, json }, write))) process.exitCode = 1;
+      return;
+    }
+    const limits = Object.fromEntries(Object.entries({ loss, bytes, ms }).filter(([, limit]) => limit !== undefined));
+    await runPlan({ ...runtime, zoo, json, model, limits, minimise, full, out, report }, write);
   });
 
 try {

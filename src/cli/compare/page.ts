@@ -5,9 +5,10 @@
  */
 import { type Chart, chart, grouped, type Series } from '../report/chart.ts';
 import { escaped, htmlTable, page as pageOf } from '../report/page.ts';
-import type { MethodResult, ModelResult, Recall, Report } from './run.ts';
+import { machineLine } from '../report/table.ts';
+import { type MethodResult, type ModelResult, methodName, type Recall, type Report } from './run.ts';
 import type { Speed } from './speed.ts';
-import { machineLine, readableBytes, readableRate } from './table.ts';
+import { SPEED_HEAD, speedCells } from './table.ts';
 
 const BITS = 'bits per byte';
 const TEXT = 'bytes of text';
@@ -97,10 +98,6 @@ function modelCharts(models: readonly ModelResult[]): Chart[] {
   ];
 }
 
-/** A method, with its keys where they bear on it. */
-export const methodName = ({ method, budget }: Pick<MethodResult, 'method' | 'budget'>) =>
-  budget === undefined ? method : `${method} ${budget}`;
-
 function methodCharts(methods: readonly MethodResult[]): Chart[] {
   if (methods.length === 0) return [];
   const against = (x: keyof Speed, only: readonly MethodResult[] = methods) =>
@@ -127,13 +124,6 @@ function methodCharts(methods: readonly MethodResult[]): Chart[] {
 }
 
 const shares = (recall: readonly Recall[]) => recall.map(({ accuracy }) => `${Math.round(accuracy * 100)} %`);
-const speedCells = ({ prefill, decode, bytes }: Speed) => [
-  readableRate(prefill),
-  readableRate(decode),
-  readableBytes(bytes),
-];
-const SPEED_HEAD = ['prefill', 'decode', 'memory'];
-
 function body({ extent, models, methods, dense }: Report): string {
   const distances = extent.distances.map((n) => `recall ${n}`);
   const parts = [

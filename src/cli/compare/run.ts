@@ -77,6 +77,10 @@ export interface MethodResult extends Speed, Cost {
   readonly recall: readonly Recall[];
 }
 
+/** A method, with its keys where they bear on it. */
+export const methodName = ({ method, budget }: Pick<MethodResult, 'method' | 'budget'>) =>
+  budget === undefined ? method : `${method} ${budget}`;
+
 /** All of it. */
 export interface Report {
   readonly version: 1;
