@@ -6,6 +6,7 @@ import { CacheFullError, ModelError, OptionError } from '../src/index.ts';
 import { cacheLayer, LanguageModel, rowsLayer } from '../src/lm/index.ts';
 import { attentionSync } from '../src/ops/attention.ts';
 import { readSafetensors, SafetensorsError, type SafetensorsFile, writeSafetensors } from '../src/safetensors.ts';
+import { assertSameLogits, everyToken, readLogits } from './lm/logits.ts';
 import { property } from './property.ts';
 import { variants } from './runtimes.ts';
 
@@ -22,30 +23,11 @@ const names = readdirSync(FOLDER)
   .filter((file) => file.endsWith('.logits.safetensors'))
   .map((file) => file.replace('.logits.safetensors', ''));
 
-function expectedOf(name: string): { tokens: Uint8Array; logits: Float32Array } {
-  const { tensors } = readSafetensors(bytesOf(`${name}.logits.safetensors`));
-  return { tokens: tensors.get('tokens')!.data as Uint8Array, logits: tensors.get('logits')!.data as Float32Array };
-}
+const expectedOf = (name: string) => readLogits(bytesOf(`${name}.logits.safetensors`));
 
-/** Feeds tokens cut at places, and compares a row of logits for each. */
-async function assertLogits(model: LanguageModel, name: string, cuts: readonly number[]): Promise<void> {
-  const { tokens, logits } = expectedOf(name);
-  const { vocabulary } = model.config;
-  using sequence = model.open({ capacity: tokens.length });
-  const places = [0, ...cuts, tokens.length];
-  for (const [i, begin] of places.slice(0, -1).entries()) {
-    const end = places[i + 1]!;
-    if (end === begin) continue;
-    const got = await model.forward(tokens.subarray(begin, end), sequence, 'all');
-    assert.equal(got.length, (end - begin) * vocabulary);
-    for (const [at, x] of got.entries()) {
-      const want = logits[begin * vocabulary + at]!;
-      assert.ok(Math.abs(x - want) <= 5e-5, `token ${begin + Math.floor(at / vocabulary)}: ${x}, expected ${want}`);
-    }
-  }
-  assert.equal(sequence.length, tokens.length);
-  assert.ok(sequence.bytes > 0);
-}
+/** Feeds the tokens of a file cut at places, and compares a row of logits for each. */
+const assertLogits = (model: LanguageModel, name: string, cuts: readonly number[]) =>
+  assertSameLogits(model, expectedOf(name), cuts, 5e-5);
 
 test('there is a model of every kind', () => assert.equal(names.length, 10));
 
@@ -55,11 +37,7 @@ for (const name of names) {
     for (const rt of runtimes) {
       using model = LanguageModel.read(rt, bytesOf(`${name}.safetensors`));
       await assertLogits(model, name, []);
-      await assertLogits(
-        model,
-        name,
-        Array.from({ length: length - 1 }, (_, i) => i + 1),
-      );
+      await assertLogits(model, name, everyToken(expectedOf(name)));
       const cuts = fc.array(fc.integer({ min: 0, max: length }), { maxLength: 6 });
       await property(cuts, 6, (places) =>
         assertLogits(

@@ -18,7 +18,6 @@ const prose = plainProse(Buffer.concat(texts.map(({ file }) => zoo(`text/${file}
 const expected = json('recall-cases.json') as {
   prose: { bytes: number; sha256: string };
   mulberry32: { seed: number; draws: number[] };
-  cases: { seed: number; distance: number; answer: number; bytes: number; sha256: string }[];
 };
 
 test('the generator gives the numbers of training', () => {

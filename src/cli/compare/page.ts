@@ -8,7 +8,7 @@ import { escaped, htmlTable, page as pageOf } from '../report/page.ts';
 import { machineLine } from '../report/table.ts';
 import { type MethodResult, type ModelResult, methodName, type Recall, type Report } from './run.ts';
 import type { Speed } from './speed.ts';
-import { SPEED_HEAD, speedCells } from './table.ts';
+import { ngramLine, SPEED_HEAD, speedCells } from './table.ts';
 
 const BITS = 'bits per byte';
 const TEXT = 'bytes of text';
@@ -124,10 +124,12 @@ function methodCharts(methods: readonly MethodResult[]): Chart[] {
 }
 
 const shares = (recall: readonly Recall[]) => recall.map(({ accuracy }) => `${Math.round(accuracy * 100)} %`);
-function body({ extent, models, methods, dense }: Report): string {
+function body(report: Report): string {
+  const { extent, models, methods, dense } = report;
   const distances = extent.distances.map((n) => `recall ${n}`);
   const parts = [
     '<h2>Models</h2>',
+    `<p>${ngramLine(report)}</p>`,
     htmlTable(
       ['model', ...extent.contexts.map((n) => `bits at ${n}`), ...distances, ...SPEED_HEAD],
       models.map(({ name, lengths, recall }) => [

@@ -88,6 +88,8 @@ export interface Report {
   readonly seed: number;
   readonly extent: Extent;
   readonly models: readonly ModelResult[];
+  /** Bits per byte of a 5-gram model on the same documents, where it is known. */
+  readonly ngram: number | undefined;
   readonly dense: { readonly model: string; readonly bits: number } | undefined;
   readonly methods: readonly MethodResult[];
   readonly seconds: number;
@@ -228,6 +230,7 @@ export async function compare(options: CompareOptions): Promise<Report> {
     seed,
     extent,
     models: results,
+    ngram: zoo.ngram,
     dense: dense && methods && { model: dense.config.name, bits: methods.bits },
     methods: methods?.results ?? [],
     seconds: (performance.now() - start) / 1000,

@@ -34,14 +34,23 @@ function methodRow(at: MethodResult): string[] {
   ];
 }
 
+/** What counting alone reaches, where it is known. */
+export function ngramLine({ ngram }: Pick<Report, 'ngram'>): string {
+  return ngram === undefined
+    ? ''
+    : `A 5-gram model of the text that they were trained on has ${ngram.toFixed(3)} bits per byte on the same documents.`;
+}
+
 /** All tables. */
 export function tables(report: Report): string {
   const { extent, models, methods, dense } = report;
+  const ngram = ngramLine(report);
   const longest = extent.contexts.at(-1)!;
   const parts = [
     `Models: bits per byte at ${extent.contexts.join(', ')} bytes; answers right in % at ${extent.distances.join(' ')} bytes; tokens a second and memory at ${longest}`,
     terminalTable(['model', ...extent.contexts.map((n) => `bits ${n}`), 'recall', ...SPEED_HEAD], models.map(modelRow)),
   ];
+  if (ngram !== '') parts.push(ngram);
   if (dense) {
     parts.push(
       `The model '${dense.model}' with other attention: ${dense.bits.toFixed(3)} bits per byte, second half of ${extent.context} bytes, and what each method adds`,

@@ -22,6 +22,8 @@ export interface Zoo {
   /** Names of models, in the order of files. */
   readonly names: readonly string[];
   readonly texts: readonly Text[];
+  /** Bits per byte of a 5-gram model of the same training text on these documents, each as much as another; where it is known. */
+  readonly ngram: number | undefined;
   model(name: string): Uint8Array;
 }
 
@@ -32,6 +34,13 @@ function installed(): string {
   } catch {
     throw new UnsupportedError("there is no package '@wattn/zoo': npm install @wattn/zoo, or give --zoo a folder");
   }
+}
+
+function ngramOf(path: string, files: readonly string[]): number | undefined {
+  if (!existsSync(path)) return undefined;
+  const { bits } = JSON.parse(readFileSync(path, 'utf8')) as { readonly bits: Readonly<Record<string, number>> };
+  const known = files.map((file) => bits[file]);
+  return known.some((x) => x === undefined) ? undefined : known.reduce<number>((sum, x) => sum + x!, 0) / known.length;
 }
 
 /**
@@ -53,6 +62,10 @@ export function openZoo(folder = installed()): Zoo {
     folder,
     names,
     texts: documents.map(({ file, title }) => ({ title, bytes: readFileSync(join(folder, 'text', file)) })),
+    ngram: ngramOf(
+      join(folder, 'ngram.json'),
+      documents.map(({ file }) => file),
+    ),
     model: (name) => readFileSync(join(models, `${name}${SUFFIX}`)),
   };
 }

@@ -91,6 +91,9 @@ export interface PlanReport {
   readonly seconds: number;
 }
 
+/** What a method may save. */
+const COSTS = ['bytes', 'ms'] as const;
+
 /** Shares of the limit, or of the loss of the plan, at which other plans show the frontier. */
 const FRONTIER = [0.25, 0.5, 2, 4];
 
@@ -164,25 +167,29 @@ class Planning {
   }
 }
 
-/** Choices that no other is as good as in every figure; of too many, those spread over the losses. */
+/**
+ * Choices to try in single layers: first those that no other is as good as in every figure, then those that only they are better than, and
+ * so on; of too many, those spread over the losses.
+ */
 function candidatesOf(figures: readonly Figures[], goal: Goal, most: number): number[] {
-  const wanted = (['bytes', 'ms'] as const).filter(
-    (figure) => figure === goal.minimise || goal.limits[figure] !== undefined,
-  );
-  const figuresThatCount = wanted.length === 0 ? (['bytes', 'ms'] as const) : wanted;
-  const beaten = (a: Figures, b: Figures) =>
-    b.loss <= a.loss &&
-    figuresThatCount.every((figure) => b[figure] <= a[figure]) &&
-    (b.loss < a.loss || figuresThatCount.some((figure) => b[figure] < a[figure]));
-  const [dense, ...others] = figures as [Figures, ...Figures[]];
-  const front = others
-    .map((own, i) => ({ own, i: i + 1 }))
-    .filter(({ own }) => figuresThatCount.some((figure) => own[figure] < dense[figure]))
-    .filter(({ own }) => !others.some((other) => other !== own && beaten(own, other)))
-    .sort((a, b) => a.own.loss - b.own.loss);
-  const step = Math.max(1, (front.length - 1) / Math.max(1, most - 1));
-  const spread = Array.from({ length: Math.min(most, front.length) }, (_, n) => front[Math.round(n * step)]!.i);
-  return [...new Set(spread)];
+  const limited = COSTS.filter((figure) => figure === goal.minimise || goal.limits[figure] !== undefined);
+  const costs = limited.length === 0 ? COSTS : limited;
+  const counted = ['loss', ...costs] as const;
+  const dense = figures[0]!;
+  const betters = (a: Figures, b: Figures) =>
+    counted.every((figure) => a[figure] <= b[figure]) && counted.some((figure) => a[figure] < b[figure]);
+  let left = [...figures.keys()].filter((i) => costs.some((figure) => figures[i]![figure] < dense[figure]));
+  const chosen: number[] = [];
+  while (chosen.length < most && left.length > 0) {
+    const front = left
+      .filter((i) => !left.some((other) => betters(figures[other]!, figures[i]!)))
+      .sort((a, b) => figures[a]!.loss - figures[b]!.loss);
+    left = left.filter((i) => !front.includes(i));
+    const room = Math.min(front.length, most - chosen.length);
+    const step = (front.length - 1) / Math.max(1, room - 1);
+    chosen.push(...Array.from({ length: room }, (_, n) => front[Math.round(n * step)]!));
+  }
+  return chosen;
 }
 
 /** The plan nearest to the goal by measured loss, its bytes and time as they add up, and a goal's choice in each layer. */
