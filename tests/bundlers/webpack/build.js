@@ -15,6 +15,8 @@ export default async function make() {
     module: { rules: [{ test: /\.wasm$/, issuer: /external\.js$/, type: 'asset/resource' }] },
     // what the pages share, they load once
     optimization: {
+      // most of the time of a build; the apps of the other bundlers are minified
+      minimize: false,
       splitChunks: { cacheGroups: { shared: { name: 'shared', chunks: 'initial', minChunks: 2, enforce: true } } },
     },
     // the builds inside 'wattn' are larger than webpack's hint of 244 KiB
