@@ -19,6 +19,7 @@ const PAGE_NAMES: Readonly<Record<string, string>> = {
   'docs/errors.md': 'Errors',
   'docs/compact-kv.md': 'Compact keys and values',
   'docs/sparse-quality.md': 'Sparse attention, measured',
+  'docs/which-attention.md': 'Which attention on this device?',
   'docs/quantised-quality.md': 'Quantised attention, measured',
   'docs/architecture.md': 'Architecture',
   'bench/README.md': 'Benchmarks',
