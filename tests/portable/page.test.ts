@@ -643,5 +643,15 @@ test('the page: without models beside it a file is asked for', async (t) => {
     (await page.textContent('#model-note'))!,
     /^No models lie beside this page\. Choose a \.safetensors file/,
   );
+  // a dropped one, which is none
+  await page.evaluate(`(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(['no weights at all'], 'dropped.safetensors'));
+    document.querySelector('#model-drop').dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+  })()`);
+  assert.match((await page.textContent('#model-note'))!, /^dropped\.safetensors, 17 bytes, is read on this device/);
+  const { said } = await generated(page);
+  assert.match(said, /^That did not work: not a safetensors file/);
+  assert.equal(await page.evaluate("document.querySelector('#generated').hidden"), true);
   assert.deepEqual(faults, []);
 });

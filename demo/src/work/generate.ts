@@ -68,23 +68,28 @@ export async function generateText(
     const plan = planOf(network, attention);
     const sequence = network.open({ capacity: tokens.length + bytes, ...loadPlan(network, plan) });
     try {
-      let done = 0;
+      // of each call alone: other jobs may have a turn in between
+      const times: number[] = [];
       const generated = await continueText({
         prompt: tokens,
         most: bytes,
         async feed(fed) {
+          const done = times.length;
           await turn({ done, total: bytes, label: done === 0 ? 'the prompt' : `${done} of ${bytes} bytes` });
-          done += 1;
-          return network.forward(fed, sequence);
+          const start = performance.now();
+          const logits = await network.forward(fed, sequence);
+          times.push(performance.now() - start);
+          return logits;
         },
         pick,
         emit: tell,
       });
+      const [first = 0, ...rest] = times;
       return {
         model: `${config.name}, ${config.layers} layers of ${config.dim}`,
         attends: attending(network, typeof plan === 'string' ? JSON.parse(plan) : plan, ATTENTION_METHODS),
-        prefill: generated.prefill,
-        decode: generated.decode,
+        prefill: { ...generated.prefill, ms: first },
+        decode: { ...generated.decode, ms: rest.reduce((sum, ms) => sum + ms, 0) },
         memory: sequence.bytes,
         threads: rt.threads,
       };
