@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BuildOptions, Plugin } from 'esbuild';
 
@@ -49,8 +49,19 @@ function filesUnder(folder: string): string[] {
     .sort();
 }
 
-/** Builds the page; returns its files and their bytes. */
-export async function buildPage(): Promise<{ path: string; bytes: number }[]> {
+/** Paths in the page of a folder's models, beside their expected logits that tests have. */
+function modelsIn(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  const names = readdirSync(folder).filter((name) => /(?<!\.logits)\.safetensors$/.test(name));
+  return names.sort().map((name) => `models/${name}`);
+}
+
+/**
+ * Builds the page; returns its files and their bytes.
+ *
+ * @param folder of the models that are put beside the page, to be fetched when one is asked for.
+ */
+export async function buildPage(folder = join(ROOT, 'zoo/models')): Promise<{ path: string; bytes: number }[]> {
   if (!existsSync(join(ROOT, 'build/index.js'))) throw new Error('the package is not built: npm run build');
   const { build } = tools('esbuild') as typeof import('esbuild');
   rmSync(OUT, { recursive: true, force: true });
@@ -59,11 +70,17 @@ export async function buildPage(): Promise<{ path: string; bytes: number }[]> {
   const entryNames = '[name]-[hash]';
   await build({ ...shared, entryPoints: { work: 'src/work/main.ts' }, entryNames });
   const worker = filesUnder(OUT)[0]!;
+  const models = modelsIn(folder).map((path) => ({ path, bytes: readFileSync(join(folder, basename(path))) }));
+  const listed = models.map(({ path, bytes }) => ({
+    name: basename(path, '.safetensors'),
+    path,
+    bytes: bytes.length,
+  }));
   await build({
     ...shared,
     entryPoints: { page: 'src/page/main.ts', style: 'src/page/style.css' },
     entryNames,
-    define: { WORKER: JSON.stringify(`./${worker}`) },
+    define: { WORKER: JSON.stringify(`./${worker}`), MODELS: JSON.stringify(listed) },
   });
   const named = (start: string) => filesUnder(OUT).find((path) => path.startsWith(start))!;
   cpSync(join(HERE, 'static'), OUT, { recursive: true });
@@ -73,6 +90,11 @@ export async function buildPage(): Promise<{ path: string; bytes: number }[]> {
   const kept = filesUnder(OUT);
   const version = createHash('sha256');
   for (const path of kept) version.update(path).update(readFileSync(join(OUT, path)));
+  for (const { path, bytes } of models) {
+    version.update(path).update(bytes);
+    mkdirSync(join(OUT, 'models'), { recursive: true });
+    writeFileSync(join(OUT, path), bytes);
+  }
   await build({
     ...shared,
     entryPoints: { offline: 'src/offline.ts' },

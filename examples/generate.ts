@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks';
 import type { Pace } from './pace.ts';
 import type { Sampler } from './sample.ts';
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Explanation } from 'wattn/explain';
+import type { Generated } from '../../examples/generate.ts';
 
 /** What a method's outputs are set against: dense attention up to each query's own place, or of all pairs. */
 export type Against = 'causal' | 'full';
@@ -70,6 +71,48 @@ export interface DeviceReport {
   readonly [name: string]: string | number | boolean;
 }
 
+/** A method that may attend in the layers of a trained model. */
+export interface AttentionCard {
+  readonly name: string;
+  /** Heading that it stands under. */
+  readonly family: string;
+  /** Whether a number of keys bears on it. */
+  readonly budgeted: boolean;
+  /** What of a text it bears on. */
+  readonly note: string;
+}
+
+/** What attends in the layers that do: the model's own attention where nothing is said. */
+export interface AttentionChoice {
+  /** One method in all of them. */
+  readonly method?: { readonly name: string; readonly budget: number };
+  /** JSON that says which method attends in which layer. */
+  readonly plan?: string;
+}
+
+/** A text to be continued. */
+export interface GenerationOrder {
+  /** A model's safetensors file. */
+  readonly model: Blob;
+  readonly attention: AttentionChoice;
+  readonly prompt: string;
+  /** Bytes to add. */
+  readonly bytes: number;
+  readonly temperature: number;
+  readonly seed: number;
+}
+
+/** What is told of a text when it is there. */
+export interface GenerationResult extends Pick<Generated, 'prefill' | 'decode'> {
+  /** Name and sizes of the model. */
+  readonly model: string;
+  /** What attended in which layer. */
+  readonly attends: string;
+  /** Bytes of caches and states behind the last token. */
+  readonly memory: number;
+  readonly threads: number;
+}
+
 /** Jobs of the worker: what each is given, tells on the way, and gives. */
 export interface Jobs {
   catalog: { given: object; result: readonly MethodCard[]; event: never };
@@ -80,10 +123,23 @@ export interface Jobs {
     event: RacePoint;
   };
   device: { given: object; result: DeviceReport; event: never };
+  attentions: { given: object; result: readonly AttentionCard[]; event: never };
+  /** Events are the text as it comes. */
+  generate: { given: GenerationOrder; result: GenerationResult; event: string };
 }
 
 /** Names of jobs. */
 export type JobName = keyof Jobs;
+
+/** How long jobs take: between its steps a job lets those go first that are shorter. */
+export const DURATION: Readonly<Record<JobName, number>> = {
+  catalog: 0,
+  attentions: 0,
+  picture: 0,
+  device: 0,
+  generate: 1,
+  race: 2,
+};
 
 /** What the page posts. */
 export interface Order<J extends JobName = JobName> {

@@ -13,6 +13,8 @@ declare const VERSION: string;
 const scope = globalThis as unknown as ServiceWorkerGlobalScope;
 const PREFIX = `wattn-page ${scope.registration.scope} `;
 const NAME = PREFIX + VERSION;
+/** Where models are: they are kept once they were asked for. */
+const MODELS = new URL('models/', scope.registration.scope).href;
 
 scope.addEventListener('install', (event) => {
   // past the HTTP cache, which may hold files of another version
@@ -46,7 +48,12 @@ function isolated(response: Response): Response {
 async function answer(request: Request): Promise<Response> {
   const cache = await caches.open(NAME);
   const path = request.mode === 'navigate' ? 'index.html' : request;
-  return isolated((await cache.match(path, { ignoreSearch: true })) ?? (await fetch(request)));
+  const kept = await cache.match(path, { ignoreSearch: true });
+  if (kept) return isolated(kept);
+  const response = await fetch(request);
+  // where there is no room for it the model is there all the same
+  if (response.ok && request.url.startsWith(MODELS)) await cache.put(request, response.clone()).catch(() => {});
+  return isolated(response);
 }
 
 scope.addEventListener('fetch', (event) => {

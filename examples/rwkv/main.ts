@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { agreementTable } from '../agreement.ts';
-import { generate } from '../generate.ts';
+import { bytesOf, continueText } from '../continue-text.ts';
 import { openRuntime, type RuntimeChoice, whole, withRuntimeOptions } from '../options.ts';
 import { print, progress } from '../output.ts';
 import { generationTable } from '../pace.ts';
@@ -39,15 +39,15 @@ async function run(path: string, options: Options): Promise<void> {
     if (!found.every(({ error }) => error <= errorBound)) process.exitCode = 1;
     return;
   }
-  const decoder = new TextDecoder();
+  const prompt = bytesOf(options.prompt);
   print(options.prompt);
-  const generated = await generate({
-    prompt: [...Buffer.from(options.prompt)],
+  const generated = await continueText({
+    prompt,
     most: options.tokens,
     feed: (tokens) => model.forward(tokens, memory),
     pick: greedy,
-    emit: (byte) => print(decoder.decode(Uint8Array.of(byte), { stream: true })),
+    emit: print,
   });
-  print(`${decoder.decode()}\n`);
+  print('\n');
   progress(generationTable(generated));
 }

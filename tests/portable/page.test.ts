@@ -8,6 +8,10 @@ import { after, before, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { buildPage } from '../../demo/build.ts';
 import { ISOLATED, servePage } from '../../demo/serve.ts';
+import { bytesOf, continueText } from '../../examples/continue-text.ts';
+import { sampler } from '../../examples/sample.ts';
+import { createRuntime } from '../../src/index.ts';
+import { LanguageModel, loadPlan, type Plan } from '../../src/lm/index.ts';
 import { type ChromiumBrowser, launch, missingChromium } from '../browser/chromium.ts';
 import { ROOT, requireBuild } from './package.ts';
 import { missing } from './place.ts';
@@ -53,11 +57,14 @@ type Contexts = ChromiumBrowser & {
 /** Where screenshots go. */
 const PICTURES = process.env.WATTN_SCREENSHOTS ?? join(tmpdir(), 'wattn-page');
 
+/** The models that lie beside the page: small, of random weights. */
+const MODELS = join(ROOT, 'tests/lm/models');
+
 let browser: Contexts;
 before(async () => {
   requireBuild();
   execFileSync('sh', [join(ROOT, 'demo/install.sh')], { stdio: 'inherit' });
-  await buildPage();
+  await buildPage(MODELS);
   mkdirSync(PICTURES, { recursive: true });
   if (missingChromium() === '') browser = (await launch()) as Contexts;
 });
@@ -382,6 +389,111 @@ test('the page: cancelling ends the work at once, and the page goes on', async (
   assert.deepEqual(faults, []);
 });
 
+const SAID = "document.querySelector('#generate-job .said').textContent";
+const GENERATED = "document.querySelector('#generated').textContent";
+
+/** Asks the page for a text, and gives what it says at the end of it. */
+async function generated(page: Page): Promise<{ said: string; text: string; report: string }> {
+  await page.click('#generate-start');
+  await until(page, "!document.querySelector('#generate-start').disabled");
+  const [said, text] = [(await page.evaluate(SAID)) as string, (await page.evaluate(GENERATED)) as string];
+  return { said, text, report: (await page.textContent('#generate-report'))! };
+}
+
+/** The same text, made here. */
+async function generatedHere(prompt: string, most: number, temperature: number, plan: Plan): Promise<string> {
+  using rt = await createRuntime({ threads: 1 });
+  using model = LanguageModel.read(rt, readFileSync(join(MODELS, 'attention.safetensors')));
+  const tokens = bytesOf(prompt);
+  using sequence = model.open({ capacity: tokens.length + most, ...loadPlan(model, plan) });
+  let text = prompt;
+  await continueText({
+    prompt: tokens,
+    most,
+    pick: sampler(temperature, 3),
+    feed: (fed) => model.forward(fed, sequence),
+    emit(piece) {
+      text += piece;
+    },
+  });
+  return text;
+}
+
+test('the page: a model of a file or beside the page continues a text, with any attention', async (t) => {
+  if (missingChromium() !== '') return missing(t, missingChromium());
+  await using opened = await open(ISOLATED);
+  const { page, faults } = opened;
+  const buffer = readFileSync(join(MODELS, 'attention.safetensors'));
+  await page.selectOption('#model', 'own');
+  assert.match((await generated(page)).said, /there is no model yet: choose a \.safetensors file/);
+  await page.setInputFiles('#model-file', { name: 'small.safetensors', mimeType: '', buffer });
+  assert.match((await page.textContent('#model-note'))!, /^small\.safetensors, 69 KiB, is read on this device/);
+  const prompt = 'Wo Flüsse sind, the house';
+  await page.fill('#prompt', prompt);
+  await page.fill('#generate-bytes', '12');
+  await page.fill('#temperature', '1');
+  await page.fill('#seed', '3');
+  const own = await generated(page);
+  assert.equal(own.said, 'The text is there.');
+  assert.equal(own.text, await generatedHere(prompt, 12, 1, { model: 'attention', layers: [] }));
+  assert.match(own.report, /modelattention, 4 layers of 48attentionthe model's own attention in layers 0, 1, 2, 3/);
+  assert.match(own.report, /prompt26 bytes in \d+ ms.*one by one11 bytes in \d+ ms, \d+ a second.*states\d+ KiB/);
+
+  const layers = [0, 1, 3].map((layer) => ({ layer, method: 'window', budget: 16 }));
+  const plan: Plan = { model: 'attention', layers };
+  await page.selectOption('#attend', 'plan');
+  assert.match((await generated(page)).said, /there is no plan yet/);
+  const json = Buffer.from(JSON.stringify(plan));
+  await page.setInputFiles('#plan-file', { name: 'plan.json', mimeType: 'application/json', buffer: json });
+  await until(page, "document.querySelector('#plan').value !== ''");
+  const planned = await generated(page);
+  assert.match(planned.report, /attentionwindow 16 in layers 0, 1, 3; the model's own attention in layer 2/);
+  assert.equal(planned.text, await generatedHere(prompt, 12, 1, plan));
+  assert.notEqual(planned.text, own.text);
+  await page.fill('#plan', '{ "model": "gla", "layers": [] }');
+  assert.match((await generated(page)).said, /That did not work: the plan is for the model 'gla', not for 'attention'/);
+
+  await page.selectOption('#attend', 'tova');
+  await page.fill('#attend-budget', '8');
+  assert.match((await generated(page)).said, /budget is 8, expected a whole number of keys, at least 16/);
+  await page.fill('#attend-budget', '20');
+  assert.match((await generated(page)).report, /attentiontova 20 in layers 0, 1, 2, 3/);
+  await page.selectOption('#model', 'models/gla.safetensors');
+  assert.match((await generated(page)).said, /no layer of gla attends: there is no place for tova/);
+  await page.selectOption('#attend', 'own');
+  assert.match((await generated(page)).report, /modelgla, 4 layers of 48attentionno layer attends/);
+  assert.equal(await page.textContent('#model-note'), 'gla was fetched and is here.');
+  await page.fill('#prompt', '');
+  assert.match((await generated(page)).said, /the prompt is empty/);
+  assert.deepEqual(faults, []);
+});
+
+test('the page: a text is cancelled between two bytes, and a picture is made beside it', async (t) => {
+  if (missingChromium() !== '') return missing(t, missingChromium());
+  await using opened = await open(ISOLATED);
+  const { page, faults } = opened;
+  await page.selectOption('#model', 'models/attention.safetensors');
+  await page.fill('#generate-bytes', '20000');
+  await page.click('#generate-start');
+  await until(page, `${GENERATED}.length > 30`);
+  assert.equal(await page.evaluate("document.querySelector('#generated').ariaBusy"), 'true');
+  await page.selectOption('#method', 'gla');
+  await until(page, "document.querySelector('#call').textContent.startsWith('gla(')");
+  assert.equal(await page.evaluate("document.querySelector('#generate-start').disabled"), true);
+  await page.focus('#generate-job button');
+  await page.keyboard.press('Enter');
+  await until(page, `${SAID}.startsWith('Cancelled')`);
+  const text = (await page.evaluate(GENERATED)) as string;
+  await setTimeout(200);
+  assert.equal(await page.evaluate(GENERATED), text);
+  await page.fill('#generate-bytes', '40');
+  const { said, text: again } = await generated(page);
+  assert.equal(said, 'The text is there.');
+  assert.equal(text.slice(0, 30), again.slice(0, 30));
+  await page.screenshot({ path: join(PICTURES, 'generated.png'), fullPage: true });
+  assert.deepEqual(faults, []);
+});
+
 test('the page: by keyboard alone, and for assistive technology', async (t) => {
   if (missingChromium() !== '') return missing(t, missingChromium());
   await using opened = await open(ISOLATED);
@@ -429,6 +541,18 @@ test('the page: by keyboard alone, and for assistive technology', async (t) => {
   );
   await page.keyboard.press('Enter');
   await until(page, "/^The race is over/.test(document.querySelector('#race-job .said').textContent)");
+  await page.focus('#model');
+  const fields: unknown[] = [];
+  while (fields.length < 20 && fields.at(-1) !== 'generate-start') {
+    await page.keyboard.press('Tab');
+    fields.push(await page.evaluate('document.activeElement.id'));
+  }
+  const wanted = ['model-file', 'attend', 'prompt', 'generate-bytes', 'temperature', 'seed', 'generate-start'];
+  assert.deepEqual(fields, wanted);
+  await page.fill('#generate-bytes', '20');
+  await page.focus('#generate-start');
+  await page.keyboard.press('Enter');
+  await until(page, `${SAID} === 'The text is there.'`);
   await page.focus('#matrix');
   for (const key of ['ArrowUp', 'Shift+ArrowLeft', '+', '0']) await page.keyboard.press(key);
   assert.match((await page.textContent('#readout'))!, /gives|cannot see/);
@@ -452,6 +576,11 @@ test('the page: nothing hangs over at 360 pixels', async (t) => {
   const { page, faults } = opened;
   await setRace(page, ['dense', 'window'], '256');
   await raceOf(page);
+  await page.selectOption('#attend', 'plan');
+  await page.fill('#generate-bytes', '80');
+  await page.selectOption('#attend', 'h2o');
+  assert.equal((await generated(page)).said, 'The text is there.');
+  await page.selectOption('#attend', 'plan');
   const wide = (await page.evaluate(`[...document.querySelectorAll('body *')]
     .filter((element) => !element.closest('.results, .hidden, .skip') && element.getBoundingClientRect().right > 360.5)
     .map((element) => element.outerHTML.slice(0, 80))`)) as string[];
@@ -472,9 +601,16 @@ test('the page: its service worker brings threads to a host without headers, and
   // the page reloads itself once
   await until(page, 'globalThis.crossOriginIsolated && document.querySelector("#notes li") !== null');
   assert.match((await page.textContent('#isolation'))!, /added by the page’s own service worker/);
+  await page.fill('#generate-bytes', '5');
+  assert.equal((await generated(page)).said, 'The text is there.');
   await stopServer();
   await page.reload();
   await drawn(page);
+  // a model that was fetched is kept with the page, others are not there
+  await page.fill('#generate-bytes', '5');
+  assert.equal((await generated(page)).said, 'The text is there.');
+  await page.selectOption('#model', 'models/gla.safetensors');
+  assert.match((await generated(page)).said, /gla could not be fetched, as it was not before, and there is no network/);
   assert.equal(await page.evaluate('crossOriginIsolated'), true);
   await setRace(page, ['dense'], '128');
   const [point] = await raceOf(page);
@@ -488,9 +624,34 @@ test('the page: its service worker brings threads to a host without headers, and
   };
   assert.equal(manifest.start_url, './');
   assert.deepEqual(manifest.icons, [true, true, true, true]);
-  // the check for a newer service worker finds no server, which is the point
+  // neither the check for a newer service worker nor the model that was not fetched finds a server, which is the point
   assert.deepEqual(
-    faults.filter((fault) => !fault.includes('ERR_CONNECTION_REFUSED') && !fault.includes('offline.js')),
+    faults.filter(
+      (fault) => !/ERR_CONNECTION_REFUSED|offline\.js|^Failed to load resource: net::ERR_FAILED$/.test(fault),
+    ),
     [],
   );
+});
+
+test('the page: without models beside it a file is asked for', async (t) => {
+  if (missingChromium() !== '') return missing(t, missingChromium());
+  await buildPage(join(ROOT, 'tests/lm'));
+  await using opened = await open(ISOLATED);
+  const { page, faults } = opened;
+  assert.equal(await page.textContent('#model'), 'a file of my own');
+  assert.match(
+    (await page.textContent('#model-note'))!,
+    /^No models lie beside this page\. Choose a \.safetensors file/,
+  );
+  // a dropped one, which is none
+  await page.evaluate(`(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(['no weights at all'], 'dropped.safetensors'));
+    document.querySelector('#model-drop').dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+  })()`);
+  assert.match((await page.textContent('#model-note'))!, /^dropped\.safetensors, 17 bytes, is read on this device/);
+  const { said } = await generated(page);
+  assert.match(said, /^That did not work: not a safetensors file/);
+  assert.equal(await page.evaluate("document.querySelector('#generated').hidden"), true);
+  assert.deepEqual(faults, []);
 });

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { byId, copyFrom, make } from './elements.ts';
+import { byId, copyFrom, fillList } from './elements.ts';
 import { JobBar } from './job-bar.ts';
 import { Cancelled, start } from './worker.ts';
 
@@ -19,11 +19,9 @@ export function openDevice(): void {
     measure.disabled = true;
     bar.begin(() => job.cancel());
     try {
-      const found = Object.entries(await job.result);
-      report.replaceChildren(
-        ...found.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, `${value}`))),
-      );
-      text = found.map(([name, value]) => `${name}: ${value}`).join('\n');
+      const found = Object.entries(await job.result).map(([name, value]) => [name, `${value}`] as const);
+      fillList(report, found);
+      text = found.map((entry) => entry.join(': ')).join('\n');
       copy.disabled = false;
       bar.end('Measured.');
     } catch (error) {

@@ -42,6 +42,11 @@ export function fillSelect(
   }
 }
 
+/** Fills a list of names and what they are. */
+export function fillList(list: HTMLElement, entries: readonly (readonly [name: string, value: string])[]): void {
+  list.replaceChildren(...entries.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
+}
+
 /** Copies text, and says so on the button for a while. */
 export async function copyFrom(button: HTMLButtonElement, text: string): Promise<void> {
   const name = button.textContent;

@@ -6,6 +6,7 @@
 import { AttentionSection } from './attention-section.ts';
 import { openDevice } from './device-section.ts';
 import { byId } from './elements.ts';
+import { GenerateSection } from './generate-section.ts';
 import { openOffline } from './offline.ts';
 import { RaceSection } from './race-section.ts';
 import { openText } from './text-section.ts';
@@ -15,7 +16,8 @@ import { start } from './worker.ts';
 /** Sets up what needs the worker's list of methods. */
 async function openMethods(): Promise<void> {
   try {
-    const cards = await start('catalog', {}).result;
+    const [cards, attentions] = await Promise.all([start('catalog', {}).result, start('attentions', {}).result]);
+    new GenerateSection(attentions);
     const attention = new AttentionSection(cards);
     const race = new RaceSection(cards);
     openText((tokens) => {

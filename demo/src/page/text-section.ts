@@ -7,6 +7,7 @@ import loomings from '../../../examples/semantic-search/text/moby-dick-chapter-1
 import code from '../../texts/code.txt';
 import house from '../../texts/house.txt';
 import weather from '../../texts/weather.txt';
+import { onDrop } from './dropped-file.ts';
 import { byId, fillSelect } from './elements.ts';
 import { type Tokens, tokensOf, type Unit } from './tokens.ts';
 
@@ -69,18 +70,7 @@ export function openText(changed: (tokens: Tokens) => void): void {
   unit.addEventListener('change', read);
   source.addEventListener('input', () => own());
   file.addEventListener('change', () => take(file.files?.[0]));
-  drop.addEventListener('dragover', (event) => {
-    event.preventDefault();
-    drop.classList.add('over');
-  });
-  drop.addEventListener('dragleave', () => drop.classList.remove('over'));
-  drop.addEventListener('drop', (event) => {
-    drop.classList.remove('over');
-    const [given] = event.dataTransfer?.files ?? [];
-    if (!given) return;
-    event.preventDefault();
-    void take(given);
-  });
+  onDrop(drop, take);
   // a browser may keep what fields held before a reload
   sample.value = '0';
   source.value = SAMPLES[0]!.text;

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Answer, JobName, Jobs, Order, Progress } from '../messages.ts';
+import { type Answer, DURATION, type JobName, type Jobs, type Order, type Progress } from '../messages.ts';
 
 /** Path of the worker's script, set by the build. */
 declare const WORKER: string;
@@ -29,7 +29,7 @@ export interface Listener<J extends JobName> {
 /** A job that runs or waits. */
 export interface Job<J extends JobName> {
   readonly result: Promise<Jobs[J]['result']>;
-  /** Ends it at once. A short job beside a race ends at its next step instead, so that the race goes on. */
+  /** Ends it at once. Beside a long job it ends at its next step instead, so that the long one goes on. */
   cancel(): void;
   /** Ends it at its next step: another has taken its place. */
   abandon(): void;
@@ -97,7 +97,7 @@ export function start<J extends JobName>(job: J, given: Jobs[J]['given'], listen
     const job = open.get(id);
     if (!job) return;
     open.delete(id);
-    const beside = [...open.values()].some(({ order }) => order.job === 'race');
+    const beside = [...open.values()].some(({ order }) => DURATION[order.job] > 0);
     if (how === 'abandoned' || beside) worker?.postMessage({ drop: id });
     else restart();
     job.reject(new Cancelled(how));

@@ -3,9 +3,11 @@
  *
  * @module
  */
+import './dispose-symbol.ts';
 import { createRuntime, type Runtime } from 'wattn';
-import type { Answer, JobName, Jobs, Order, Progress } from '../messages.ts';
+import { type Answer, DURATION, type JobName, type Jobs, type Order, type Progress } from '../messages.ts';
 import { deviceReport } from './device.ts';
+import { attentionCards, generateText } from './generate.ts';
 import { catalog, methodOf } from './methods.ts';
 import { makeProblem, type Problem } from './problem.ts';
 import { race } from './race.ts';
@@ -17,7 +19,7 @@ const dropped = new Set<number>();
 let busy = false;
 
 let started: Promise<Runtime> | undefined;
-/** The runtime of pictures and reports; races have their own. */
+/** The runtime of pictures, reports and texts; races have their own. */
 function runtime(): Promise<Runtime> {
   started ??= createRuntime();
   return started;
@@ -45,20 +47,19 @@ function arrivals(): Promise<void> {
   });
 }
 
-/** Tells how far a job is; a race lets short jobs that have come in go first. */
-async function turn(id: number, progress: Progress, giveWay: boolean): Promise<void> {
+/** Tells how far a job is, and lets shorter ones that have come in go first. */
+async function turn({ id, job }: Order, progress: Progress): Promise<void> {
   answer({ id, progress });
   await arrivals();
   if (dropped.delete(id)) throw new Error('nobody waits for this');
-  if (!giveWay) return;
-  for (let at = orders.findIndex(({ job }) => job !== 'race'); at >= 0; ) {
-    await perform(orders.splice(at, 1)[0]!);
-    at = orders.findIndex(({ job }) => job !== 'race');
-  }
+  const shorter = () => orders.findIndex((order) => DURATION[order.job] < DURATION[job]);
+  for (let at = shorter(); at >= 0; at = shorter()) await perform(orders.splice(at, 1)[0]!);
 }
 
-async function resultOf({ id, job, given }: Order): Promise<{ result: unknown; transfer?: Transferable[] }> {
-  const told = (progress: Progress) => turn(id, progress, false);
+async function resultOf(order: Order): Promise<{ result: unknown; transfer?: Transferable[] }> {
+  const { id, job, given } = order;
+  const told = (progress: Progress) => turn(order, progress);
+  const tell = (event: unknown) => answer({ id, event });
   switch (job) {
     case 'catalog':
       return { result: catalog() };
@@ -73,11 +74,12 @@ async function resultOf({ id, job, given }: Order): Promise<{ result: unknown; t
     }
     case 'device':
       return { result: await deviceReport(await runtime(), told) };
-    case 'race': {
-      const order = given as Jobs['race']['given'];
-      const tell = (event: unknown) => answer({ id, event });
-      return { result: await race(await runtime(), order, tell, (progress) => turn(id, progress, true)) };
-    }
+    case 'race':
+      return { result: await race(await runtime(), given as Jobs['race']['given'], tell, told) };
+    case 'attentions':
+      return { result: attentionCards() };
+    case 'generate':
+      return { result: await generateText(await runtime(), given as Jobs['generate']['given'], tell, told) };
   }
 }
 
