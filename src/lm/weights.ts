@@ -86,8 +86,9 @@ export class ModelWeights {
 
   /** Rows from `begin` to `end` of a matrix [out, in], packed for `matmul`. @throws as `values`. */
   matrix(name: string, shape: readonly [out: number, input: number], begin = 0, end = shape[0]): PackedMatrix {
-    using whole = this.rt.tensor(this.values(name, shape), shape);
-    return this.own(packMatrixSync(whole.slice(0, begin, end), { transposeB: true }));
+    return this.#packed(this.values(name, shape), shape, (whole) =>
+      this.own(packMatrixSync(whole.slice(0, begin, end), { transposeB: true })),
+    );
   }
 
   /** x -> activation(x matrix^T), of a matrix [out, in]. @throws as `values`. */
@@ -102,13 +103,14 @@ export class ModelWeights {
     input: number,
   ): { readonly [I in keyof Sizes]: Linear } {
     const rows = sizes.reduce((sum, size) => sum + size, 0);
-    using whole = this.rt.tensor(this.values(name, [rows, input]), [rows, input]);
-    let end = 0;
-    const linears = sizes.map((size): Linear => {
-      end += size;
-      return this.#product(packMatrixSync(whole.slice(0, end - size, end), { transposeB: true }));
+    return this.#packed(this.values(name, [rows, input]), [rows, input], (whole) => {
+      let end = 0;
+      const linears = sizes.map((size): Linear => {
+        end += size;
+        return this.#product(packMatrixSync(whole.slice(0, end - size, end), { transposeB: true }));
+      });
+      return linears as { readonly [I in keyof Sizes]: Linear };
     });
-    return linears as { readonly [I in keyof Sizes]: Linear };
   }
 
   has(name: string): boolean {
@@ -122,8 +124,7 @@ export class ModelWeights {
 
   /** Each row's sum, in all of its n elements. */
   ones(n: number): Linear {
-    using plain = this.rt.tensor(new Float32Array(n * n).fill(1), [n, n]);
-    return this.#product(packMatrixSync(plain));
+    return this.#packed(new Float32Array(n * n).fill(1), [n, n], (plain) => this.#product(packMatrixSync(plain)));
   }
 
   /** A tensor that ends with the weights. */
@@ -144,6 +145,16 @@ export class ModelWeights {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** Packs a matrix that is not needed any more then; Safari has no `using` yet. */
+  #packed<R>(values: Float32Array, shape: readonly number[], pack: (matrix: Tensor) => R): R {
+    const matrix = this.rt.tensor(values, shape);
+    try {
+      return pack(matrix);
+    } finally {
+      matrix.dispose();
+    }
   }
 
   #product(matrix: PackedMatrix): Linear {

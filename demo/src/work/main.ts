@@ -3,7 +3,6 @@
  *
  * @module
  */
-import './dispose-symbol.ts';
 import { createRuntime, type Runtime } from 'wattn';
 import { type Answer, DURATION, type JobName, type Jobs, type Order, type Progress } from '../messages.ts';
 import { deviceReport } from './device.ts';
