@@ -3,7 +3,13 @@ import { readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { judged, predictions } from '../src/cli/compare/quality.ts';
 import { OptionError } from '../src/index.ts';
-import { ATTENTION_METHODS, type AttentionMethod, attentionMethod, LanguageModel } from '../src/lm/index.ts';
+import {
+  ATTENTION_METHODS,
+  type AttentionMethod,
+  attentionMethod,
+  describePlan,
+  LanguageModel,
+} from '../src/lm/index.ts';
 import { readSafetensors } from '../src/safetensors.ts';
 import { variants } from './runtimes.ts';
 
@@ -54,4 +60,17 @@ for (const method of ATTENTION_METHODS) {
 test('an unknown method is named', () => {
   assert.equal(attentionMethod('h2o').name, 'h2o');
   assert.throws(() => attentionMethod('hyper'), OptionError);
+});
+
+test('what attends is told in runs of layers', () => {
+  const named = (mixers: readonly string[], attentionLayers: readonly number[]) =>
+    ({ attentionLayers, config: { mixers: mixers.map((name) => ({ name })) } }) as unknown as LanguageModel;
+  const dense = named(['attention', 'attention', 'attention', 'attention'], [0, 1, 2, 3]);
+  const layers = [0, 1, 3].map((layer) => ({ layer, method: layer === 3 ? 'window' : 'int8', budget: 64 }));
+  assert.equal(describePlan(dense, { model: '', layers }), '0-1 int8, 2 its own attention, 3 window 64');
+  const mixed = named(['gla', 'attention', 'gla', 'window'], [1, 3]);
+  assert.equal(describePlan(mixed, { model: '', layers: [] }), '1 its own attention, 3 its own window');
+  const both = [1, 3].map((layer) => ({ layer, method: 'int8', budget: 64 }));
+  assert.equal(describePlan(mixed, { model: '', layers: both }), '1 int8, 3 int8');
+  assert.equal(describePlan(named(['gla'], []), { model: '', layers: [] }), 'no layer attends');
 });

@@ -5,10 +5,9 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { bytesOf, continueText } from '../examples/continue-text.ts';
-import { attending } from '../examples/generate/attending.ts';
 import { readModelFile } from '../examples/generate/model-file.ts';
 import { greedy, type Sampler, sampler } from '../examples/sample.ts';
-import { ATTENTION_METHODS, LanguageModel, loadPlan, type Plan, type SequenceOptions } from '../src/lm/index.ts';
+import { LanguageModel, loadPlan, type Plan, type SequenceOptions } from '../src/lm/index.ts';
 import { runExample } from './example-models.ts';
 import { variants } from './runtimes.ts';
 
@@ -117,22 +116,6 @@ describe('a text', () => {
   });
 });
 
-describe('what attends', () => {
-  const methods = ATTENTION_METHODS;
-  const hybrid = {
-    attentionLayers: [1, 3],
-    config: { mixers: ['gla', 'attention', 'gla', 'window'].map((name) => ({ name })) },
-  };
-
-  it('is said of all layers that do', () => {
-    const layers = [{ layer: 1, method: 'h2o', budget: 32 }];
-    assert.equal(attending(hybrid, { layers }, methods), "h2o 32 in layer 1; the model's own window in layer 3");
-    const both = [1, 3].map((layer) => ({ layer, method: 'int8', budget: 32 }));
-    assert.equal(attending(hybrid, { layers: both }, methods), 'int8 in layers 1, 3');
-    assert.equal(attending({ ...hybrid, attentionLayers: [] }, { layers: [] }, methods), 'no layer attends');
-  });
-});
-
 describe('the generate command', () => {
   const run = (...args: string[]) => runExample('generate', ...args);
 
@@ -154,7 +137,7 @@ describe('the generate command', () => {
     const file = here('lm/models/attention.safetensors');
     const { stdout, stderr } = await run('--file', file, '--plan', plan, '--tokens', '4');
     assert.match(stdout, /^Once upon a time[\s\S]{1,4}\n$/);
-    assert.match(stderr, /^attends: the model's own attention in layers 0, 2, 3; tova 16 in layer 1$/m);
+    assert.match(stderr, /^attends: 0 its own attention, 1 tova 16, 2-3 its own attention$/m);
     await assert.rejects(run('gla', '--zoo', folder, '--plan', plan), {
       code: 1,
       stderr: "error: the plan is for the model 'attention', not for 'gla'\n",

@@ -48,5 +48,5 @@ if __name__ == "__main__":
     held = {split: data.load(split) for split in ("validation", "test")}
     documents = {path.name: path.read_bytes() for path in sorted((ZOO / "text").glob("*.txt"))}
     bits = {name: round(float(bits_per_byte(train, np.frombuffer(text, np.uint8))), 4) for name, text in (held | documents).items()}
-    (ZOO / "ngram.json").write_text(json.dumps({"order": ORDER, "bits": bits}, indent=1) + "\n")
+    (ZOO / "ngram.json").write_text(json.dumps({"order": ORDER, "bits": bits}, indent=2) + "\n")
     print(bits)

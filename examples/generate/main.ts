@@ -1,12 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { ATTENTION_METHODS, LanguageModel, loadPlan, type Plan } from '../../src/lm/index.ts';
+import { describePlan, LanguageModel, loadPlan, type Plan } from '../../src/lm/index.ts';
 import { bytesOf, continueText } from '../continue-text.ts';
 import { openRuntime, type RuntimeChoice, whole, withRuntimeOptions } from '../options.ts';
 import { print, progress } from '../output.ts';
 import { generationTable } from '../pace.ts';
 import { sampler } from '../sample.ts';
-import { attending } from './attending.ts';
 import { readModelFile } from './model-file.ts';
 
 interface Options extends RuntimeChoice {
@@ -49,7 +48,7 @@ async function run(name: string, options: Options): Promise<void> {
   progress(
     `${path}: ${config.name}, ${config.layers} layers of ${config.dim}; wattn: ${rt.variant}, ${rt.threads} threads`,
   );
-  if (plan !== undefined) progress(`attends: ${attending(model, JSON.parse(plan) as Plan, ATTENTION_METHODS)}`);
+  if (plan !== undefined) progress(`attends: ${describePlan(model, JSON.parse(plan) as Plan)}`);
   print(options.prompt);
   const generated = await continueText({
     prompt,

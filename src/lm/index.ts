@@ -16,4 +16,4 @@ export { ATTENTION_METHODS, type AttentionMethod, attentionMethod, type MethodFa
 export { MIXER_NAMES, type MixerConfig, type MixerName, type ModelConfig } from './config.ts';
 export type { MixerState } from './mixer.ts';
 export { LanguageModel, Sequence, type SequenceOptions } from './model.ts';
-export { type LayerPlan, loadPlan, type Plan } from './plan.ts';
+export { describeMethod, describePlan, type LayerPlan, loadPlan, type Plan } from './plan.ts';

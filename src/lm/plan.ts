@@ -39,6 +39,34 @@ function layerPlan(entry: unknown, attends: readonly number[]): LayerPlan {
   return { layer: layer as number, method: attentionMethod(String(method)).name, budget: budget as number };
 }
 
+/** The method of a layer in words: with its keys where they bear on it. @throws OptionError if there is no such method. */
+export function describeMethod({ method, budget }: Pick<LayerPlan, 'method' | 'budget'>): string {
+  return attentionMethod(method).budgeted ? `${method} ${budget}` : method;
+}
+
+/**
+ * What attends in the layers of a model that do, in words: `0-3 int8, 4 window 64, 5-7 its own attention`.
+ *
+ * @param plan one that `loadPlan` takes.
+ * @example describePlan(model, { model: 'attention', layers: [{ layer: 1, method: 'int8', budget: 64 }] })
+ */
+export function describePlan(
+  { attentionLayers, config }: Pick<LanguageModel, 'attentionLayers' | 'config'>,
+  plan: Plan,
+): string {
+  if (attentionLayers.length === 0) return 'no layer attends';
+  const planned = new Map(plan.layers.map((entry) => [entry.layer, entry]));
+  const runs: { first: number; last: number; what: string }[] = [];
+  for (const layer of attentionLayers) {
+    const own = planned.get(layer);
+    const what = own ? describeMethod(own) : `its own ${config.mixers[layer]!.name}`;
+    const run = runs.at(-1);
+    if (run?.what === what && run.last === layer - 1) run.last = layer;
+    else runs.push({ first: layer, last: layer, what });
+  }
+  return runs.map(({ first, last, what }) => `${first === last ? first : `${first}-${last}`} ${what}`).join(', ');
+}
+
 /**
  * A plan for a model, as options of `open`.
  *

@@ -125,6 +125,10 @@ const FILES = {
   writeFile: '= async (_name: string, _bytes: Uint8Array): Promise<void> => {}',
   readFile: '= async (_name: string) => new KVCache(rt, { layers: 1, kvHeads: 4, headDim: 64, capacity: 64 }).save()',
 };
+const MODEL = {
+  model:
+    "= LanguageModel.read(rt, process.getBuiltinModule('node:fs').readFileSync('tests/lm/models/attention.safetensors'))",
+};
 const CHANNELS = { T: 512, channels: '= (await doubleSparsityChannels({ q, k }, { r: 16 })).channels' };
 const VIDEO = { T: 8192, H: 1 };
 
@@ -153,10 +157,8 @@ export const PARTICULAR: Readonly<Record<string, Operands>> = {
   'KVCache.save': FILES,
   'KVCache.saveAsync': FILES,
   'KVCache.restore': FILES,
-  loadPlan: {
-    model:
-      "= LanguageModel.read(rt, process.getBuiltinModule('node:fs').readFileSync('tests/lm/models/attention.safetensors'))",
-  },
+  loadPlan: MODEL,
+  describePlan: MODEL,
   'LanguageModel.read': {
     readFile: "= async (name: string) => (await import('node:fs/promises')).readFile('tests/lm/models/' + name)",
   },

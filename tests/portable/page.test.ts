@@ -436,7 +436,7 @@ test('the page: a model of a file or beside the page continues a text, with any 
   const own = await generated(page);
   assert.equal(own.said, 'The text is there.');
   assert.equal(own.text, await generatedHere(prompt, 12, 1, { model: 'attention', layers: [] }));
-  assert.match(own.report, /modelattention, 4 layers of 48attentionthe model's own attention in layers 0, 1, 2, 3/);
+  assert.match(own.report, /modelattention, 4 layers of 48attention0-3 its own attention/);
   assert.match(own.report, /prompt26 bytes in \d+ ms.*one by one11 bytes in \d+ ms, \d+ a second.*states\d+ KiB/);
 
   const layers = [0, 1, 3].map((layer) => ({ layer, method: 'window', budget: 16 }));
@@ -447,7 +447,7 @@ test('the page: a model of a file or beside the page continues a text, with any 
   await page.setInputFiles('#plan-file', { name: 'plan.json', mimeType: 'application/json', buffer: json });
   await until(page, "document.querySelector('#plan').value !== ''");
   const planned = await generated(page);
-  assert.match(planned.report, /attentionwindow 16 in layers 0, 1, 3; the model's own attention in layer 2/);
+  assert.match(planned.report, /attention0-1 window 16, 2 its own attention, 3 window 16/);
   assert.equal(planned.text, await generatedHere(prompt, 12, 1, plan));
   assert.notEqual(planned.text, own.text);
   await page.fill('#plan', '{ "model": "gla", "layers": [] }');
@@ -457,7 +457,7 @@ test('the page: a model of a file or beside the page continues a text, with any 
   await page.fill('#attend-budget', '8');
   assert.match((await generated(page)).said, /budget is 8, expected a whole number of keys, at least 16/);
   await page.fill('#attend-budget', '20');
-  assert.match((await generated(page)).report, /attentiontova 20 in layers 0, 1, 2, 3/);
+  assert.match((await generated(page)).report, /attention0-3 tova 20/);
   await page.selectOption('#model', 'models/gla.safetensors');
   assert.match((await generated(page)).said, /no layer of gla attends: there is no place for tova/);
   await page.selectOption('#attend', 'own');

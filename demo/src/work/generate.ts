@@ -7,13 +7,13 @@ import type { Runtime } from 'wattn';
 import {
   ATTENTION_METHODS,
   type AttentionMethod,
+  describePlan,
   LanguageModel,
   loadPlan,
   type MethodFamily,
   type Plan,
 } from 'wattn/lm';
 import { bytesOf, continueText } from '../../../examples/continue-text.ts';
-import { attending } from '../../../examples/generate/attending.ts';
 import { sampler } from '../../../examples/sample.ts';
 import type { AttentionCard, AttentionChoice, GenerationOrder, GenerationResult, Progress } from '../messages.ts';
 
@@ -87,7 +87,7 @@ export async function generateText(
       const [first = 0, ...rest] = times;
       return {
         model: `${config.name}, ${config.layers} layers of ${config.dim}`,
-        attends: attending(network, typeof plan === 'string' ? JSON.parse(plan) : plan, ATTENTION_METHODS),
+        attends: describePlan(network, typeof plan === 'string' ? JSON.parse(plan) : plan),
         prefill: { ...generated.prefill, ms: first },
         decode: { ...generated.decode, ms: rest.reduce((sum, ms) => sum + ms, 0) },
         memory: sequence.bytes,

@@ -9,10 +9,6 @@ import { type Fed, fedTo } from '../compare/yardstick.ts';
 /** A method with the keys that it keeps or sees. */
 export type MethodChoice = Pick<LayerPlan, 'method' | 'budget'>;
 
-/** How it is called: the budget where one bears on the method. */
-export const choiceName = ({ method, budget }: MethodChoice) =>
-  attentionMethod(method).budgeted ? `${method} ${budget}` : method;
-
 /** Methods for tokens that come one by one, dense attention first, with every budget below `context` that bears on them. */
 export function choicesOf(budgets: readonly number[], context: number, fed: readonly Fed[]): MethodChoice[] {
   const bearing = ATTENTION_METHODS.filter((method) => method.tokens && fed.includes(fedTo(method)));
@@ -35,15 +31,4 @@ export function planOf(model: string, layers: readonly number[], choices: readon
 /** How a plan's text is fed: as the layer that asks for most. */
 export function planFed({ layers }: Plan): Fed {
   return layers.some(({ method }) => fedTo(attentionMethod(method)) === 'tokens') ? 'tokens' : 'prompt';
-}
-
-/** Runs of layers with the same method: `0-3 int8, 4 window 64`. */
-export function describePlan({ layers }: Plan): string {
-  const runs: { first: number; last: number; name: string }[] = [];
-  for (const { layer, ...choice } of layers) {
-    const [name, run] = [choiceName(choice), runs.at(-1)];
-    if (run?.name === name && run.last === layer - 1) run.last = layer;
-    else runs.push({ first: layer, last: layer, name });
-  }
-  return runs.map(({ first, last, name }) => `${first === last ? first : `${first}-${last}`} ${name}`).join(', ');
 }

@@ -3,10 +3,10 @@
  *
  * @module
  */
+import { describeMethod } from '../../lm/index.ts';
 import { type Chart, chart, type Series } from '../report/chart.ts';
 import { escaped, htmlTable, page } from '../report/page.ts';
 import { machineLine } from '../report/table.ts';
-import { choiceName } from './configuration.ts';
 import type { Figure } from './goal.ts';
 import type { Measured, PlanReport } from './run.ts';
 import { cells, goalLine, HEAD, leftOutLine, rows, verdict } from './summary.ts';
@@ -64,7 +64,7 @@ function charts(report: PlanReport): Chart[] {
  */
 export function planPage(report: PlanReport, folder: string): string {
   const { model, goal, extent, bits, chosen } = report;
-  const layers = chosen.plan.layers.map(({ layer, ...choice }) => [String(layer), choiceName(choice)]);
+  const layers = chosen.plan.layers.map(({ layer, ...choice }) => [String(layer), describeMethod(choice)]);
   return page(
     {
       title: `Which attention in which layer of ‘${model}’?`,

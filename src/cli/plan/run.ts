@@ -5,12 +5,12 @@
  */
 import { OptionError } from '../../errors.ts';
 import { createRuntime, type RuntimeInfo, type RuntimeOptions } from '../../index.ts';
-import { LanguageModel, loadPlan, type Plan } from '../../lm/index.ts';
+import { describeMethod, describePlan, LanguageModel, loadPlan, type Plan } from '../../lm/index.ts';
 import { type Contender, speeds, textLength } from '../compare/speed.ts';
 import { windowsOf } from '../compare/windows.ts';
 import { type Fed, Yardstick } from '../compare/yardstick.ts';
 import { openZoo, type Text } from '../compare/zoo.ts';
-import { choiceName, choicesOf, describePlan, leftOut, type MethodChoice, planFed, planOf } from './configuration.ts';
+import { choicesOf, leftOut, type MethodChoice, planFed, planOf } from './configuration.ts';
 import { type Figures, type Goal, nearer } from './goal.ts';
 import { type Choice, neighbours, predicted, type Space, search } from './search.ts';
 
@@ -253,7 +253,7 @@ export async function plan(options: PlanOptions): Promise<PlanReport> {
   const { layers, choices } = planning;
 
   const sames = choices.map((choice) => planning.same(choice));
-  const names = choices.map(choiceName);
+  const names = choices.map(describeMethod);
   const losses: { calibration: number; verification: number }[] = [];
   for (const [i, same] of sames.entries()) {
     const calibration = await planning.loss(same, 'calibration', names[i]!);
@@ -290,7 +290,7 @@ export async function plan(options: PlanOptions): Promise<PlanReport> {
   };
   const planOfChoice = (choice: Choice) => planning.plan(choice.map((n) => choices[n === 0 ? 0 : candidates[n - 1]!]!));
   const found = await refine(space, goal, extent.trials, (choice) =>
-    planning.loss(planOfChoice(choice), 'calibration', describePlan(planOfChoice(choice))),
+    planning.loss(planOfChoice(choice), 'calibration', describePlan(model, planOfChoice(choice))),
   );
   const chosenPlan = planOfChoice(found);
 
@@ -310,7 +310,7 @@ export async function plan(options: PlanOptions): Promise<PlanReport> {
     loss,
     ...cost,
   });
-  const chosen = measured(describePlan(chosenPlan), chosenPlan, chosenLoss, figures[0]!);
+  const chosen = measured(describePlan(model, chosenPlan), chosenPlan, chosenLoss, figures[0]!);
   // the last rounds have the plan and its rivals in turn
   const timed = new Map(rivals.map((i, n) => [i, figures[1 + frontierPlans.length + n]!]));
   const singles = sames.map((same, i) => measured(names[i]!, same, losses[i]!.verification, timed.get(i) ?? costs[i]!));
@@ -340,7 +340,7 @@ export async function plan(options: PlanOptions): Promise<PlanReport> {
     singles,
     sensitivities,
     frontier: frontierPlans.map((other, i) =>
-      measured(describePlan(other), other, frontierLosses[i]!, figures[1 + i]!),
+      measured(describePlan(model, other), other, frontierLosses[i]!, figures[1 + i]!),
     ),
     chosen,
     saved,
