@@ -13,11 +13,11 @@ import { type PlanExtent, plan } from './plan/run.ts';
 import { summary } from './plan/summary.ts';
 import { withProgress } from './progress.ts';
 
-/** About a minute on two cores. */
+/** Under two minutes on two cores. */
 export const BRIEF_PLAN: PlanExtent = {
   context: 512,
-  calibration: 2,
-  verification: 2,
+  calibration: 4,
+  verification: 4,
   budgets: [64, 128, 256],
   fed: ['prompt'],
   candidates: 8,

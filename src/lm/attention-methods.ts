@@ -43,6 +43,8 @@ type CacheOptions = Parameters<typeof cacheLayer>[2];
 const SINKS = 4;
 /** Keys of a block or page of methods that choose such. */
 const BLOCK = 16;
+/** Keys of a page of Quest: what bounds of 16 keys say of heads as narrow as 32 is too little to choose by. */
+const QUEST_PAGE = 8;
 
 const dense: AttendRows = (q, k, v) => attentionSync({ q, k, v }, { causal: true }).o;
 
@@ -126,7 +128,9 @@ export const ATTENTION_METHODS: readonly AttentionMethod[] = [
   kept('h2o', true, (budget) => ({ policy: { kind: 'h2o', heavy: budget >> 1, recent: budget - (budget >> 1) } })),
   kept('tova', true, (budget) => ({ policy: { kind: 'tova', budget } })),
   kept('snapkv', false, (budget) => ({ policy: { kind: 'snapkv', capacity: budget, window: BLOCK } })),
-  kept('quest', false, (budget) => ({ policy: { kind: 'quest', pageSize: BLOCK, topk: Math.ceil(budget / BLOCK) } })),
+  kept('quest', false, (budget) => ({
+    policy: { kind: 'quest', pageSize: QUEST_PAGE, topk: Math.ceil(budget / QUEST_PAGE) },
+  })),
   kept('sparq', false, (budget) => ({ policy: { kind: 'sparq', r: 8, topk: budget, local: BLOCK } })),
   seen(
     'topKAttention',
