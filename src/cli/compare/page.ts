@@ -4,8 +4,8 @@
  * @module
  */
 import { type Chart, chart, grouped, type Series } from '../report/chart.ts';
+import { machineLine } from '../report/machine.ts';
 import { escaped, htmlTable, page as pageOf } from '../report/page.ts';
-import { machineLine } from '../report/table.ts';
 import { type MethodResult, type ModelResult, methodName, type Recall, type Report } from './run.ts';
 import type { Speed } from './speed.ts';
 import { ngramLine, SPEED_HEAD, speedCells } from './table.ts';

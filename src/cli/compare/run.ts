@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { createRuntime, type RuntimeInfo, type RuntimeOptions } from '../../index.ts';
+import { createRuntime, type RuntimeOptions } from '../../index.ts';
 import { ATTENTION_METHODS, type AttentionMethod, LanguageModel } from '../../lm/index.ts';
+import { type Made, made } from '../report/machine.ts';
 import { answers, type Feeding, judged, predictions } from './quality.ts';
 import { plainProse, type RecallText, recallText } from './recall.ts';
 import { type Contender, type Speed, speeds, textLength } from './speed.ts';
@@ -82,9 +83,8 @@ export const methodName = ({ method, budget }: Pick<MethodResult, 'method' | 'bu
   budget === undefined ? method : `${method} ${budget}`;
 
 /** All of it. */
-export interface Report {
+export interface Report extends Made {
   readonly version: 1;
-  readonly machine: RuntimeInfo;
   readonly seed: number;
   readonly extent: Extent;
   readonly models: readonly ModelResult[];
@@ -92,7 +92,6 @@ export interface Report {
   readonly ngram: number | undefined;
   readonly dense: { readonly model: string; readonly bits: number } | undefined;
   readonly methods: readonly MethodResult[];
-  readonly seconds: number;
 }
 
 class Comparison {
@@ -226,14 +225,13 @@ export async function compare(options: CompareOptions): Promise<Report> {
   const methods = dense && (await comparison.methods(dense));
   const report: Report = {
     version: 1,
-    machine: rt.info(),
+    ...made(rt.info(), start),
     seed,
     extent,
     models: results,
     ngram: zoo.ngram,
     dense: dense && methods && { model: dense.config.name, bits: methods.bits },
     methods: methods?.results ?? [],
-    seconds: (performance.now() - start) / 1000,
   };
   for (const model of models) model.dispose();
   return report;

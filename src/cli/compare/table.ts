@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { machineLine, readableBytes, readableLoss, readableRate, terminalTable } from '../report/table.ts';
+import { machineLine } from '../report/machine.ts';
+import { readableBytes, readableLoss, readableRate, terminalTable } from '../report/table.ts';
 import { type MethodResult, type ModelResult, methodName, type Recall, type Report } from './run.ts';
 import type { Speed } from './speed.ts';
 

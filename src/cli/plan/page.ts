@@ -5,8 +5,8 @@
  */
 import { describeMethod } from '../../lm/index.ts';
 import { type Chart, chart, type Series } from '../report/chart.ts';
+import { machineLine } from '../report/machine.ts';
 import { escaped, htmlTable, page } from '../report/page.ts';
-import { machineLine } from '../report/table.ts';
 import type { Figure } from './goal.ts';
 import type { Measured, PlanReport } from './run.ts';
 import { cells, goalLine, HEAD, leftOutLine, rows, verdict } from './summary.ts';

@@ -4,12 +4,13 @@
  * @module
  */
 import { OptionError } from '../../errors.ts';
-import { createRuntime, type RuntimeInfo, type RuntimeOptions } from '../../index.ts';
+import { createRuntime, type RuntimeOptions } from '../../index.ts';
 import { describeMethod, describePlan, LanguageModel, loadPlan, type Plan } from '../../lm/index.ts';
 import { type Contender, speeds, textLength } from '../compare/speed.ts';
 import { windowsOf } from '../compare/windows.ts';
 import { type Fed, Yardstick } from '../compare/yardstick.ts';
 import { openZoo, type Text } from '../compare/zoo.ts';
+import { type Made, made } from '../report/machine.ts';
 import { choicesOf, leftOut, type MethodChoice, planFed, planOf } from './configuration.ts';
 import { type Figures, type Goal, nearer } from './goal.ts';
 import { type Choice, neighbours, predicted, type Space, search } from './search.ts';
@@ -67,9 +68,8 @@ export interface Sensitivity {
 }
 
 /** All of it. */
-export interface PlanReport {
+export interface PlanReport extends Made {
   readonly version: 1;
-  readonly machine: RuntimeInfo;
   readonly model: string;
   readonly goal: Goal;
   readonly extent: PlanExtent;
@@ -88,7 +88,6 @@ export interface PlanReport {
   readonly rival: Measured;
   readonly beats: boolean;
   readonly withinLimits: boolean;
-  readonly seconds: number;
 }
 
 /** What a method may save. */
@@ -330,7 +329,7 @@ export async function plan(options: PlanOptions): Promise<PlanReport> {
   };
   return {
     version: 1,
-    machine: rt.info(),
+    ...made(rt.info(), start),
     model: model.config.name,
     goal,
     extent,
@@ -349,7 +348,6 @@ export async function plan(options: PlanOptions): Promise<PlanReport> {
     withinLimits: (['loss', 'bytes', 'ms'] as const).every(
       (f) => chosen[f] <= (goal.limits[f] ?? Number.POSITIVE_INFINITY),
     ),
-    seconds: (performance.now() - start) / 1000,
   };
 }
 

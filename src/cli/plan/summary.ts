@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { machineLine, readableBytes, readableLoss, terminalTable } from '../report/table.ts';
+import { machineLine } from '../report/machine.ts';
+import { readableBytes, readableLoss, terminalTable } from '../report/table.ts';
 import { FIGURES, type Figure, type Figures, type Goal } from './goal.ts';
 import type { Measured, PlanReport } from './run.ts';
 

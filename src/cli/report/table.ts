@@ -4,7 +4,6 @@
  * @module
  */
 import Table from 'cli-table3';
-import type { RuntimeInfo } from '../../index.ts';
 
 /** Bytes in the unit that leaves few digits. */
 export function readableBytes(bytes: number): string {
@@ -29,13 +28,4 @@ export function terminalTable(head: readonly string[], rows: readonly (readonly 
   });
   table.push(...rows.map((row) => [...row]));
   return table.toString();
-}
-
-/** The machine in a line. */
-export function machineLine({ machine, seconds }: { readonly machine: RuntimeInfo; readonly seconds: number }): string {
-  const what =
-    machine.backend === 'wasm'
-      ? `${machine.host.runtime}, ${machine.build}, ${machine.threads} of ${machine.host.processors} processors`
-      : `WebGPU, ${machine.gpu.description || machine.gpu.vendor}`;
-  return `${what}; ${seconds.toFixed(0)} s in all`;
 }
