@@ -105,6 +105,18 @@ test('the command prints tables and writes both files', async () => {
   assert.deepEqual([models.map(({ name }) => name), methods], [['gla'], []]);
 });
 
+test('a plan is measured among the methods', async () => {
+  const layers = [0, 1, 2, 3].map((layer) => ({ layer, method: 'int8', budget: 64 }));
+  const plan = JSON.stringify({ model: 'attention', layers });
+  const { methods } = await compare({ ...options, models: ['attention'], plan });
+  const found = (name: string) => {
+    const { loss, kl, bytes } = methods.find(({ method }) => method === name)!;
+    return { loss, kl, bytes };
+  };
+  assert.equal(methods.length, ATTENTION_METHODS.length + 1);
+  assert.deepEqual(found('the plan'), found('int8'));
+});
+
 test('predictions are judged by what comes next', () => {
   // two rows over three bytes: right with 1/2, wrong with 1/4
   const rows = [0.5, 0.25, 0.25, 0.5, 0.25, 0.25].map(Math.log2);

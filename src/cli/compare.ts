@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { RuntimeOptions } from '../index.ts';
 import { page } from './compare/page.ts';
 import { compare, type Extent } from './compare/run.ts';
@@ -41,6 +41,8 @@ export const FULL: Extent = {
 export interface CompareCommand extends RuntimeOptions {
   readonly zoo?: string;
   readonly models?: readonly string[];
+  /** A file that `wattn plan` has written. */
+  readonly plan?: string;
   readonly full?: boolean;
   readonly seed?: number;
   /** Files of the page and of the figures. */
@@ -51,10 +53,19 @@ export interface CompareCommand extends RuntimeOptions {
 
 /** Runs it, writes the files and gives what is to be printed. */
 export async function runCompare(command: CompareCommand, write: (line: string) => void): Promise<void> {
-  const { zoo, models, full = false, seed = 1, report: path = 'wattn-report.html', json, extent, ...runtime } = command;
-  const report = await withProgress((progress) =>
-    compare({ runtime, zoo, models, seed, extent: extent ?? (full ? FULL : BRIEF), progress }),
-  );
+  const {
+    zoo,
+    models,
+    plan: file,
+    full = false,
+    seed = 1,
+    report: path = 'wattn-report.html',
+    json,
+    ...rest
+  } = command;
+  const { extent = full ? FULL : BRIEF, ...runtime } = rest;
+  const plan = file === undefined ? undefined : readFileSync(file, 'utf8');
+  const report = await withProgress((progress) => compare({ runtime, zoo, models, plan, seed, extent, progress }));
   const figures = `${path.replace(/\.html$/, '')}.json`;
   writeFileSync(figures, `${JSON.stringify(report, null, 1)}\n`);
   writeFileSync(path, page(report, openZoo(zoo).folder));

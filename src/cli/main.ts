@@ -16,6 +16,7 @@ const write = (line: string) => process.stdout.write(`${line}\n`);
 
 interface CompareOptions {
   readonly json?: boolean;
+  readonly plan?: string;
   readonly full?: boolean;
   readonly zoo?: string;
   readonly seed?: number;
@@ -102,6 +103,7 @@ withRuntimeOptions(
   .argument('[models...]', 'models of the zoo; all by default')
   .option('--full', 'all lengths, distances and budgets: many times as long')
   .option('--zoo <folder>', "a folder with models/ and text/, by default the package '@wattn/zoo'")
+  .option('--plan <file>', 'also what `wattn plan` has written, among the methods')
   .option('--seed <n>', 'chooses questions', wholeNumber)
   .option('--report <file>', 'where the page is written, and the figures beside it', 'wattn-report.html')
   .action(async (models: string[], options: CommandOptions & CompareOptions) => {

@@ -9,7 +9,8 @@ import { openZoo } from './compare/zoo.ts';
 import { checkPlan, PLAN_TOLERANCE } from './plan/check.ts';
 import { type Figure, type Figures, goalOf } from './plan/goal.ts';
 import { planPage } from './plan/page.ts';
-import { type PlanExtent, plan } from './plan/run.ts';
+import type { PlanExtent } from './plan/report.ts';
+import { plan } from './plan/run.ts';
 import { summary } from './plan/summary.ts';
 import { withProgress } from './progress.ts';
 

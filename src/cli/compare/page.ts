@@ -6,9 +6,10 @@
 import { type Chart, chart, grouped, type Series } from '../report/chart.ts';
 import { machineLine } from '../report/machine.ts';
 import { escaped, htmlTable, page as pageOf } from '../report/page.ts';
-import { type MethodResult, type ModelResult, methodName, type Recall, type Report } from './run.ts';
+import type { MethodResult, ModelResult, Recall, Report } from './run.ts';
 import type { Speed } from './speed.ts';
 import { ngramLine, SPEED_HEAD, speedCells } from './table.ts';
+import { trialName } from './trials.ts';
 
 const BITS = 'bits per byte';
 const TEXT = 'bytes of text';
@@ -21,6 +22,7 @@ const FAMILIES: Record<MethodResult['family'], string> = {
   kept: 'fewer keys kept or read',
   seen: 'fewer keys seen',
   rounded: 'smaller numbers in products',
+  plan: 'the plan',
 };
 
 function modelCharts(models: readonly ModelResult[]): Chart[] {
@@ -101,7 +103,7 @@ function modelCharts(models: readonly ModelResult[]): Chart[] {
 function methodCharts(methods: readonly MethodResult[]): Chart[] {
   if (methods.length === 0) return [];
   const against = (x: keyof Speed, only: readonly MethodResult[] = methods) =>
-    grouped(only, (at) => ({ group: FAMILIES[at.family], name: methodName(at), point: [at[x], at.loss] }));
+    grouped(only, (at) => ({ group: FAMILIES[at.family], name: trialName(at), point: [at[x], at.loss] }));
   const y = 'bits per byte more than dense';
   const prompts = methods.filter(({ fed }) => fed === 'prompt');
   return [
@@ -148,7 +150,7 @@ function body(report: Report): string {
     htmlTable(
       ['method', 'fed', 'bits more', 'KL, bits', 'same best byte', ...distances, ...SPEED_HEAD],
       methods.map((at) => [
-        methodName(at),
+        trialName(at),
         at.fed === 'tokens' ? 'half one by one' : 'at once',
         at.loss.toFixed(5),
         at.kl.toFixed(5),

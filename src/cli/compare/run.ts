@@ -4,13 +4,14 @@
  * @module
  */
 import { createRuntime, type RuntimeOptions } from '../../index.ts';
-import { ATTENTION_METHODS, type AttentionMethod, LanguageModel } from '../../lm/index.ts';
+import { LanguageModel } from '../../lm/index.ts';
 import { type Made, made } from '../report/machine.ts';
 import { answers, type Feeding, judged, predictions } from './quality.ts';
 import { plainProse, type RecallText, recallText } from './recall.ts';
 import { type Contender, type Speed, speeds, textLength } from './speed.ts';
+import { countTrials, type Trial, trialName, trialsOf } from './trials.ts';
 import { windowsOf } from './windows.ts';
-import { type Cost, everywhere, type Fed, fedTo, Yardstick } from './yardstick.ts';
+import { type Cost, Yardstick } from './yardstick.ts';
 import { openZoo, type Text } from './zoo.ts';
 
 /** How much is measured. */
@@ -38,6 +39,8 @@ export interface CompareOptions {
   readonly zoo?: string | undefined;
   /** Names of models; default all. */
   readonly models?: readonly string[] | undefined;
+  /** JSON of a plan for the dense model. */
+  readonly plan?: string | undefined;
   readonly extent: Extent;
   readonly seed: number;
   /** Told of what is done, and how many pieces there are. */
@@ -69,18 +72,9 @@ export interface ModelResult {
 }
 
 /** One method in the dense model: what it costs on the second half of each window. */
-export interface MethodResult extends Speed, Cost {
-  readonly method: string;
-  readonly family: AttentionMethod['family'];
-  readonly fed: Fed;
-  /** Keys; absent where none bear on it. */
-  readonly budget?: number;
+export interface MethodResult extends Speed, Cost, Omit<Trial, 'attention'> {
   readonly recall: readonly Recall[];
 }
-
-/** A method, with its keys where they bear on it. */
-export const methodName = ({ method, budget }: Pick<MethodResult, 'method' | 'budget'>) =>
-  budget === undefined ? method : `${method} ${budget}`;
 
 /** All of it. */
 export interface Report extends Made {
@@ -166,37 +160,27 @@ class Comparison {
 
   /** What each method loses in a model that attends to all keys. */
   async methods(model: LanguageModel): Promise<{ bits: number; results: MethodResult[] }> {
-    const { context, methodWindows, methodTexts } = this.#options.extent;
+    const { context, methodWindows, budgets, methodTexts } = this.#options.extent;
     const yardstick = await Yardstick.make(model, windowsOf(this.#texts, methodWindows, context + 1));
-    const trials = trialsOf(this.#options.extent);
+    const trials = trialsOf(model, budgets, this.#options.plan);
     const found: Omit<MethodResult, keyof Speed>[] = [];
-    for (const { method, budget } of trials) {
-      const { name, family } = method;
-      const fed = fedTo(method);
-      const attention = everywhere(model, method, budget);
-      const cost = await yardstick.cost(attention, fed);
+    for (const { attention, ...trial } of trials) {
+      const cost = await yardstick.cost(attention, trial.fed);
       // questions come behind the text: token by token where the method is for those
       const recall = await this.recall(model, methodTexts, ({ asked }) => ({
         attention,
-        ...(fed === 'tokens' && { prompt: asked }),
+        ...(trial.fed === 'tokens' && { prompt: asked }),
       }));
-      found.push({ method: name, family, fed, ...(budget === undefined ? {} : { budget }), ...cost, recall });
-      this.turn(`${name}${budget === undefined ? '' : ` ${budget}`}`, methodWindows + methodTexts);
+      found.push({ ...trial, ...cost, recall });
+      this.turn(trialName(trial), methodWindows + methodTexts);
     }
     const measured = await this.speeds(
-      trials.map(({ method, budget }) => ({ model, attention: everywhere(model, method, budget), context })),
+      trials.map(({ attention }) => ({ model, attention, context })),
       0,
       'speed of methods',
     );
     return { bits: yardstick.bits, results: found.map((result, i) => ({ ...result, ...measured[i]! })) };
   }
-}
-
-/** Methods with the budgets that bear on them. */
-function trialsOf({ budgets }: Extent): { method: AttentionMethod; budget: number | undefined }[] {
-  return ATTENTION_METHODS.flatMap((method) =>
-    (method.budgeted ? budgets : [undefined]).map((budget) => ({ method, budget })),
-  );
 }
 
 /** Runs the comparison. @throws UnsupportedError, ModelError, OptionError for models that are not there or no models */
@@ -212,7 +196,10 @@ export async function compare(options: CompareOptions): Promise<Report> {
   const dense = models.find(({ config }) => config.mixers.every(({ name }) => name === 'attention'));
   const contenders = models.flatMap((model) => extent.contexts.map((context) => ({ model, context })));
   comparison.plan(models.length * (extent.windows + extent.recallTexts) + contenders.length * (extent.rounds + 1));
-  if (dense) comparison.plan(trialsOf(extent).length * (extent.methodWindows + extent.methodTexts + extent.rounds));
+  if (dense) {
+    const each = extent.methodWindows + extent.methodTexts + extent.rounds;
+    comparison.plan(countTrials(extent.budgets, options.plan) * each);
+  }
   const qualities: Awaited<ReturnType<Comparison['model']>>[] = [];
   for (const [i, model] of models.entries()) qualities.push(await comparison.model(names[i]!, model));
   const measured = await comparison.speeds(contenders, 1, 'speed of models');

@@ -5,8 +5,9 @@
  */
 import { machineLine } from '../report/machine.ts';
 import { readableBytes, readableLoss, readableRate, terminalTable } from '../report/table.ts';
-import { type MethodResult, type ModelResult, methodName, type Recall, type Report } from './run.ts';
+import type { MethodResult, ModelResult, Recall, Report } from './run.ts';
 import type { Speed } from './speed.ts';
+import { trialName } from './trials.ts';
 
 const percent = (share: number) => `${Math.round(share * 100)} %`;
 const recallOf = (recall: readonly Recall[]) => recall.map(({ accuracy }) => Math.round(accuracy * 100)).join(' ');
@@ -25,7 +26,7 @@ function modelRow({ name, lengths, recall }: ModelResult): string[] {
 
 function methodRow(at: MethodResult): string[] {
   return [
-    methodName(at),
+    trialName(at),
     at.fed,
     readableLoss(at.loss),
     at.kl.toFixed(4),

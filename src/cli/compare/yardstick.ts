@@ -3,10 +3,17 @@
  *
  * @module
  */
-import type { AttentionMethod, LanguageModel, SequenceOptions } from '../../lm/index.ts';
+import {
+  type AttentionMethod,
+  attentionMethod,
+  type LanguageModel,
+  type Plan,
+  type SequenceOptions,
+} from '../../lm/index.ts';
 import { judged, predictions } from './quality.ts';
 
-type Attention = NonNullable<SequenceOptions['attention']>;
+/** What attends in the layers that do. */
+export type Attention = NonNullable<SequenceOptions['attention']>;
 
 /** How a text is fed: all at once, or its second half token by token. */
 export type Fed = 'prompt' | 'tokens';
@@ -20,6 +27,11 @@ export interface Cost {
 
 /** How a method is fed so that it does what it does for tokens that come one by one, in the least time. */
 export const fedTo = ({ tokens, anyParts }: AttentionMethod): Fed => (tokens && !anyParts ? 'tokens' : 'prompt');
+
+/** How the text of a plan is fed: as the layer that asks for most. */
+export function planFed({ layers }: Plan): Fed {
+  return layers.some(({ method }) => fedTo(attentionMethod(method)) === 'tokens') ? 'tokens' : 'prompt';
+}
 
 /** A method in every layer that attends. */
 export const everywhere =

@@ -6,10 +6,10 @@
 import { OptionError } from '../../errors.ts';
 import { createRuntime, type RuntimeOptions } from '../../index.ts';
 import { LanguageModel, loadPlan } from '../../lm/index.ts';
-import { Yardstick } from '../compare/yardstick.ts';
+import { planFed, Yardstick } from '../compare/yardstick.ts';
 import { openZoo } from '../compare/zoo.ts';
-import { planFed } from './configuration.ts';
-import { planWindows, type SavedPlan } from './run.ts';
+import { planWindows } from './planning.ts';
+import type { SavedPlan } from './report.ts';
 
 /** Most by which the loss may differ from the saved one, in bits per byte. */
 export const PLAN_TOLERANCE = 1e-4;

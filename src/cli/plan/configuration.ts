@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ATTENTION_METHODS, attentionMethod, type LayerPlan, type Plan } from '../../lm/index.ts';
+import { ATTENTION_METHODS, type LayerPlan, type Plan } from '../../lm/index.ts';
 import { type Fed, fedTo } from '../compare/yardstick.ts';
 
 /** A method with the keys that it keeps or sees. */
@@ -26,9 +26,4 @@ export function leftOut(fed: readonly Fed[]): string[] {
 /** A plan with these choices in the layers that attend, in their order. */
 export function planOf(model: string, layers: readonly number[], choices: readonly MethodChoice[]): Plan {
   return { model, layers: layers.map((layer, i) => ({ layer, ...choices[i]! })) };
-}
-
-/** How a plan's text is fed: as the layer that asks for most. */
-export function planFed({ layers }: Plan): Fed {
-  return layers.some(({ method }) => fedTo(attentionMethod(method)) === 'tokens') ? 'tokens' : 'prompt';
 }

@@ -8,7 +8,7 @@ import { type Chart, chart, type Series } from '../report/chart.ts';
 import { machineLine } from '../report/machine.ts';
 import { escaped, htmlTable, page } from '../report/page.ts';
 import type { Figure } from './goal.ts';
-import type { Measured, PlanReport } from './run.ts';
+import type { Measured, PlanReport } from './report.ts';
 import { cells, goalLine, HEAD, leftOutLine, rows, verdict } from './summary.ts';
 
 function against(report: PlanReport, figure: Exclude<Figure, 'loss'>): Series[] {

@@ -6,7 +6,7 @@
 import { machineLine } from '../report/machine.ts';
 import { readableBytes, readableLoss, terminalTable } from '../report/table.ts';
 import { FIGURES, type Figure, type Figures, type Goal } from './goal.ts';
-import type { Measured, PlanReport } from './run.ts';
+import type { Measured, PlanReport } from './report.ts';
 
 const readable: Record<Figure, (x: number) => string> = {
   loss: (x) => `${x.toFixed(4)} bits per byte`,
