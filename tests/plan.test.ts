@@ -126,7 +126,7 @@ test('a plan has a method for each layer, its figures, and what it was measured 
     layers,
   );
   assert.equal(singles.length, choicesOf(SMALL.budgets, SMALL.context, SMALL.fed).length);
-  assert.ok(sensitivities.length > 1 && sensitivities.every(({ losses }) => losses.length === layers.length));
+  assert.ok(sensitivities.length > 1 && sensitivities.every(({ distances }) => distances.length === layers.length));
   for (const { bytes, ms, loss } of [...singles, ...frontier, chosen]) {
     assert.ok(bytes > 0 && ms > 0 && Number.isFinite(loss));
   }

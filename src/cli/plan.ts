@@ -14,12 +14,12 @@ import { plan } from './plan/run.ts';
 import { summary } from './plan/summary.ts';
 import { withProgress } from './progress.ts';
 
-/** Under two minutes on two cores. */
+/** About two minutes on two cores. */
 export const BRIEF_PLAN: PlanExtent = {
   context: 512,
   calibration: 4,
-  verification: 4,
-  budgets: [64, 128, 256],
+  verification: 8,
+  budgets: [32, 64, 128],
   fed: ['prompt'],
   candidates: 8,
   trials: 16,
@@ -29,8 +29,8 @@ export const BRIEF_PLAN: PlanExtent = {
 /** All of it. */
 export const FULL_PLAN: PlanExtent = {
   context: 1024,
-  calibration: 4,
-  verification: 4,
+  calibration: 8,
+  verification: 16,
   budgets: [32, 64, 128, 256, 512],
   fed: ['prompt', 'tokens'],
   candidates: 12,

@@ -42,15 +42,15 @@ function charts(report: PlanReport): Chart[] {
       config: chart('scatter', against(report, 'ms'), { x: 'milliseconds a token', y }),
     },
     {
-      title: 'What a method costs in one layer',
+      title: 'What a method does in one layer',
       says: 'The other layers attend to all keys.',
       config: chart(
         'line',
-        report.sensitivities.map(({ method, losses }) => ({
+        report.sensitivities.map(({ method, distances }) => ({
           label: method,
-          points: losses.map((loss, i) => [report.layers[i]!, loss] as const),
+          points: distances.map((distance, i) => [report.layers[i]!, distance] as const),
         })),
-        { x: 'layer', y },
+        { x: 'layer', y: 'distance from dense predictions (KL), bits' },
       ),
     },
   ];

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type LanguageModel, loadPlan, type Plan } from '../../lm/index.ts';
+import { describePlan, type LanguageModel, loadPlan, type Plan } from '../../lm/index.ts';
 import { type Contender, speeds, textLength } from '../compare/speed.ts';
 import { windowsOf } from '../compare/windows.ts';
 import { planFed, Yardstick } from '../compare/yardstick.ts';
@@ -22,16 +22,14 @@ export function planWindows(texts: readonly Text[], { calibration, verification,
 /** What a choice costs beside loss. */
 export type Cost = Omit<Figures, 'loss'>;
 
-/** The text of a yardstick. */
-export type Role = 'calibration' | 'verification';
-
 /** Measures plans for a model. */
 export class Planning {
   readonly model: LanguageModel;
   readonly extent: PlanExtent;
   /** What can be chosen, dense attention first. */
   readonly choices: readonly MethodChoice[];
-  readonly #yardsticks: Readonly<Record<Role, Yardstick>>;
+  readonly #calibration: Yardstick;
+  readonly #verification: Yardstick;
   readonly #text: Uint8Array;
   readonly #progress: Progress;
   #done = 0;
@@ -40,14 +38,15 @@ export class Planning {
   private constructor(
     model: LanguageModel,
     extent: PlanExtent,
-    yardsticks: Readonly<Record<Role, Yardstick>>,
+    yardsticks: { readonly calibration: Yardstick; readonly verification: Yardstick },
     text: Uint8Array,
     progress: Progress,
   ) {
     this.model = model;
     this.extent = extent;
     this.choices = choicesOf(extent.budgets, extent.context, extent.fed);
-    this.#yardsticks = yardsticks;
+    this.#calibration = yardsticks.calibration;
+    this.#verification = yardsticks.verification;
     this.#text = text;
     this.#progress = progress;
   }
@@ -72,9 +71,9 @@ export class Planning {
     return this.model.attentionLayers;
   }
 
-  /** Bits per byte of dense attention. */
-  bits(role: Role): number {
-    return this.#yardsticks[role].bits;
+  /** Bits per byte of dense attention on the text that verifies. */
+  get bits(): number {
+    return this.#verification.bits;
   }
 
   /** Notes how many pieces are to come. */
@@ -87,11 +86,17 @@ export class Planning {
     return planOf(this.model.config.name, this.layers, choices);
   }
 
-  /** Bits per byte more than dense attention. */
-  async loss(plan: Plan, role: Role, label: string): Promise<number> {
-    const { loss } = await this.#yardsticks[role].cost(loadPlan(this.model, plan).attention, planFed(plan));
-    this.#turn(label);
-    return loss;
+  /**
+   * What plans are chosen by: how far predictions are from those of dense attention on the text for that, in bits. It is what would be lost
+   * on text that the dense model itself had written; of a few thousand real bytes the loss is mostly chance.
+   */
+  async distance(plan: Plan): Promise<number> {
+    return (await this.#cost(this.#calibration, plan)).kl;
+  }
+
+  /** Bits per byte more than dense attention on the text that verifies. */
+  async loss(plan: Plan): Promise<number> {
+    return (await this.#cost(this.#verification, plan)).loss;
   }
 
   /** Bytes, and milliseconds of a token: rounds go through all plans in turn. */
@@ -101,6 +106,12 @@ export class Planning {
     const counted = { warmUps: 0, counted: rounds };
     const found = await speeds(contenders, this.#text, counted, () => this.#turn('speed'));
     return found.map(({ bytes, decode }) => ({ bytes, ms: 1000 / decode }));
+  }
+
+  async #cost(yardstick: Yardstick, plan: Plan) {
+    const cost = await yardstick.cost(loadPlan(this.model, plan).attention, planFed(plan));
+    this.#turn(describePlan(this.model, plan));
+    return cost;
   }
 
   #turn(label: string): void {

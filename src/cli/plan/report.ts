@@ -45,8 +45,8 @@ export interface SavedPlan extends Plan {
 /** What one method does in one layer. */
 export interface Sensitivity {
   readonly method: string;
-  /** Bits per byte more than dense, for each layer that attends. */
-  readonly losses: readonly number[];
+  /** Distance from dense predictions in bits, for each layer that attends. */
+  readonly distances: readonly number[];
 }
 
 /** All of it. */
