@@ -96,6 +96,8 @@ for (const [version, name] of [
       assert.match(stderr, new RegExp(`${version}, [0-9]+ layers of [0-9]+, [0-9]+ bytes of states`));
       assert.match(stderr, /prefill │ +7 │[\s\S]*decode +│ +8 │/);
       assert.match((await runExample('rwkv', path, '--check')).stdout, /prefill .* ok [\s\S]*step .* ok /);
+      // what it says of wrong files does not depend on the version
+      if (version !== 'RWKV-4') return;
 
       const copy = join(folder, basename(path));
       await copyFile(path, copy);
