@@ -23,7 +23,7 @@ function zooAt(folder: string | undefined): Zoo {
     return openZoo(folder);
   } catch (error) {
     const { message } = error as Error;
-    throw new Error(`${message}; --zoo takes a folder with models/ and text/, --file a model's file`, { cause: error });
+    throw new Error(`${message}, --file a model's file`, { cause: error });
   }
 }
 

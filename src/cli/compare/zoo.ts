@@ -55,7 +55,8 @@ export function openZoo(folder = installed()): Zoo {
     .map((file) => basename(file, SUFFIX));
   const index = join(folder, 'text/index.json');
   if (names.length === 0 || !existsSync(index)) {
-    throw new UnsupportedError(`${folder} has no ${names.length === 0 ? `models/*${SUFFIX}` : 'text/index.json'}`);
+    const what = names.length === 0 ? `models/*${SUFFIX}` : 'text/index.json';
+    throw new UnsupportedError(`${folder} has no ${what}; --zoo takes a folder with models/ and text/`);
   }
   const documents = JSON.parse(readFileSync(index, 'utf8')) as readonly { file: string; title: string }[];
   return {
