@@ -44,10 +44,10 @@ def letters(rng, first, count):
     return bytes(first + rng.below(26) for _ in range(count))
 
 
-def new_key(rng, used):
+def new_key(rng, used, count=KEY_BYTES):
     """A key that this sequence does not have yet."""
     while True:
-        key = letters(rng, UPPER, KEY_BYTES)
+        key = letters(rng, UPPER, count)
         if key not in used:
             used.add(key)
             return key
@@ -58,12 +58,49 @@ def definition(key, value):
 
 
 def training_sequence(seed, prose, length):
-    """A sequence with many pairs, each asked for at most once: (bytes, mask of the answers' bytes).
+    """A sequence with many questions: (bytes, mask of the answers' bytes). Half of the seeds give pairs among prose, half drill."""
+    rng = Mulberry32(seed)
+    return drill(rng, length) if rng.below(2) else scattered(rng, prose, length)
+
+
+def masked(pieces, answers, length):
+    mask = bytearray(length)
+    for at in answers:
+        for byte in range(at, min(at + VALUE_BYTES, length)):
+            mask[byte] = 1
+    return b"".join(pieces)[:length], bytes(mask)
+
+
+def drill(rng, length):
+    """Nothing but pairs and questions: 2 to 64 pairs asked for over and over, with keys of 1 to 3 letters.
+
+    Most answers stand nearby and a key's last letter often tells it: copying begins here. Of scattered pairs alone, dense
+    attention learned nothing in 9000 steps; with drill among them it answers nearly all after 2500.
+    """
+    key_bytes, pairs = 1 + rng.below(KEY_BYTES), 2 << rng.below(6)
+    if key_bytes == 1:
+        pairs = min(pairs, 16)
+    table, used, pieces, answers, size = [], set(), [], [], 0
+    while size < length:
+        if not table or (len(table) < pairs and rng.below(2)):
+            key, value = new_key(rng, used, key_bytes), letters(rng, LOWER, VALUE_BYTES)
+            table.append((key, value))
+            piece = definition(key, value)
+        else:
+            key, value = table[rng.below(len(table))]
+            answers.append(size + 2 + key_bytes)
+            piece = b"?" + key + b"=" + value + b"\n"
+        pieces.append(piece)
+        size += len(piece)
+    return masked(pieces, answers, length)
+
+
+def scattered(rng, prose, length):
+    """Many pairs among prose, each asked for at most once.
 
     The distance of a question is drawn log-uniformly: an octave from 32 bytes to the length, then a place in it. The pair
     nearest to that distance is asked for, and none where no pair is as far back.
     """
-    rng = Mulberry32(seed)
     used, waiting = set(), []
     pieces, answers, size = [], [], 0
     longest = 16 << rng.below(4)
@@ -87,11 +124,7 @@ def training_sequence(seed, prose, length):
             piece = filler(rng, prose, 8 + rng.below(longest))
         pieces.append(piece)
         size += len(piece)
-    mask = bytearray(length)
-    for at in answers:
-        for byte in range(at, min(at + VALUE_BYTES, length)):
-            mask[byte] = 1
-    return b"".join(pieces)[:length], bytes(mask)
+    return masked(pieces, answers, length)
 
 
 def evaluation_case(seed, prose, distance):

@@ -1,5 +1,6 @@
 """python -m unittest training/test_recall.py: the generator of the recall task, no GPU and no packages needed."""
 
+import re
 import sys
 import unittest
 from pathlib import Path
@@ -22,10 +23,10 @@ class Recall(unittest.TestCase):
             self.assertEqual(text.count(b"@" + key + b"="), 1)
             self.assertEqual(text.index(b"@" + key + b"=" + value) + 5 + distance, at)
 
-    def test_sequences_ask_what_they_told(self):
+    def test_scattered_pairs_are_asked_for_once_at_all_distances(self):
         distances = []
         for seed in range(200):
-            text, mask = recall.training_sequence(seed, PROSE, 1024)
+            text, mask = recall.scattered(recall.Mulberry32(seed), PROSE, 1024)
             self.assertEqual((len(text), len(mask)), (1024, 1024))
             at = mask.find(1)
             while at >= 0 and at + 3 <= 1024:
@@ -37,6 +38,27 @@ class Recall(unittest.TestCase):
         self.assertGreaterEqual(min(distances), 32)
         octaves = [sum(32 << o <= d < 64 << o for d in distances) / len(distances) for o in range(5)]
         self.assertGreater(min(octaves), 0.08, octaves)
+
+    def test_drill_asks_what_it_told(self):
+        for seed in range(200):
+            text, mask = recall.drill(recall.Mulberry32(seed), 1024)
+            self.assertEqual((len(text), len(mask)), (1024, 1024))
+            told, asked = {}, bytearray(1024)
+            for line in re.finditer(rb"([@?])([A-Z]{1,3})=([a-z]{3})\n", text):
+                kind, key, value = line.groups()
+                if kind == b"@":
+                    self.assertNotIn(key, told)
+                    told[key] = value
+                else:
+                    self.assertEqual(told[key], value)
+                    asked[line.start(3) : line.end(3)] = b"\1\1\1"
+            whole = text.rindex(b"\n")
+            self.assertEqual(mask[:whole], bytes(asked[:whole]))
+            self.assertLessEqual(len(told), 64)
+
+    def test_half_of_the_sequences_are_drill(self):
+        drills = sum(b" " not in recall.training_sequence(seed, PROSE, 1024)[0] for seed in range(400))
+        self.assertTrue(150 < drills < 250, drills)
 
 
 if __name__ == "__main__":
