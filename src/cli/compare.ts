@@ -18,7 +18,7 @@ export const BRIEF: Extent = {
   distances: [32, 128, 384, 768],
   recallTexts: 2,
   context: 768,
-  methodWindows: 1,
+  methodWindows: 2,
   budgets: [128],
   methodTexts: 1,
   rounds: 3,

@@ -43,8 +43,8 @@ type CacheOptions = Parameters<typeof cacheLayer>[2];
 const SINKS = 4;
 /** Keys of a block or page of methods that choose such. */
 const BLOCK = 16;
-/** Keys of a page of Quest: what bounds of 16 keys say of heads as narrow as 32 is too little to choose by. */
-const QUEST_PAGE = 8;
+/** Keys of a page of Quest: of heads as narrow as 32, bounds of 8 or 16 keys say too little to choose by in a first layer. */
+const QUEST_PAGE = 4;
 
 const dense: AttendRows = (q, k, v) => attentionSync({ q, k, v }, { causal: true }).o;
 

@@ -12,6 +12,17 @@ import type { Tensor } from '../tensor.ts';
 /** A product with a weight, and what is done to it. */
 export type Linear = (x: Tensor, activation?: NonNullable<MatmulOptions['activation']>) => Tensor;
 
+/** Codes [rows, width] times a scale a row. */
+function dequantized(codes: Int8Array, scales: Float32Array): Float32Array {
+  const width = codes.length / scales.length;
+  const values = new Float32Array(codes.length);
+  for (let row = 0; row < scales.length; ++row) {
+    const scale = scales[row]!;
+    for (let i = row * width; i < (row + 1) * width; ++i) values[i] = codes[i]! * scale;
+  }
+  return values;
+}
+
 /** The weights of a file, copied into a runtime's memory as they are asked for. */
 export class ModelWeights {
   readonly rt: Runtime;
@@ -74,9 +85,7 @@ export class ModelWeights {
       );
     }
     if (dtype === 'F32') return data as Float32Array;
-    const scales = this.values(`${name}.scale`, [shape[0]!]);
-    const width = data.length / scales.length;
-    return Float32Array.from(data as Int8Array, (code, i) => code * scales[Math.floor(i / width)]!);
+    return dequantized(data as Int8Array, this.values(`${name}.scale`, [shape[0]!]));
   }
 
   /** The weight as a tensor, each number passed through `map`. @throws as `values`. */
