@@ -151,11 +151,10 @@ class Comparison {
     return { name, trained, recall, bits };
   }
 
-  async speeds(contenders: readonly Contender[], warmUps: number, label: string): Promise<Speed[]> {
+  async speeds(contenders: readonly Contender[], label: string): Promise<Speed[]> {
     const longest = Math.max(...contenders.map(({ context }) => textLength(context)));
     const [text] = windowsOf(this.#texts, 1, longest);
-    const rounds = { warmUps, counted: this.#options.extent.rounds };
-    return speeds(contenders, text!, rounds, () => this.turn(label));
+    return speeds(contenders, text!, this.#options.extent.rounds, () => this.turn(label));
   }
 
   /** What each method loses in a model that attends to all keys. */
@@ -176,7 +175,6 @@ class Comparison {
     }
     const measured = await this.speeds(
       trials.map(({ attention }) => ({ model, attention, context })),
-      0,
       'speed of methods',
     );
     return { bits: yardstick.bits, results: found.map((result, i) => ({ ...result, ...measured[i]! })) };
@@ -195,14 +193,14 @@ export async function compare(options: CompareOptions): Promise<Report> {
   const models = names.map((name) => LanguageModel.read(rt, zoo.model(name)));
   const dense = models.find(({ config }) => config.mixers.every(({ name }) => name === 'attention'));
   const contenders = models.flatMap((model) => extent.contexts.map((context) => ({ model, context })));
-  comparison.plan(models.length * (extent.windows + extent.recallTexts) + contenders.length * (extent.rounds + 1));
+  comparison.plan(models.length * (extent.windows + extent.recallTexts) + contenders.length * extent.rounds);
   if (dense) {
     const each = extent.methodWindows + extent.methodTexts + extent.rounds;
     comparison.plan(countTrials(extent.budgets, options.plan) * each);
   }
   const qualities: Awaited<ReturnType<Comparison['model']>>[] = [];
   for (const [i, model] of models.entries()) qualities.push(await comparison.model(names[i]!, model));
-  const measured = await comparison.speeds(contenders, 1, 'speed of models');
+  const measured = await comparison.speeds(contenders, 'speed of models');
   const results = qualities.map(({ bits, ...quality }, i): ModelResult => {
     const lengths = extent.contexts.map((context, c) => {
       return { context, bits: bits[c]!, ...measured[i * extent.contexts.length + c]! };

@@ -44,20 +44,20 @@ async function round({ model, attention, context }: Contender, text: Uint8Array)
  * Speeds of contenders: rounds go through all of them in turn, so that what else the machine does meets all alike.
  *
  * @param text at least as long as the longest context and the tokens behind it.
- * @param rounds how many warm up, and how many count.
+ * @param rounds how many; the contenders have computed before, so that none has to warm up.
  * @param turn is told after each round of one contender.
  */
 export async function speeds(
   contenders: readonly Contender[],
   text: Uint8Array,
-  rounds: { readonly warmUps: number; readonly counted: number },
+  rounds: number,
   turn: () => void = () => {},
 ): Promise<Speed[]> {
   const times = contenders.map(() => [[], [], []] as [number[], number[], number[]]);
-  for (let r = -rounds.warmUps; r < rounds.counted; ++r) {
+  for (let r = 0; r < rounds; ++r) {
     for (const [i, contender] of contenders.entries()) {
       const figures = await round(contender, text);
-      if (r >= 0) for (const [k, x] of figures.entries()) times[i]![k]!.push(x);
+      for (const [k, x] of figures.entries()) times[i]![k]!.push(x);
       turn();
     }
   }

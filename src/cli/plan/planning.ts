@@ -103,8 +103,7 @@ export class Planning {
   async costs(plans: readonly Plan[]): Promise<Cost[]> {
     const { context, rounds } = this.extent;
     const contenders = plans.map((plan): Contender => ({ model: this.model, ...loadPlan(this.model, plan), context }));
-    const counted = { warmUps: 0, counted: rounds };
-    const found = await speeds(contenders, this.#text, counted, () => this.#turn('speed'));
+    const found = await speeds(contenders, this.#text, rounds, () => this.#turn('speed'));
     return found.map(({ bytes, decode }) => ({ bytes, ms: 1000 / decode }));
   }
 
