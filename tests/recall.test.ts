@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Mulberry32 } from '../src/cli/compare/mulberry32.ts';
-import { plainProse, recallText } from '../src/cli/compare/recall.ts';
+import { plainProse, recallText, sharedTexts } from '../src/cli/compare/recall.ts';
 import { property } from './property.ts';
 
 const zoo = (path: string) => readFileSync(new URL(`../zoo/${path}`, import.meta.url));
@@ -63,4 +63,24 @@ test('a text is little longer than its largest distance, and the same for a seed
   assert.deepEqual(make(7), make(7));
   assert.notDeepEqual(make(7).text, make(8).text);
   assert.ok(make(7).text.length < 1024, `${make(7).text.length}`);
+});
+
+test('distances share texts that are no longer than asked, and each is in one of them', async () => {
+  const distances = fc.uniqueArray(fc.integer({ min: 9, max: 3000 }), { minLength: 1, maxLength: 8 });
+  await property(fc.tuple(distances, fc.integer({ min: 1, max: 6 })), 200, async ([distances, each]) => {
+    const texts = sharedTexts(distances, each, 1024);
+    assert.deepEqual(
+      texts.flat(),
+      [...distances].sort((a, b) => a - b),
+    );
+    for (const shared of texts) {
+      if (shared.length > 1) assert.ok(recallText(1, prose, shared, each).text.length <= 1024);
+    }
+  });
+  assert.deepEqual(sharedTexts([2048, 32, 64, 128, 256, 512, 768, 1536], 4, 1024), [
+    [32, 64, 128, 256, 512],
+    [768],
+    [1536],
+    [2048],
+  ]);
 });

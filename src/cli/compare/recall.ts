@@ -68,6 +68,25 @@ function places(distances: readonly number[], each: number): { distance: number;
     });
 }
 
+/** Length of a text with questions for these distances. */
+function lengthOf(groups: ReturnType<typeof places>): number {
+  return LEAD - Math.min(...groups.map(({ asked, distance }) => asked - distance));
+}
+
+/**
+ * Distances by the text that their questions share: the shortest ones together in texts of at most `most` bytes, each that is too long
+ * for such a text in one of its own. In a text longer than a model was trained on, a short distance would say nothing of the distance.
+ */
+export function sharedTexts(distances: readonly number[], each: number, most: number): number[][] {
+  const texts: number[][] = [];
+  for (const distance of [...distances].sort((a, b) => a - b)) {
+    const last = texts.at(-1);
+    if (last && lengthOf(places([...last, distance], each)) <= most) last.push(distance);
+    else texts.push([distance]);
+  }
+  return texts;
+}
+
 /**
  * The text of a seed: `each` questions for each distance (fewer where that many lines do not fit between), at least 9 bytes, from the
  * first byte of a value where it is told to that of the answer; the same bytes everywhere.
@@ -86,7 +105,7 @@ export function recallText(seed: number, prose: Uint8Array, distances: readonly 
     }
   };
   const groups = places(distances, each);
-  const length = LEAD - Math.min(...groups.map(({ asked, distance }) => asked - distance));
+  const length = lengthOf(groups);
   const text = new Uint8Array(length);
   const questions: Question[] = [];
   for (const { distance, lines, asked } of groups) {

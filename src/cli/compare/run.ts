@@ -7,7 +7,7 @@ import { createRuntime, type RuntimeOptions } from '../../index.ts';
 import { LanguageModel } from '../../lm/index.ts';
 import { type Made, made } from '../report/machine.ts';
 import { answers, type Feeding, judged, predictions } from './quality.ts';
-import { plainProse, type RecallText, recallText } from './recall.ts';
+import { plainProse, type RecallText, recallText, sharedTexts } from './recall.ts';
 import { type Contender, type Speed, speeds, textLength } from './speed.ts';
 import { countTrials, type Trial, trialName, trialsOf } from './trials.ts';
 import { windowsOf } from './windows.ts';
@@ -119,10 +119,12 @@ class Comparison {
   ): Promise<Recall[]> {
     const { distances } = this.#options.extent;
     const right = new Map(distances.map((distance) => [distance, [] as boolean[]]));
-    for (let i = 0; i < count; ++i) {
-      const asked = recallText(this.#options.seed * 1000 + i, this.#prose, distances, PAIRS);
-      const found = await answers(model, asked, feeding(asked));
-      for (const [n, { distance }] of asked.questions.entries()) right.get(distance)!.push(found[n]!);
+    for (const shared of sharedTexts(distances, PAIRS, model.config.context)) {
+      for (let i = 0; i < count; ++i) {
+        const asked = recallText(this.#options.seed * 1000 + i, this.#prose, shared, PAIRS);
+        const found = await answers(model, asked, feeding(asked));
+        for (const [n, { distance }] of asked.questions.entries()) right.get(distance)!.push(found[n]!);
+      }
     }
     return distances.map((distance) => {
       const all = right.get(distance)!;
