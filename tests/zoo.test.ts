@@ -57,26 +57,25 @@ else {
   test('recall by distance: all of the trained length where all is seen, nothing past a window', async (t) => {
     const prose = plainProse(Uint8Array.from(zoo.texts.flatMap(({ bytes }) => Array.from(bytes))));
     const distances = [64, 768];
-    const shares = async (name: string) => {
+    const shares = async (name: string, pairs: number) => {
       using model = read(name);
-      const right = new Map(distances.map((distance) => [distance, [] as boolean[]]));
-      for (let seed = 1; seed <= 8; ++seed) {
-        const text = recallText(seed, prose, distances, 4);
-        const found = await answers(model, text);
-        for (const [i, { distance }] of text.questions.entries()) right.get(distance)!.push(found[i]!);
+      const found: number[] = [];
+      for (const distance of distances) {
+        const right: boolean[] = [];
+        for (let seed = 1; seed <= 8; ++seed) {
+          right.push(...(await answers(model, recallText(seed, prose, [distance], pairs))));
+        }
+        found.push(right.filter(Boolean).length / right.length);
       }
-      return distances.map((distance) => {
-        const all = right.get(distance)!;
-        return all.filter(Boolean).length / all.length;
-      });
+      t.diagnostic(`${name}, ${pairs} pairs: ${found.join(' and ')} at ${distances.join(' and ')} bytes`);
+      return found;
     };
     for (const name of ['attention', 'hybrid']) {
-      const [near, far] = await shares(name);
-      t.diagnostic(`${name}: ${near} at ${distances[0]} bytes, ${far} at ${distances[1]}`);
+      const [near, far] = await shares(name, 4);
       assert.ok(near! > 0.9 && far! > 0.9, `${name}: ${near}, ${far}`);
     }
-    const [near, far] = await shares('window');
-    t.diagnostic(`window: ${near} at ${distances[0]} bytes, ${far} at ${distances[1]}`);
-    assert.ok(far === 0 && near! > 0, `window: ${near}, ${far}`);
+    // it copies what it sees, but has not learned to choose among pairs by their keys (zoo/README.md)
+    const [near, far] = await shares('window', 1);
+    assert.ok(near! > 0.9 && far === 0, `window: ${near}, ${far}`);
   });
 }
